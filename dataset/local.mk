@@ -1,0 +1,1 @@
+libdataset_la_SOURCES +=

@@ -1,0 +1,1 @@
+libfs_la_SOURCES +=

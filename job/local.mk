@@ -1,0 +1,1 @@
+libjob_la_SOURCES +=

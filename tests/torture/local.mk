@@ -1,0 +1,13 @@
+# Torture: tests/torture/NAME.c makes the Nth allocation or I/O call fail, for every N.  Names are
+# written with their folder, as in tests/unit.  `tools/dev test torture` builds and runs them; they
+# are no part of `make check`.
+TORTURE_TESTS =
+
+if HAVE_CMOCKA
+EXTRA_PROGRAMS += $(TORTURE_TESTS)
+endif
+
+torture: $(TORTURE_TESTS)
+	@for t in $(TORTURE_TESTS); do echo "# $$t"; $(LOG_COMPILER) --kill-after=5 1800 ./$$t || bad=1; \
+	done; test -z "$$bad"
+.PHONY: torture

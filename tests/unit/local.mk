@@ -1,0 +1,12 @@
+# Unit tests: tests/unit/NAME.c, each a program of its own (plain cmocka), linked against the
+# folders' static libraries, not libsluice.so: tests see internals.  Names are written with their
+# folder, as automake needs them; one line per folder owner:
+#     UNIT_TESTS += tests/unit/test-buf tests/unit/test-str
+UNIT_TESTS =
+
+UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
+LDADD = $(UNIT_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += $(UNIT_TESTS)
+endif
