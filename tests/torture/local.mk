@@ -7,7 +7,9 @@ if HAVE_CMOCKA
 EXTRA_PROGRAMS += $(TORTURE_TESTS)
 endif
 
-torture: $(TORTURE_TESTS)
+torture-programs: $(TORTURE_TESTS)
+
+torture: torture-programs
 	@for t in $(TORTURE_TESTS); do echo "# $$t"; $(LOG_COMPILER) --kill-after=5 1800 ./$$t || bad=1; \
 	done; test -z "$$bad"
-.PHONY: torture
+.PHONY: torture torture-programs

@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# Building, always outside the source tree, and the environment that makes a build usable in place.
+
+# Warnings are errors with the compiler that the project is developed with; a newer one may have
+# new ones, which are no reason to send a newcomer away.
+build_werror()
+{
+	case $(gcc -dumpversion 2>/dev/null) in
+	12 | 12.*) echo --enable-werror ;;
+	*) echo --disable-werror ;;
+	esac
+}
+
+build_configure()
+{
+	local dir=$1
+	shift
+	[ -x "$top/configure" ] || "$top/bootstrap" || return
+	mkdir -p "$dir"
+	[ -e "$dir/Makefile" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$*" ] && return
+	(cd "$dir" && "$top/configure" --quiet "$@") || return
+	echo "$*" >"$dir/.configured"
+}
+
+# Man pages of the build where man(1) looks for them.
+build_man()
+{
+	local page
+	for page in "$1"/docs/*.[1-8]; do
+		[ -e "$page" ] || continue
+		mkdir -p "$1/man/man${page##*.}"
+		ln -sf "$page" "$1/man/man${page##*.}/"
+	done
+}
+
+# build_tree DIR CONFIGURE-ARG...: configures when that is new, makes what is old.
+build_tree()
+{
+	local dir=$1
+	shift
+	build_configure "$dir" "$(build_werror)" "$@" &&
+		make -C "$dir" --no-print-directory -j"$(nproc)" &&
+		build_man "$dir"
+}
+
+build_quietly()
+{
+	local name
+	name=$(basename "$1")
+	logged "$name" build_tree "$@" && return
+	tail -n 40 "$logs/$name.log" >&2
+	die "the build failed: ${logs#"$top"/}/$name.log"
+}
+
+# Makes the build in DIR behave as installed, for this process and its children.
+build_env()
+{
+	local venv java
+	venv=$(venv_dir 2>/dev/null || true)
+	java=$(deps_java_home 17)
+	export PATH="$1/.libs:${venv:+$venv/bin:}$PATH"
+	export LD_LIBRARY_PATH="$1/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+	export PKG_CONFIG_PATH="$1${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+	export MANPATH="$1/man:${MANPATH:-}"
+	export SLUICE_SRC=$top SLUICE_BUILD=$1
+	[ -z "$java" ] || export JAVA_HOME=$java
+}

@@ -1,0 +1,178 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What each rung needs and how it gets here.  A need is met when its check holds, whoever installed
+# it; only unmet ones are installed, so that a second run makes no call of apt or pip.
+
+DEPS_RUNGS="build man unit scenario asan tsan torture lint bench demo all"
+
+# rung | check | package | why.  Checks: cmd:PROGRAM, pc:PKG-CONFIG-MODULE, file:PATH, java:VERSION,
+# py:MODULE (of the system's python3).
+DEPS_APT='
+build    | cmd:gcc            | gcc                      | compiles sluice
+build    | file:/usr/include/stdio.h | libc6-dev         | the headers of the C library
+build    | cmd:make           | make                     | runs the build
+build    | cmd:autoreconf     | autoconf                 | makes configure
+build    | cmd:automake       | automake                 | makes Makefile.in
+build    | cmd:libtoolize     | libtool                  | builds the shared library
+build    | cmd:pkg-config     | pkgconf                  | finds the libraries below
+build    | pc:fuse3           | libfuse3-dev             | the mount view
+build    | pc:libcurl         | libcurl4-openssl-dev     | HTTP
+build    | pc:libcrypto       | libssl-dev               | hashes, HMAC, TLS
+build    | pc:libxml-2.0      | libxml2-dev              | reads the listings of Blob storage
+build    | pc:jansson         | libjansson-dev           | reads and writes JSON
+build    | pc:yaml-0.1        | libyaml-dev              | reads job and dataset files
+man      | cmd:scdoc          | scdoc                    | makes the man pages
+unit     | pc:cmocka          | libcmocka-dev            | the unit test framework
+mount    | cmd:fusermount3    | fuse3                    | mounts without root
+python   | cmd:python3        | python3                  | runs scenarios, checks and examples
+python   | py:ensurepip       | python3-venv             | keeps Python packages in the cache folder
+python   | file:/etc/ssl/certs/ca-certificates.crt | ca-certificates | downloads from the package index
+java     | java:17            | openjdk-17-jre-headless  | runs Spark
+lint     | cmd:git            | git                      | lists the files to check
+lint     | cmd:g++            | g++                      | checks that the header is C++
+lint     | cmd:clang-format   | clang-format             | the format of C
+lint     | cmd:cppcheck       | cppcheck                 | static analysis of C
+lint     | cmd:pmccabe        | pmccabe                  | length and complexity of functions
+lint     | cmd:shellcheck     | shellcheck               | static analysis of shell scripts
+lint     | cmd:codespell      | codespell                | spelling
+'
+
+# rung | requirement | why
+DEPS_PIP='
+scenario | pytest==8.3.5         | runs the scenarios
+scenario | pytest-timeout==2.3.1 | ends a scenario that hangs
+spark    | pyspark==4.1.4        | Spark with Hadoop 3.4, about 450 MB
+lint     | ruff==0.11.13         | static analysis and format of Python
+'
+
+# The groups of the tables that a rung stands for.
+deps_groups()
+{
+	case $1 in
+	build) echo build ;;
+	man) echo build man ;;
+	unit | torture) echo build unit ;;
+	demo) echo build mount python java spark ;;
+	scenario) echo build man mount python java scenario spark ;;
+	asan | tsan) echo build unit mount python java scenario spark ;;
+	bench) echo build mount python ;;
+	lint) echo build man unit python lint ;;
+	all) echo build man unit mount python java scenario spark lint ;;
+	*) die "there is no rung '$1'; there are: $DEPS_RUNGS" ;;
+	esac
+}
+
+# rows TABLE GROUP...: the rows of the table that belong to the groups, as tab-separated fields.
+deps_rows()
+{
+	local table=$1
+	shift
+	printf '%s\n' "$table" | awk -F' *[|] *' -v groups=" $* " -v OFS='\t' '
+		NF > 2 && index(groups, " " $1 " ") { $1 = $1; sub(/ +$/, "", $NF); print }'
+}
+
+# The home of a Java of at least version $1, or nothing.
+deps_java_home()
+{
+	local java version
+	for java in "${JAVA_HOME:+$JAVA_HOME/bin/java}" "$(command -v java || true)" \
+		/usr/lib/jvm/*/bin/java; do
+		[ -x "$java" ] || continue
+		version=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+		[ "${version:-0}" -ge "$1" ] || continue
+		java=$(readlink -f "$java")
+		echo "${java%/bin/java}"
+		return
+	done
+}
+
+deps_met()
+{
+	local what=${1#*:}
+	case $1 in
+	cmd:*) command -v "$what" >/dev/null ;;
+	pc:*) pkg-config --exists "$what" 2>/dev/null ;;
+	file:*) [ -e "$what" ] ;;
+	py:*) "$(deps_python)" -c "import $what" 2>/dev/null ;;
+	java:*) [ -n "$(deps_java_home "$what")" ] ;;
+	esac
+}
+
+# The system's own python3 first: a venv made by another one may lose it at any time.
+deps_python()
+{
+	if [ -x /usr/bin/python3 ]; then echo /usr/bin/python3; else echo python3; fi
+}
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo -- "$@"
+	else
+		die "neither root nor sudo; please run as root: $*"
+	fi
+}
+
+deps_apt_install()
+{
+	local get=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends)
+	command -v apt-get >/dev/null ||
+		die "this is no Debian; please install by your own means: $*"
+	apt-cache show "$@" >/dev/null 2>&1 || as_root "${get[@]}" update >&2
+	as_root "${get[@]}" install "$@" >&2 || {
+		say "the package lists seem to be old: once more with new ones"
+		as_root "${get[@]}" update >&2
+		as_root "${get[@]}" install "$@" >&2
+	}
+}
+
+deps_apt()
+{
+	local check package why packages=()
+	while IFS=$'\t' read -r _ check package why; do
+		deps_met "$check" && continue
+		say "installing $package (apt): $why"
+		packages+=("$package")
+	done < <(deps_rows "$DEPS_APT" "$@")
+	[ ${#packages[@]} -eq 0 ] || deps_apt_install "${packages[@]}"
+}
+
+venv_dir()
+{
+	echo "$cache/venv-$("$(deps_python)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+}
+
+deps_pip()
+{
+	local venv requirement why
+	[ -n "$(deps_rows "$DEPS_PIP" "$@")" ] || return 0
+	venv=$(venv_dir)
+	[ -x "$venv/bin/pip" ] || {
+		say "making a Python environment in $venv"
+		"$(deps_python)" -m venv --clear "$venv"
+	}
+	while IFS=$'\t' read -r _ requirement why; do
+		[ -e "$venv/.has-$requirement" ] && continue
+		say "installing $requirement (pip, into $venv): $why"
+		"$venv/bin/pip" -q --no-input install --disable-pip-version-check \
+			"$requirement" </dev/null >&2
+		touch "$venv/.has-$requirement"
+	done < <(deps_rows "$DEPS_PIP" "$@")
+}
+
+# Installs what rung $1 lacks.  One at a time: two scripts may share the cache.
+deps_install()
+{
+	local groups lock
+	read -r -a groups <<<"$(deps_groups "$1")"
+	[ ${#groups[@]} -gt 0 ] || exit 1
+	mkdir -p "$cache"
+	exec {lock}>"$cache/.lock"
+	flock "$lock"
+	deps_apt "${groups[@]}"
+	deps_pip "${groups[@]}"
+	exec {lock}>&-
+}
