@@ -37,6 +37,17 @@ static __attribute__((constructor)) void set_alloc(void)
 		json_set_alloc_funcs(json_alloc, free);
 }
 
+/* jansson may outlive us when it was loaded before. */
+static __attribute__((destructor)) void reset_alloc(void)
+{
+	json_malloc_t m;
+	json_free_t f;
+
+	json_get_alloc_funcs(&m, &f);
+	if (m == json_alloc)
+		json_set_alloc_funcs(malloc, free);
+}
+
 /* jansson's own limit of depth is far too generous for a stack of a loop thread. */
 static int check_depth(const char *p, size_t n, const char *what, struct slu_err *e)
 {
@@ -150,6 +161,11 @@ bool slu_json_is_bool(const struct json_t *j)
 bool slu_json_is_int(const struct json_t *j)
 {
 	return json_is_integer(j);
+}
+
+bool slu_json_is_real(const struct json_t *j)
+{
+	return json_is_real(j);
 }
 
 struct json_t *slu_json_get(const struct json_t *j, const char *key)

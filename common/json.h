@@ -40,6 +40,7 @@ bool slu_json_is_string(const struct json_t *j);
 bool slu_json_is_null(const struct json_t *j);
 bool slu_json_is_bool(const struct json_t *j);
 bool slu_json_is_int(const struct json_t *j);
+bool slu_json_is_real(const struct json_t *j);
 
 /* Borrowed values; NULL / 0 / false when absent or of another type.  j may be NULL. */
 struct json_t *slu_json_get(const struct json_t *j, const char *key);
@@ -69,7 +70,7 @@ struct json_t *slu_json_object(void);
 struct json_t *slu_json_array(void);
 struct json_t *slu_json_new_str(const char *s); /* bytes that are not UTF-8 are percent-encoded */
 struct json_t *slu_json_new_int(int64_t v);
-struct json_t *slu_json_new_real(double v);
+struct json_t *slu_json_new_real(double v); /* NULL also for what is not finite */
 struct json_t *slu_json_new_bool(bool v);
 struct json_t *slu_json_new_null(void);
 int slu_json_set(struct json_t *o, const char *key, struct json_t *v);

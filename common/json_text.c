@@ -10,7 +10,6 @@
 #include "common/str.h"
 
 #include <errno.h>
-#include <jansson.h>
 
 enum { DEPTH_MAX = 1024 };
 
@@ -20,7 +19,7 @@ struct writer {
 	int depth;
 };
 
-static void put_value(struct writer *w, const json_t *j);
+static void put_value(struct writer *w, const struct json_t *j);
 
 /* printf's %g with the locale's decimal point, of any length, made a '.'. */
 static void plain_point(char *s)
@@ -129,9 +128,9 @@ static void put_break(struct writer *w)
 		slu_buf_str(w->b, "  ");
 }
 
-static void put_array(struct writer *w, const json_t *j)
+static void put_array(struct writer *w, const struct json_t *j)
 {
-	size_t n = json_array_size(j);
+	size_t n = slu_json_count(j);
 
 	slu_buf_ch(w->b, '[');
 	w->depth++;
@@ -139,7 +138,7 @@ static void put_array(struct writer *w, const json_t *j)
 		if (i)
 			slu_buf_ch(w->b, ',');
 		put_break(w);
-		put_value(w, json_array_get(j, i));
+		put_value(w, slu_json_at(j, i));
 	}
 	w->depth--;
 	if (n)
@@ -149,7 +148,7 @@ static void put_array(struct writer *w, const json_t *j)
 
 struct member {
 	const char *key;
-	const json_t *value;
+	const struct json_t *value;
 };
 
 static int by_key(const void *a, const void *b)
@@ -177,9 +176,9 @@ static void put_members(struct writer *w, const struct member *m, size_t n)
 	slu_buf_ch(w->b, '}');
 }
 
-static void put_object(struct writer *w, const json_t *j)
+static void put_object(struct writer *w, const struct json_t *j)
 {
-	size_t n = json_object_size(j), i = 0;
+	size_t n = slu_json_count(j), i = 0;
 	SLU_AUTO(slu_freep) struct member *m = slu_reallocarray(NULL, n, sizeof(*m));
 
 	if (!m) {
@@ -193,36 +192,35 @@ static void put_object(struct writer *w, const json_t *j)
 	put_members(w, m, n);
 }
 
-static void put_value(struct writer *w, const json_t *j)
+bool slu_json_put_simple(struct slu_buf *b, const struct json_t *j)
 {
-	if (w->depth > DEPTH_MAX) {
+	if (slu_json_is_null(j))
+		slu_buf_str(b, "null");
+	else if (slu_json_is_bool(j))
+		slu_buf_str(b, slu_json_true(j) ? "true" : "false");
+	else if (slu_json_is_int(j))
+		slu_buf_fmt(b, "%lld", (long long)slu_json_integer(j));
+	else if (slu_json_is_real(j))
+		slu_json_put_real(b, slu_json_number(j));
+	else
+		return false;
+	return true;
+}
+
+static void put_value(struct writer *w, const struct json_t *j)
+{
+	const char *s = slu_json_string(j);
+
+	if (w->depth > DEPTH_MAX)
 		w->b->err = w->b->err ? w->b->err : EMSGSIZE;
-		return;
-	}
-	switch (json_typeof(j)) {
-	case JSON_OBJECT:
+	else if (s)
+		slu_json_put_string(w->b, s, strlen(s));
+	else if (slu_json_is_object(j))
 		put_object(w, j);
-		break;
-	case JSON_ARRAY:
+	else if (slu_json_is_array(j))
 		put_array(w, j);
-		break;
-	case JSON_STRING:
-		slu_json_put_string(w->b, json_string_value(j), json_string_length(j));
-		break;
-	case JSON_INTEGER:
-		slu_buf_fmt(w->b, "%lld", (long long)json_integer_value(j));
-		break;
-	case JSON_REAL:
-		slu_json_put_real(w->b, json_real_value(j));
-		break;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		slu_buf_str(w->b, json_is_true(j) ? "true" : "false");
-		break;
-	case JSON_NULL:
-		slu_buf_str(w->b, "null");
-		break;
-	}
+	else
+		slu_json_put_simple(w->b, j);
 }
 
 char *slu_json_text(const struct json_t *j, enum slu_json_style style)

@@ -18,7 +18,7 @@
 
 enum {
 	DEPTH_MAX = 64,
-	ANCHORS_MAX = 10000,
+	ANCHORS_MAX = 1000,
 	COPIED_NODES_MAX = 100000,
 	COPIED_BYTES_MAX = 16 << 20,
 };
@@ -122,13 +122,44 @@ static void close_anchor(struct reader *r, size_t number, struct json_t *v)
 		r->anchors.p[number - 1].value = v;
 }
 
-/* Copies what an alias stands for, with the positions of the original. */
+static int copy_node(struct reader *r, struct json_t *v, const yaml_mark_t *m, struct json_t **ret);
+
+static int copy_array(struct reader *r, struct json_t *v, const yaml_mark_t *m, struct json_t *to)
+{
+	struct json_t *sub;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < slu_json_count(v); i++) {
+		rc = copy_node(r, slu_json_at(v, i), m, &sub);
+		if (rc == 0 && slu_json_append(to, sub) < 0)
+			rc = slu_fail_oom(r->e);
+	}
+	return rc;
+}
+
+static int copy_object(struct reader *r, struct json_t *v, const yaml_mark_t *m, struct json_t *to)
+{
+	struct json_t *sub;
+	int rc = 0;
+
+	for (void *it = slu_json_iter(v); rc == 0 && it; it = slu_json_next(v, it)) {
+		const char *key = slu_json_iter_key(it);
+
+		rc = copy_node(r, slu_json_iter_value(it), m, &sub);
+		if (rc == 0 && slu_json_set(to, key, sub) < 0)
+			rc = slu_fail_oom(r->e);
+		if (rc == 0)
+			rc = remember(r, to, key, m);
+	}
+	return rc;
+}
+
+/* Copies what an alias at m stands for.  The alias is where the copies stand. */
 static int copy_node(struct reader *r, struct json_t *v, const yaml_mark_t *m, struct json_t **ret)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *copy = NULL;
 	const char *s = slu_json_string(v);
 	bool array = slu_json_is_array(v);
-	struct json_t *sub;
 	int rc;
 
 	r->copied_bytes += s ? strlen(s) : 0;
@@ -141,24 +172,12 @@ static int copy_node(struct reader *r, struct json_t *v, const yaml_mark_t *m, s
 	copy = array ? slu_json_array() : slu_json_object();
 	if (!copy)
 		return slu_fail_oom(r->e);
-	rc = slu_yaml_pos_copy(r->y, v, NULL, copy);
-	for (size_t i = 0; rc == 0 && array && i < slu_json_count(v); i++) {
-		rc = copy_node(r, slu_json_at(v, i), m, &sub);
-		if (rc == 0 && slu_json_append(copy, sub) < 0)
-			rc = slu_fail_oom(r->e);
-	}
-	for (void *it = slu_json_iter(v); rc == 0 && it; it = slu_json_next(v, it)) {
-		const char *key = slu_json_iter_key(it);
-
-		rc = copy_node(r, slu_json_iter_value(it), m, &sub);
-		if (rc == 0 &&
-		    (slu_json_set(copy, key, sub) < 0 || slu_yaml_pos_copy(r->y, v, key, copy) < 0))
-			rc = slu_fail_oom(r->e);
-	}
-	if (rc < 0)
-		return rc == -ENOMEM ? slu_fail_oom(r->e) : rc;
-	*ret = slu_take(copy);
-	return 0;
+	rc = remember(r, copy, NULL, m);
+	if (rc == 0)
+		rc = array ? copy_array(r, v, m, copy) : copy_object(r, v, m, copy);
+	if (rc == 0)
+		*ret = slu_take(copy);
+	return rc;
 }
 
 static int read_alias(struct reader *r, const yaml_event_t *ev, struct json_t **ret)

@@ -28,7 +28,5 @@ struct json_t *slu_yaml_plain(const char *s);
 
 uint64_t slu_yaml_key_hash(const char *key); /* never 0 */
 void slu_yaml_pos_sort(struct slu_yaml *y);
-/* Gives `copy` the position that `v` (or its key) has, while the tree is being read: 0 or -ENOMEM. */
-int slu_yaml_pos_copy(struct slu_yaml *y, const void *v, const char *key, const void *copy);
 
 #endif

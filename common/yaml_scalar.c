@@ -58,39 +58,42 @@ static size_t span_digits(const char *s)
 	return strspn(s, "0123456789");
 }
 
-/* [-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?  written as JSON into b. */
-static bool plain_float(const char *s, struct slu_buf *b)
+/* ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) at s, written as JSON into b; gives what follows or NULL. */
+static const char *float_digits(const char *s, struct slu_buf *b)
 {
-	size_t whole, part = 0;
+	size_t whole = span_digits(s), part = 0;
+	const char *end = s + whole;
 
-	if (*s == '-')
-		slu_buf_ch(b, '-');
-	s += *s == '-' || *s == '+';
-	whole = span_digits(s);
 	/* JSON has no leading zeros */
 	for (; whole > 1 && *s == '0'; whole--)
 		s++;
 	slu_buf_add(b, whole ? s : "0", whole ? whole : 1);
-	s += whole;
-	if (*s == '.') {
-		part = span_digits(++s);
-		slu_buf_ch(b, '.');
-		slu_buf_add(b, part ? s : "0", part ? part : 1);
-		s += part;
-	} else {
-		slu_buf_str(b, ".0");
-	}
-	if (whole + part == 0)
+	if (*end == '.')
+		part = span_digits(++end);
+	slu_buf_ch(b, '.');
+	slu_buf_add(b, part ? end : "0", part ? part : 1);
+	return whole + part ? end + part : NULL;
+}
+
+/* [-+]? digits ( [eE] [-+]? [0-9]+ )?  written as JSON into b. */
+static bool plain_float(const char *s, struct slu_buf *b)
+{
+	size_t n;
+
+	if (*s == '-')
+		slu_buf_ch(b, '-');
+	s = float_digits(s + (*s == '-' || *s == '+'), b);
+	if (!s)
 		return false;
 	if (*s == 'e' || *s == 'E') {
 		slu_buf_ch(b, *s++);
 		if (*s == '-' || *s == '+')
 			slu_buf_ch(b, *s++);
-		part = span_digits(s);
-		if (part == 0)
+		n = span_digits(s);
+		if (n == 0)
 			return false;
-		slu_buf_add(b, s, part);
-		s += part;
+		slu_buf_add(b, s, n);
+		s += n;
 	}
 	return *s == '\0';
 }

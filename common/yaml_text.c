@@ -83,14 +83,8 @@ static void put_scalar(struct slu_buf *b, const struct json_t *j)
 		slu_buf_str(b, "{}");
 	else if (slu_json_is_array(j))
 		slu_buf_str(b, "[]");
-	else if (slu_json_is_null(j))
-		slu_buf_str(b, "null");
-	else if (slu_json_is_bool(j))
-		slu_buf_str(b, slu_json_true(j) ? "true" : "false");
-	else if (slu_json_is_int(j))
-		slu_buf_fmt(b, "%lld", (long long)slu_json_integer(j));
 	else
-		slu_json_put_real(b, slu_json_number(j));
+		slu_json_put_simple(b, j);
 }
 
 /* Readers want a key that ends within 1024 characters, unless it is marked by '?'. */

@@ -35,21 +35,6 @@ void slu_yaml_pos_sort(struct slu_yaml *y)
 		qsort(y->pos.p, y->pos.n, sizeof(*y->pos.p), by_place);
 }
 
-int slu_yaml_pos_copy(struct slu_yaml *y, const void *v, const char *key, const void *copy)
-{
-	uint64_t hash = key ? slu_yaml_key_hash(key) : 0;
-
-	for (size_t i = y->pos.n; i-- > 0;) {
-		struct slu_yaml_pos pos = y->pos.p[i];
-
-		if (pos.v != v || pos.key != hash)
-			continue;
-		pos.v = copy;
-		return slu_vec_push(&y->pos, pos) ? 0 : -ENOMEM;
-	}
-	return 0;
-}
-
 static const struct slu_yaml_pos *find(const struct slu_yaml *y, const void *v, const char *key)
 {
 	struct slu_yaml_pos want = {.v = v, .key = key ? slu_yaml_key_hash(key) : 0};
