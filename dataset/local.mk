@@ -1,1 +1,10 @@
 libdataset_la_SOURCES +=
+libdataset_la_SOURCES += dataset/api.c
+libdataset_la_SOURCES += dataset/api.h
+libdataset_la_SOURCES += dataset/api_place.c
+libdataset_la_SOURCES += dataset/api_object.c
+libdataset_la_SOURCES += dataset/api_copy.c
+libdataset_la_SOURCES += dataset/api_data.c
+libdataset_la_SOURCES += dataset/api_view.c
+libdataset_la_SOURCES += dataset/doctor.c
+libdataset_la_SOURCES += dataset/datastore.h

@@ -1,1 +1,11 @@
 sluice_SOURCES +=
+sluice_SOURCES += tools/cli.h
+sluice_SOURCES += tools/sluice.c
+sluice_SOURCES += tools/verbs.c
+sluice_SOURCES += tools/render.c
+sluice_SOURCES += tools/progress.c
+sluice_SOURCES += tools/cmd_workspace.c
+sluice_SOURCES += tools/cmd_data.c
+sluice_SOURCES += tools/cmd_object.c
+sluice_SOURCES += tools/cmd_view.c
+sluice_SOURCES += tools/cmd_job.c

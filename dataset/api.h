@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files that implement include/sluice.h share (api*.c here and in job/). */
+#ifndef SLU_DATASET_API_H
+#define SLU_DATASET_API_H
+
+#include "dataset/context.h"
+#include "dataset/resolve.h"
+#include "fs/view.h"
+#include "include/sluice.h"
+
+/* Copies *in to *out (may be NULL) when rc < 0; returns rc. */
+int slu_api_error(struct sluice_error *out, const struct slu_err *in, int rc);
+/* Gives a JSON value (taken) back as text. */
+int slu_api_json(struct json_t *j, char **ret, struct slu_err *e);
+
+/* Where a reference of the object verbs leads: a place in a store, or the files of a dataset. */
+struct slu_place {
+	struct slu_store *store; /* NULL: a dataset */
+	char *path;
+	bool glob;
+	bool folder; /* the text ended in '/' */
+	struct slu_dataset *dataset;
+};
+
+int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, struct slu_err *e);
+void slu_place_done(struct slu_place *p);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the reference of an object verb (ls, stat, cat, cp) leads: a place in a store, or the files of
+ * a registered dataset.  A bare word is a registered dataset when there is one, else a local path.
+ */
+#include "dataset/api.h"
+
+#include "common/mem.h"
+#include "common/str.h"
+#include "dataset/registry.h"
+#include "fs/walk.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_store(void *user, const char *name)
+{
+	return slu_context_is_store(user, name);
+}
+
+static bool is_registered(struct sluice *s, const char *word)
+{
+	uint64_t latest = 0;
+
+	return slu_is_name(word) && slu_context_workspace(s) &&
+	       slu_registry_latest(s, word, &latest, NULL) == 0 && latest > 0;
+}
+
+static int find_dataset(struct sluice *s, const char *ref, struct slu_place *p, struct slu_err *e)
+{
+	return slu_resolve_ref(s, ref, &p->dataset, e);
+}
+
+static int find_word(struct sluice *s, const char *ref, struct slu_uri **u, struct slu_place *p,
+		     struct slu_err *e)
+{
+	if (is_registered(s, ref))
+		return find_dataset(s, ref, p, e);
+
+	SLU_AUTO(slu_freep) char *dotted = slu_asprintf("./%s", ref);
+
+	if (!dotted)
+		return slu_fail_oom(e);
+	slu_uri_free(slu_take(*u));
+	return slu_uri_parse(dotted, NULL, NULL, u, e);
+}
+
+int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+	struct slu_place p = {0};
+	int r = slu_uri_parse(ref, is_store, s, &u, e);
+
+	if (r < 0)
+		return r;
+	if (u->kind == SLU_URI_WORD) {
+		r = find_word(s, ref, &u, &p, e);
+	} else if (u->kind == SLU_URI_DATA || u->kind == SLU_URI_DATA_ID ||
+		   u->kind == SLU_URI_JOB) {
+		r = find_dataset(s, ref, &p, e);
+	}
+	if (r == 0 && !p.dataset)
+		r = slu_context_locate(s, u, &p.store, &p.path, NULL, e);
+	if (r < 0)
+		return r;
+	if (p.store) {
+		p.glob = slu_glob_is(p.path);
+		p.folder = slu_ends(ref, "/");
+		if (!p.glob) {
+			char *plain = slu_glob_unescape(p.path, strlen(p.path));
+
+			if (!plain) {
+				slu_place_done(&p);
+				return slu_fail_oom(e);
+			}
+			free(p.path);
+			p.path = plain;
+		}
+	}
+	*ret = p;
+	return 0;
+}
+
+void slu_place_done(struct slu_place *p)
+{
+	free(p->path);
+	slu_dataset_free(p->dataset);
+	*p = (struct slu_place){0};
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public API, part four: the three views of a reference.
+ */
+#include "dataset/api.h"
+
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "common/vec.h"
+#include "dataset/registry.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+struct sluice_view {
+	struct slu_dataset *dataset;
+	struct slu_view *view;
+	char *props;
+};
+
+static const struct sluice_view_options no_options = SLUICE_VIEW_OPTIONS_INIT;
+
+static int check_options(const struct sluice_view_options **o, struct slu_err *e)
+{
+	if (!*o)
+		*o = &no_options;
+	if ((*o)->size != sizeof no_options)
+		return slu_fail(e, EINVAL, "sluice_view_options.size is %zu, not %zu", (*o)->size,
+				sizeof no_options);
+	return 0;
+}
+
+/* A view may be given a manifest instead of resolving: a job's inputs are resolved once. */
+static int find_dataset(struct sluice *s, const char *ref, const char *digest,
+			struct slu_dataset **ret, struct slu_err *e)
+{
+	struct slu_manifest *m = NULL;
+
+	if (!digest)
+		return slu_resolve_ref(s, ref, ret, e);
+
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = slu_new0(struct slu_dataset);
+
+	if (!d)
+		return slu_fail_oom(e);
+	int r = slu_registry_manifest(s, digest, &m, e);
+	if (r == 0)
+		r = slu_resolve_manifest(s, m, &d->tree, e);
+	if (r == 0)
+		*ret = slu_take(d);
+	return r;
+}
+
+static int view_new(struct sluice *s, const char *ref, const struct sluice_view_options *o,
+		    struct sluice_view **ret, struct slu_err *e)
+{
+	struct sluice_view *v = slu_new0(struct sluice_view);
+
+	if (!v)
+		return slu_fail_oom(e);
+	int r = find_dataset(s, ref, o->manifest, &v->dataset, e);
+	if (r < 0) {
+		sluice_view_free(v);
+		return r;
+	}
+	*ret = v;
+	return 0;
+}
+
+struct progress_bridge {
+	sluice_progress_fn *fn;
+	void *user;
+};
+
+static int bridge(void *user, const struct slu_progress *p)
+{
+	const struct progress_bridge *b = user;
+	struct sluice_progress pub = {p->files, p->files_total, p->bytes, p->bytes_total};
+
+	return b->fn(b->user, &pub);
+}
+
+int sluice_download(struct sluice *s, const char *ref, const char *target,
+		    const struct sluice_view_options *o, struct sluice_view **ret,
+		    struct sluice_error *e)
+{
+	SLU_AUTO(slu_freep) char *abs = NULL;
+	struct sluice_view *v = NULL;
+	struct slu_err er = {0};
+	int r = check_options(&o, &er);
+
+	if (r == 0)
+		r = slu_path_absolute(target, &abs, &er);
+	if (r == 0)
+		r = view_new(s, ref, o, &v, &er);
+	if (r == 0) {
+		struct progress_bridge b = {o->progress, o->user};
+		struct slu_download_opts d = {
+			.overwrite = o->flags & SLUICE_OVERWRITE,
+			.nosync = o->flags & SLUICE_NO_SYNC,
+			.jobs = o->jobs,
+			.progress = o->progress ? bridge : NULL,
+			.user = &b,
+		};
+
+		r = slu_download_open(v->dataset->tree, abs, &d, slu_context_pool(s), &v->view,
+				      &er);
+	}
+	if (r < 0)
+		sluice_view_free(v);
+	else
+		*ret = v;
+	return slu_api_error(e, &er, r);
+}
+
+/* --- mount --- */
+
+/* argv of the process that serves the mount; strings that are made are in `made`. */
+struct mount_argv {
+	const char *argv[16];
+	size_t n;
+	char *made[4];
+	size_t nmade;
+	bool oom;
+};
+
+static void arg(struct mount_argv *a, const char *s)
+{
+	a->argv[a->n++] = s;
+}
+
+static void arg_made(struct mount_argv *a, char *s)
+{
+	if (!s)
+		a->oom = true;
+	else
+		arg(a, a->made[a->nmade++] = s);
+}
+
+static void mount_argv_done(struct mount_argv *a)
+{
+	for (size_t i = 0; i < a->nmade; i++)
+		free(a->made[i]);
+}
+
+static int mount_argv(struct sluice *s, const char *ref, const char *mountpoint,
+		      const struct sluice_view_options *o, struct mount_argv *a, struct slu_err *e)
+{
+	const struct slu_workspace *w = slu_context_workspace(s);
+	char *program;
+	int r = slu_context_program(&program, e);
+
+	if (r < 0)
+		return r;
+	arg_made(a, program);
+	arg(a, "mount");
+	arg(a, "--foreground");
+	arg(a, "--ready-fd=3");
+	if (w)
+		arg_made(a, slu_asprintf("--workspace=%s", w->config_path));
+	if (o->allow_other)
+		arg(a, "--allow-other");
+	if (o->io_timeout_ns)
+		arg_made(a, slu_asprintf("--io-timeout=%lldms",
+					 (long long)(o->io_timeout_ns / 1000000)));
+	if (o->manifest)
+		arg_made(a, slu_asprintf("--manifest=%s", o->manifest));
+	arg(a, "--");
+	arg(a, ref);
+	arg(a, mountpoint);
+	a->argv[a->n] = NULL;
+	return a->oom ? slu_fail_oom(e) : 0;
+}
+
+int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
+		 const struct sluice_view_options *o, struct sluice_view **ret,
+		 struct sluice_error *e)
+{
+	SLU_AUTO(mount_argv_done) struct mount_argv a = {0};
+	SLU_AUTO(slu_freep) char *abs = NULL;
+	struct slu_err er = {0};
+	struct sluice_view *v = slu_new0(struct sluice_view);
+	int r = v ? check_options(&o, &er) : slu_fail_oom(&er);
+
+	if (r == 0)
+		r = slu_path_absolute(mountpoint, &abs, &er);
+	if (r == 0)
+		r = slu_mount_check(abs, &er);
+	if (r == 0)
+		r = mount_argv(s, ref, abs, o, &a, &er);
+	if (r == 0)
+		r = slu_mount_open(a.argv, abs, true, o->log, &v->view, &er);
+	if (r < 0)
+		sluice_view_free(v);
+	else
+		*ret = v;
+	return slu_api_error(e, &er, r);
+}
+
+int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
+		       const struct sluice_view_options *o, int ready_fd, int lifeline_fd,
+		       struct sluice_error *e)
+{
+	SLU_AUTO(slu_freep) char *abs = NULL, *source = slu_asprintf("sluice:%s", ref);
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
+	struct slu_err er = {0};
+	int r = source ? check_options(&o, &er) : slu_fail_oom(&er);
+
+	if (r == 0)
+		r = slu_path_absolute(mountpoint, &abs, &er);
+	if (r == 0)
+		r = find_dataset(s, ref, o->manifest, &d, &er);
+	if (r == 0) {
+		struct slu_mount_opts m = {
+			.allow_other = o->allow_other,
+			.uid = geteuid(),
+			.gid = getegid(),
+			.source = source,
+			.io_timeout = o->io_timeout_ns,
+			.ready_fd = ready_fd,
+			.lifeline_fd = lifeline_fd,
+		};
+
+		r = slu_mount_serve(d->tree, abs, &m, &er);
+	} else if (ready_fd >= 0) {
+		/* slu_mount_serve tells its own errors; whoever waits must hear this one as well. */
+		if (write(ready_fd, er.msg, strlen(er.msg)) < 0)
+			slu_fail_more(&er, "(nobody heard)");
+		close(ready_fd);
+	}
+	return slu_api_error(e, &er, r);
+}
+
+int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e)
+{
+	SLU_AUTO(slu_freep) char *abs = NULL;
+	struct slu_err er = {0};
+	int r = slu_path_absolute(mountpoint, &abs, &er);
+
+	if (r == 0)
+		r = slu_unmount(abs, timeout_ns, &er);
+	return slu_api_error(e, &er, r);
+}
+
+/* --- hdfs --- */
+
+/* {"uri", "conf", "secret_refs", "format"?, "options"?}: all that a Spark program needs to read it. */
+static int hdfs_props(struct sluice_view *v, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep)
+	struct json_t *o = v->view->props ? slu_json_copy(v->view->props) : slu_json_object();
+
+	if (!o || slu_json_set_str(o, "uri", v->view->where) < 0)
+		return slu_fail_oom(e);
+	if (v->dataset->def && v->dataset->def->tabular &&
+	    (slu_json_set_str(o, "format", "csv") < 0 ||
+	     slu_json_set(o, "options", slu_definition_spark_options(v->dataset->def)) < 0))
+		return slu_fail_oom(e);
+	return slu_api_json(slu_take(o), &v->props, e);
+}
+
+int sluice_hdfs(struct sluice *s, const char *ref, struct sluice_view **ret, struct sluice_error *e)
+{
+	struct sluice_view *v = NULL;
+	struct slu_err er = {0};
+	int r = view_new(s, ref, &no_options, &v, &er);
+
+	if (r == 0)
+		r = slu_hdfs_open(v->dataset->tree, &v->view, &er);
+	if (r == 0)
+		r = hdfs_props(v, &er);
+	if (r < 0)
+		sluice_view_free(v);
+	else
+		*ret = v;
+	return slu_api_error(e, &er, r);
+}
+
+/* --- what they have in common --- */
+
+const char *sluice_view_where(const struct sluice_view *v)
+{
+	return v->view->where;
+}
+
+const char *sluice_view_properties(const struct sluice_view *v)
+{
+	return v->props;
+}
+
+int sluice_view_wait(struct sluice_view *v, struct sluice_error *e)
+{
+	struct slu_err er = {0};
+
+	return slu_api_error(e, &er, slu_view_wait(v->view, &er));
+}
+
+int sluice_view_close(struct sluice_view *v, struct sluice_error *e)
+{
+	struct slu_err er = {0};
+
+	return slu_api_error(e, &er, slu_view_close(v->view, &er));
+}
+
+void sluice_view_free(struct sluice_view *v)
+{
+	if (!v)
+		return;
+	slu_view_free(v->view);
+	slu_dataset_free(v->dataset);
+	free(v->props);
+	free(v);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A named input: a dataset and the mode in which a program sees it (azureml.md 2.1-2.5). */
+#ifndef SLU_DATASET_INPUT_H
+#define SLU_DATASET_INPUT_H
+
+#include "dataset/resolve.h"
+#include "fs/view.h"
+
+enum slu_mode {
+	SLU_MODE_DIRECT,
+	SLU_MODE_DOWNLOAD,
+	SLU_MODE_MOUNT,
+	SLU_MODE_HDFS,
+	SLU_MODE_UPLOAD
+};
+
+/* "direct", "download", "ro_mount" or "mount", "hdfs"; "upload" for outputs.  Others (rw_mount, eval_*):
+ * -ENOTSUP naming the ones that work. */
+int slu_mode_parse(const char *text, enum slu_mode *ret, struct slu_err *e);
+const char *slu_mode_name(enum slu_mode m); /* "ro_mount" */
+
+struct slu_input {
+	char *name; /* an identifier (common/str.h) that is no reserved variable name */
+	enum slu_mode mode;
+	struct slu_dataset *dataset;
+	char *ref;             /* what was asked for */
+	struct slu_view *view; /* open: for direct NULL */
+	char *value;           /* what the program gets: path, URI or id */
+};
+
+/* Checks the name (azureml.md 2.2: collisions with PATH, HOME, ... are errors here). */
+int slu_input_name_check(const char *name, struct slu_err *e);
+/* Opens the view under folder `place` (absolute; made).  direct: value is the URI of the reference, or
+ * the dataset id when direct_id.  Lifeline: mounts end with this process. */
+int slu_input_open(struct sluice *s, struct slu_input *in, const char *place, bool direct_id,
+		   const char *log_path, struct slu_err *e);
+int slu_input_close(struct slu_input *in, struct slu_err *e); /* unmounts, removes nothing */
+void slu_input_free(struct slu_input *in);
+
+#endif

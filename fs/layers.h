@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layers.  Each push puts one on top of *s and owns what was there; on failure *s is as before.
+ * Each is one small file: trace.c, retry.c, limit.c, faulty.c. */
+#ifndef SLU_FS_LAYERS_H
+#define SLU_FS_LAYERS_H
+
+#include "fs/store.h"
+
+/* One debug line an op: id, name, op, path, range, rc, microseconds (SLUICE_DEBUG=store).  Counts
+ * always: slu_trace_stats() gives {"read": {"ops":..,"errors":..,"bytes":..,"us":..}, ...}. */
+int slu_trace_push(struct slu_store **s, const char *name);
+struct json_t *slu_trace_stats(struct slu_store *s); /* NULL when s has no trace layer */
+
+struct slu_retry_conf {
+	unsigned tries;     /* 0: 6 */
+	int64_t base_ns;    /* 0: 100 ms */
+	int64_t cap_ns;     /* 0: 20 s */
+	int64_t default_ns; /* deadline of an op that has none; 0: 60 s */
+};
+/* Tries again, with full jitter, what may succeed next time (EAGAIN, EIO of reads, ETIMEDOUT, ECONN*,
+ * ENETUNREACH, EHOSTUNREACH) and is safe to repeat: reads, listings, blocks; PUT ABSENT and RENAME ABSENT
+ * only after -EAGAIN (refused before any effect).  A deadline or cancel ends the waiting at once. */
+int slu_retry_push(struct slu_store **s, const struct slu_retry_conf *conf,
+		   struct slu_loops *loops);
+
+struct slu_limit_conf {
+	unsigned start, max; /* ops in flight: 0: 16, 256 */
+};
+/* At most w ops in flight, by priority then order; w grows by 1/w a success and halves on -EAGAIN, at
+ * most once a round trip (AIMD; Jacobson 1988). */
+int slu_limit_push(struct slu_store **s, const struct slu_limit_conf *conf);
+
+/* Fault injection by rule, "op:rate:what[,...]": op a name or "any"; rate 0..1 or "#n" (only the nth);
+ * what: an errno name, "delay=5ms", "short" (READ fails as if cut), "hang" (until cancel or deadline).  Parsed from SLUICE_FAULT.  Seeded:
+ * "seed=7". */
+int slu_faulty_push(struct slu_store **s, const char *rules, struct slu_loops *loops,
+		    struct slu_err *e);
+
+#endif

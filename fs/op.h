@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request to a store, of whatever kind.  One struct and one submit() instead of a method per
+ * operation, so that retry, limit, trace and fault are each written once for all operations.
+ * Memory is the caller's until done() runs.  Fill it with the typed constructors below.
+ */
+#ifndef SLU_FS_OP_H
+#define SLU_FS_OP_H
+
+#include "common/err.h"
+#include "io/loop.h"
+#include "io/pool.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum slu_op_type {
+	SLU_OP_STAT,      /* path -> attr */
+	SLU_OP_LIST,      /* path, marker, flags RECURSIVE -> one page in *list, empty before */
+	SLU_OP_READ,      /* path, off, len, buf, if_match -> exactly len bytes, or an error */
+	SLU_OP_PREFETCH,  /* path, off, len: a hint; only with SLU_CAP_PREFETCH */
+	SLU_OP_PUT,       /* path, data, len, flags ABSENT or if_match -> attr; whole and atomic */
+	SLU_OP_PUT_BLOCK, /* path, txn, off, data, len: invisible until COMMIT */
+	SLU_OP_COMMIT,    /* path, txn, size, flags ABSENT or if_match -> attr */
+	SLU_OP_ABORT,     /* path, txn: forget the blocks; absent is fine */
+	SLU_OP_DELETE,    /* path: absent is -ENOENT; flags TREE: absent is fine */
+	SLU_OP_RENAME,    /* path, to, flags ABSENT; parents of `to` are made */
+	SLU_OP_MKDIR,     /* path and its parents; there already is fine */
+	_SLU_OP_MAX
+};
+
+enum {
+	SLU_OPF_ABSENT = 1u << 0,    /* only if nothing is there: else -EEXIST */
+	SLU_OPF_RECURSIVE = 1u << 1, /* LIST everything below, files only (SLU_CAP_FLAT_LIST) */
+	SLU_OPF_TREE = 1u << 2,      /* DELETE a directory and all below */
+	SLU_OPF_DURABLE = 1u << 3    /* PUT, COMMIT: survive power loss (fsync) before done() */
+};
+
+enum slu_kind { SLU_KIND_FILE = 1, SLU_KIND_DIR };
+
+#define SLU_ID_MAX 72  /* identity text with NUL */
+#define SLU_TXN_MAX 33 /* transaction id with NUL: [A-Za-z0-9] */
+
+struct slu_attr {
+	enum slu_kind kind;
+	uint64_t size;    /* bytes; 0 for directories */
+	int64_t mtime_ns; /* wall clock */
+	/* What a read is pinned to: Blob ETag, HDFS fileId and mtime, local mtime and size.  Printable
+	 * without spaces.  Of a directory: whatever tells it from its ancestors, or "". */
+	char id[SLU_ID_MAX];
+	char sum[SLU_ID_MAX]; /* content checksum the store knows, "md5:<hex>", or "" */
+};
+
+struct slu_dirent {
+	char *name; /* relative to the listed path; has '/' only in a RECURSIVE listing */
+	struct slu_attr attr;
+};
+
+/* A page of a listing.  Not sorted (walk.h sorts). */
+struct slu_list {
+	struct slu_dirent *p;
+	size_t n, cap;
+	char *next; /* marker of the next page, NULL at the end */
+};
+
+void slu_list_done(struct slu_list *l); /* frees the contents */
+int slu_list_add(struct slu_list *l, const char *name, size_t n, const struct slu_attr *a);
+
+#define SLU_OP_DEPTH 8
+
+struct slu_op {
+	enum slu_op_type type;
+	unsigned flags;
+	const char *path; /* relative store path (common/path.h), "" = root */
+	const char *to;
+	uint64_t off;
+	size_t len;
+	void *buf;            /* READ */
+	const void *data;     /* PUT, PUT_BLOCK */
+	uint64_t size;        /* COMMIT: the whole length */
+	const char *if_match; /* identity that must still hold, else -ESTALE; NULL: none */
+	const char *txn;
+	const char *marker; /* LIST: NULL = from the start */
+	struct slu_list *list;
+	int64_t deadline; /* slu_now ns, 0 = the store's default */
+	uint8_t prio;     /* 0 a program waits .. 9 prefetch */
+	bool canceled;    /* set by slu_store_cancel; read it by slu_op_canceled */
+
+	/* results */
+	int rc; /* 0 or -errno */
+	struct slu_err err;
+	struct slu_attr attr;
+	int64_t retry_after; /* ns that the service asks to wait before another try, 0 = it did not say */
+
+	void (*done)(struct slu_op
+			     *op); /* any thread, also inside submit; must not block; may free op */
+	void *user;
+
+	/* layers and drivers only */
+	struct {
+		void (*done)(struct slu_op *op);
+		void *user;
+		int64_t at; /* of the layer that pushed: for a time */
+	} save[SLU_OP_DEPTH];
+	uint8_t depth, tries;
+	uint64_t id; /* in the trace */
+	/* Of the one layer or driver that holds the op now. */
+	void *drv;
+	size_t drv_n;
+	struct slu_op *next;
+	struct slu_work work;
+	struct slu_bounce bounce; /* slu_op_finish */
+};
+
+void slu_op_stat(struct slu_op *op, const char *path);
+void slu_op_list(struct slu_op *op, const char *path, const char *marker, struct slu_list *list);
+void slu_op_read(struct slu_op *op, const char *path, uint64_t off, size_t len, void *buf,
+		 const char *if_match);
+void slu_op_prefetch(struct slu_op *op, const char *path, uint64_t off, size_t len,
+		     const char *if_match);
+void slu_op_put(struct slu_op *op, const char *path, const void *data, size_t len, unsigned flags);
+void slu_op_put_block(struct slu_op *op, const char *path, const char *txn, uint64_t off,
+		      const void *data, size_t len);
+void slu_op_commit(struct slu_op *op, const char *path, const char *txn, uint64_t size,
+		   unsigned flags);
+void slu_op_abort(struct slu_op *op, const char *path, const char *txn);
+void slu_op_delete(struct slu_op *op, const char *path, unsigned flags);
+void slu_op_rename(struct slu_op *op, const char *path, const char *to, unsigned flags);
+void slu_op_mkdir(struct slu_op *op, const char *path);
+
+const char *slu_op_name(enum slu_op_type type); /* "read" */
+
+/* A layer hooks the way back up before it forwards, and unhooks first thing in its hook. */
+void slu_op_push(struct slu_op *op, void (*done)(struct slu_op *), void *user);
+void *slu_op_pop(struct slu_op *op); /* returns the hook's user, restores done and user below */
+/* The number kept with the hook on top, for a layer that just pushed or is about to pop. */
+static inline int64_t *slu_op_at(struct slu_op *op)
+{
+	return &op->save[op->depth - 1].at;
+}
+/* True while this thread is inside slu_store_wait for this very op: the driver may block here, since
+ * the caller would do nothing but wait.  Otherwise what blocks goes to the pool. */
+bool slu_op_waited(const struct slu_op *op);
+bool slu_op_canceled(const struct slu_op *op);
+/* Drivers: sets the result and calls done() (by the trampoline, so that chains do not recurse). */
+void slu_op_finish(struct slu_op *op, int rc);
+
+#endif

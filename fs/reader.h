@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reader: one per node, not per open (a mount may see no opens).  It tells streams apart by
+ * offset, grows a read-ahead window for a sequential one, fetches what is asked for a random one.
+ * Read-ahead is a PREFETCH hint where the store can (SLU_CAP_PREFETCH), else blocks in memory under
+ * one budget for all readers of the process; blocks in flight are shared by all who want them, and
+ * are dropped once read: the kernel's page cache is the memory cache.  Any thread.
+ */
+#ifndef SLU_FS_READER_H
+#define SLU_FS_READER_H
+
+#include "fs/store.h"
+
+#include <sys/uio.h>
+
+struct slu_readers; /* the budget and all blocks */
+struct slu_reader;
+
+struct slu_readers_conf {
+	uint64_t budget;     /* bytes of blocks, read and in flight; 0: 64 MiB */
+	size_t block;        /* 0: 1 MiB */
+	uint64_t window_max; /* read-ahead of one stream; 0: 32 MiB */
+};
+
+int slu_readers_new(const struct slu_readers_conf *conf, struct slu_readers **ret);
+/* Waits until every reader is gone and nothing is in flight.  0, or -ETIMEDOUT: then neither the
+ * readers nor their stores may be freed. */
+int slu_readers_drain(struct slu_readers *r, int64_t deadline);
+void slu_readers_free(struct slu_readers *r);     /* drained; NULL fine */
+uint64_t slu_readers_used(struct slu_readers *r); /* bytes of blocks held now */
+/* Frees what was read ahead and not touched for idle_ns, and all spare memory. */
+void slu_readers_trim(struct slu_readers *r, int64_t idle_ns);
+
+/* path, id: copied.  One reference for the caller. */
+int slu_reader_new(struct slu_readers *rs, struct slu_store *store, const char *path,
+		   const char *id, uint64_t size, struct slu_reader **ret);
+void slu_reader_ref(struct slu_reader *r);
+/* Waits for nothing.  The last one drops what was read ahead, cancels what is on its way unasked,
+ * and lets reads in flight finish; the memory goes with them. */
+void slu_reader_unref(struct slu_reader *r);
+/* Ends what is in flight: reads finish with -ECANCELED unless their data is there already. */
+void slu_reader_cancel(struct slu_reader *r);
+
+#define SLU_READ_IOV 4
+
+struct slu_read {
+	uint64_t off;
+	size_t len; /* <= 1 MiB; cut at the end of the file */
+	void *buf;  /* room for len, used when no block has the data */
+	int64_t deadline;
+
+	int rc; /* 0 or -errno; -ESTALE: the object changed */
+	struct slu_err err;
+	/* The data, in buf or in blocks: valid only inside done(). */
+	struct iovec iov[SLU_READ_IOV];
+	int niov;
+
+	void (*done)(
+		struct slu_read *rd); /* any thread, also inside slu_reader_read; must not block */
+	void *user;
+	struct slu_read *next; /* reader only */
+	void *state;           /* reader only */
+};
+
+void slu_reader_read(struct slu_reader *r, struct slu_read *rd);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A store: a driver, or a layer over one.  Code asks for a capability, never for a driver's name.
+ * The stack (dataset/context.c builds it): trace -> retry -> limit -> [fault] -> driver.
+ */
+#ifndef SLU_FS_STORE_H
+#define SLU_FS_STORE_H
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "fs/op.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json_t;
+struct slu_loops;
+struct slu_pool;
+struct slu_store;
+
+enum {
+	SLU_CAP_RANGE_READ = 1u << 0,
+	SLU_CAP_COND_READ = 1u << 1,   /* READ honours if_match */
+	SLU_CAP_PUT_ABSENT = 1u << 2,  /* PUT/COMMIT/RENAME honour ABSENT, atomically */
+	SLU_CAP_PUT_MATCH = 1u << 3,   /* PUT/COMMIT honour if_match atomically, not just nearly */
+	SLU_CAP_RENAME = 1u << 4,      /* of files, atomic */
+	SLU_CAP_RENAME_DIR = 1u << 5,  /* of directories, atomic */
+	SLU_CAP_REAL_DIRS = 1u << 6,   /* directories exist by themselves */
+	SLU_CAP_FLAT_LIST = 1u << 7,   /* LIST with RECURSIVE */
+	SLU_CAP_PREFETCH = 1u << 8,    /* PREFETCH reads ahead without memory of ours */
+	SLU_CAP_INLINE_READ = 1u << 9, /* READ often completes inside submit, without waiting */
+	SLU_CAP_READ_ONLY = 1u << 10
+};
+
+/* How Hadoop and Spark reach a path of this store. */
+struct slu_hadoop {
+	char *uri;                  /* "file:///data/x", caller frees */
+	struct json_t *conf;        /* object: Hadoop property -> value; secrets never here */
+	struct json_t *secret_refs; /* object: Hadoop property -> credential reference */
+};
+void slu_hadoop_done(struct slu_hadoop *h);
+
+struct slu_store_ops {
+	const char *name; /* "local", "retry", ... : for traces and messages only */
+	/* Takes the op on.  Never fails: the result arrives by done(), exactly once. */
+	void (*submit)(struct slu_store *s, struct slu_op *op);
+	/* Best effort; done() still runs exactly once.  Who holds the op itself ends it with -ECANCELED,
+	 * else passes the cancel below.  NULL: passed below. */
+	void (*cancel)(struct slu_store *s, struct slu_op *op);
+	/* NULL: passed below. */
+	int (*hadoop)(struct slu_store *s, const char *path, struct slu_hadoop *ret,
+		      struct slu_err *e);
+	void (*free)(struct slu_store *s); /* this layer only; no op in flight */
+};
+
+/* First member of every driver's and layer's struct. */
+struct slu_store {
+	const struct slu_store_ops *ops;
+	struct slu_store *below; /* NULL: a driver */
+	unsigned caps;           /* of the whole stack from here down */
+	size_t block;            /* best size of a PUT_BLOCK and of a streamed read, bytes */
+	size_t max_put;          /* largest PUT */
+};
+
+/* All of these: any thread.  submit checks the op: a malformed path is -EINVAL, a capability that
+ * the store lacks -ENOTSUP, a change of a read-only store -EROFS. */
+void slu_store_submit(struct slu_store *s, struct slu_op *op);
+/* The op's memory must stay until this returns, also when done() has run meanwhile. */
+void slu_store_cancel(struct slu_store *s, struct slu_op *op);
+void slu_store_free(struct slu_store *s); /* the whole stack; NULL fine */
+SLU_DEFINE_CLEANUP(struct slu_store *, slu_store_free, slu_store_freep)
+int slu_store_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,
+		     struct slu_err *e);
+static inline bool slu_store_can(const struct slu_store *s, unsigned caps)
+{
+	return (s->caps & caps) == caps;
+}
+
+/* Blocking forms, for threads that may wait (not loop threads: asserted).  0 or -errno with *e. */
+int slu_store_wait(struct slu_store *s, struct slu_op *op, struct slu_err *e);
+int slu_store_stat(struct slu_store *s, const char *path, struct slu_attr *ret, struct slu_err *e);
+/* The whole object, at most max bytes (else -EFBIG), NUL added; caller frees *ret. */
+int slu_store_get(struct slu_store *s, const char *path, size_t max, char **ret, size_t *ret_len,
+		  struct slu_err *e);
+int slu_store_put(struct slu_store *s, const char *path, const void *data, size_t len,
+		  unsigned flags, struct slu_attr *ret, struct slu_err *e); /* ret may be NULL */
+int slu_store_delete(struct slu_store *s, const char *path, unsigned flags, struct slu_err *e);
+
+#endif

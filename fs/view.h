@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The three views of a tree behind one interface: open returns when it is usable, where() is a
+ * folder, a mount point or a Hadoop URI, wait() blocks until it ends, close() is idempotent.
+ */
+#ifndef SLU_FS_VIEW_H
+#define SLU_FS_VIEW_H
+
+#include "common/cleanup.h"
+#include "fs/tree.h"
+
+struct json_t;
+struct slu_pool;
+struct slu_view;
+
+enum slu_view_kind { SLU_VIEW_DOWNLOAD, SLU_VIEW_MOUNT, SLU_VIEW_HDFS };
+
+struct slu_view_ops {
+	enum slu_view_kind kind;
+	int (*wait)(struct slu_view *v,
+		    struct slu_err *e); /* mount: until it is gone; others: at once */
+	int (*close)(struct slu_view *v, struct slu_err *e); /* may be called again */
+	void (*free)(struct slu_view *v);                    /* after close */
+};
+
+struct slu_view {
+	const struct slu_view_ops *ops;
+	char *where;          /* folder, mount point or URI */
+	struct json_t *props; /* hdfs: {"conf": {...}, "secret_refs": {...}}; else NULL */
+};
+
+int slu_view_wait(struct slu_view *v, struct slu_err *e);
+int slu_view_close(struct slu_view *v, struct slu_err *e);
+void slu_view_free(struct slu_view *v); /* closes first */
+SLU_DEFINE_CLEANUP(struct slu_view *, slu_view_free, slu_view_freep)
+
+/* --- download.c: the files on disk --- */
+
+struct slu_progress {
+	uint64_t files, files_total;
+	uint64_t bytes, bytes_total;
+};
+/* Called at most 10 times a second and once at the end, by one thread at a time.  Non-zero cancels. */
+typedef int slu_progress_fn(void *user, const struct slu_progress *p);
+
+struct slu_download_opts {
+	bool overwrite; /* else a target that is not empty is -ENOTEMPTY before anything is copied */
+	unsigned jobs;  /* files in flight; 0: 4 x cores, at most 32 */
+	bool nosync;    /* no syncfs before the renames */
+	slu_progress_fn *progress;
+	void *user;
+};
+/* Every file as `.sluice-part-*` first; a batch is synced (syncfs) and then renamed; with overwrite,
+ * files of other names stay.  A final name present means complete.  Blocks.  target: absolute. */
+int slu_download_open(struct slu_tree *t, const char *target, const struct slu_download_opts *o,
+		      struct slu_pool *pool, struct slu_view **ret, struct slu_err *e);
+
+/* --- mount.c: the mount itself, in the process that serves it --- */
+
+struct slu_mount_opts {
+	bool allow_other;
+	unsigned uid, gid, umask; /* owner shown; umask of the modes 0555 and 0444 */
+	const char *source;       /* first field of the mount table, "sluice:titanic@1" */
+	int64_t io_timeout;       /* every request is answered by then; 0: 60 s */
+	int ready_fd; /* when usable: "R" is written; when not: the error's text; then closed.  -1: none */
+	int lifeline_fd; /* end of file on it unmounts and ends the process.  -1: none */
+	uint64_t budget; /* of read-ahead; 0: 64 MiB */
+};
+/* Mounts and serves until unmounted, SIGTERM, SIGINT or the lifeline's end; unmounts.  Blocks.  One
+ * mount a process; call it before other threads exist except pool and loops.  */
+int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu_mount_opts *o,
+		    struct slu_err *e);
+/* Checks that a mount could be put there: a folder (made when absent), empty, not a mount point. */
+int slu_mount_check(const char *mountpoint, struct slu_err *e);
+/* Unmounts (mount point of ours only: type fuse.sluice), lazily after timeout_ns; waits until gone. */
+int slu_unmount(const char *mountpoint, int64_t timeout_ns, struct slu_err *e);
+
+/* --- mountproc.c: a mount in a process of its own (exec), seen from the one that asked --- */
+
+/* argv: the program that will call slu_mount_serve with the ready pipe at descriptor 3 and the lifeline
+ * at 4.  detached: the mount outlives this process (no lifeline, own session).  log_path: where its
+ * stderr goes, NULL = /dev/null.  Returns when it is usable, with its error when not. */
+int slu_mount_open(const char *const *argv, const char *mountpoint, bool detached,
+		   const char *log_path, struct slu_view **ret, struct slu_err *e);
+
+/* --- hdfsview.c: the URI that Hadoop and Spark read --- */
+
+/* The URI of the single file, of the folder when the tree is all that the folder holds (names that
+ * Spark skips, `_x` and `.x`, apart), of a brace glob otherwise.  Checks that the store still holds what
+ * the manifest says (-ESTALE).  Several sources: -EINVAL with the remedy. */
+int slu_hdfs_open(struct slu_tree *t, struct slu_view **ret, struct slu_err *e);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listings in one order on every store, and globs.  Order: bytes of the full path (as a flat object
+ * store lists), so "a.b" comes before "a/x".  Patterns: `*` any run without '/', `**` as a whole part
+ * any number of parts (also none; trailing: all files below), `?` one character, `[a-z]`, `[!a]`,
+ * `{x,y}`; `\` takes the next character literally.  Case matters.
+ */
+#ifndef SLU_FS_WALK_H
+#define SLU_FS_WALK_H
+
+#include "fs/store.h"
+
+/* path: full relative store path.  Non-zero return ends the walk and becomes its result. */
+typedef int slu_walk_fn(void *user, const char *path, const struct slu_attr *attr,
+			struct slu_err *e);
+
+/* Every file at or below path: a file gives itself, a directory all files below.  Nothing there:
+ * -ENOENT.  Temporary names of our own (`.sluice-*`) are left out.  A link cycle is -ELOOP.  Blocks. */
+int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e);
+/* The direct children of a directory (both kinds), sorted by name. */
+int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
+		 struct slu_err *e);
+/* Every file that matches; pattern is a relative store path with wildcards.  None: -ENOENT. */
+int slu_walk_glob(struct slu_store *s, const char *pattern, slu_walk_fn *fn, void *user,
+		  struct slu_err *e);
+
+bool slu_glob_is(const char *s);                            /* has an unescaped wildcard? */
+int slu_glob_check(const char *pattern, struct slu_err *e); /* unbalanced [ or {, ...: -EINVAL */
+bool slu_glob_match(const char *pattern, const char *path);
+size_t slu_glob_prefix(const char *pattern); /* bytes of the literal folder part, without its '/' */
+char *slu_glob_unescape(const char *pattern, size_t n); /* literal text of the first n bytes */
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libsluice: data lakes opened onto compute nodes.
+ *
+ * An open workspace (struct sluice) resolves a reference into a view: files staged on disk, a FUSE
+ * mount, or a URI that Hadoop and Spark read.  It registers datasets as versions and runs jobs.
+ *
+ * References (`ref`): azureml:// URIs short and long, azureml:NAME:VERSION, azureml:NAME@latest,
+ * NAME@VERSION, NAME (its latest version), STORE:path (a datastore of the workspace), file://, plain
+ * paths (absolute, or starting with a dot); paths may hold globs.  See sluice-uri(7).
+ *
+ * Results: 0 or a negative errno value; *e (when not NULL) then holds one line that names the object
+ * and the remedy.  Strings and JSON texts returned through `char **ret` belong to the caller:
+ * sluice_free().  Outputs are set only on success.  All calls block, and may be made from any thread
+ * unless a call says otherwise; one struct sluice may be used by many threads at once.  Call
+ * sluice_open() after a fork, not before: threads do not survive one.
+ */
+#ifndef SLUICE_H
+#define SLUICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SLUICE_API __attribute__((visibility("default")))
+
+/* --- basics --- */
+
+struct sluice;      /* an open workspace */
+struct sluice_view; /* an open view */
+struct sluice_file; /* an object open for reading */
+
+struct sluice_error {
+	int code;          /* positive errno value, 0 = none */
+	char service[40];  /* the service's own error code, or "" */
+	char message[640]; /* one line, no newline, no secrets */
+};
+
+SLUICE_API const char *sluice_version(void); /* "0.1.0" */
+SLUICE_API void sluice_free(void *p);        /* memory that this library returned; NULL is fine */
+/* The exit status that the command uses for a result (sluice(1), EXIT STATUS). */
+SLUICE_API int sluice_exit_code(int rc);
+
+/* level: 0 error, 1 warning, 2 info, 3 debug.  fn NULL: stderr.  Secrets are redacted before. */
+typedef void sluice_log_fn(void *user, int level, const char *module, const char *line);
+SLUICE_API void sluice_set_log(sluice_log_fn *fn, void *user, int max_level);
+
+/* --- the workspace --- */
+
+/* Makes dir/config.json with an embedded local datastore "workspaceblobstore".  One that is there
+ * already: -EEXIST. */
+SLUICE_API int sluice_init(const char *dir, const char *name, char **ret_config_path,
+			   struct sluice_error *e);
+
+#define SLUICE_OPTIONAL 1u /* no workspace found is no error: URIs and paths still work */
+
+/* path: a config file, a folder to search from upward as Workspace.from_config does, or NULL for
+ * the current folder. */
+SLUICE_API int sluice_open(const char *path, unsigned flags, struct sluice **ret,
+			   struct sluice_error *e);
+SLUICE_API void sluice_close(struct sluice *s);
+SLUICE_API int sluice_workspace(struct sluice *s, char **ret_json, struct sluice_error *e);
+/* Checks of the machine and the workspace: [{"check","ok","detail","remedy"}].  s may be NULL. */
+SLUICE_API int sluice_doctor(struct sluice *s, char **ret_json, struct sluice_error *e);
+
+/* --- datastores --- */
+
+/* entry_json: {"type": "local", "path": ...}, ...; credentials by reference only (-EINVAL else).
+ * Checked by listing it.  A name in use: -EEXIST unless replace. */
+SLUICE_API int sluice_datastore_create(struct sluice *s, const char *name, const char *entry_json,
+				       int replace, struct sluice_error *e);
+SLUICE_API int sluice_datastore_list(struct sluice *s, char **ret_json, struct sluice_error *e);
+SLUICE_API int sluice_datastore_show(struct sluice *s, const char *name, char **ret_json,
+				     struct sluice_error *e);
+
+/* --- objects --- */
+
+struct sluice_entry {
+	const char *path; /* as listed: relative to the listed folder; valid during the callback */
+	int is_dir;
+	uint64_t size;    /* bytes */
+	int64_t mtime_ns; /* wall clock, ns since 1970 */
+	const char
+		*identity; /* what reads are pinned to, "" for folders; valid during the callback */
+};
+/* Non-zero ends the listing and is returned. */
+typedef int sluice_entry_fn(void *user, const struct sluice_entry *entry);
+
+#define SLUICE_RECURSIVE 1u
+#define SLUICE_OVERWRITE 2u
+#define SLUICE_NO_SYNC 4u
+
+SLUICE_API int sluice_list(struct sluice *s, const char *ref, unsigned flags, sluice_entry_fn *fn,
+			   void *user, struct sluice_error *e);
+SLUICE_API int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *user,
+			   struct sluice_error *e); /* fn once */
+/* Pinned: later reads of an object that changed give -ESTALE. */
+SLUICE_API int sluice_file_open(struct sluice *s, const char *ref, struct sluice_file **ret,
+				uint64_t *ret_size, struct sluice_error *e);
+/* Fills buf unless the end comes first; *ret_got < n only there. */
+SLUICE_API int sluice_file_pread(struct sluice_file *f, void *buf, size_t n, uint64_t off,
+				 size_t *ret_got, struct sluice_error *e);
+SLUICE_API void sluice_file_close(struct sluice_file *f);
+
+struct sluice_progress {
+	uint64_t files, files_total, bytes, bytes_total;
+};
+typedef int sluice_progress_fn(void *user, const struct sluice_progress *p); /* non-zero cancels */
+
+/* Copies a file, or with SLUICE_RECURSIVE a tree, between any two places.  dst ending in '/' or being
+ * a folder: into it.  Nothing is replaced without SLUICE_OVERWRITE (-EEXIST).  Each file appears whole. */
+SLUICE_API int sluice_copy(struct sluice *s, const char *src, const char *dst, unsigned flags,
+			   sluice_progress_fn *progress, void *user, struct sluice_error *e);
+
+/* --- datasets --- */
+
+/* spec_json: {"name", "type": "uri_file|uri_folder|mltable", "path" or "paths", "version"?,
+ * "description"?, "tags"?, "delimited"? {read_delimited options}}.  Returns the record. */
+SLUICE_API int sluice_data_create(struct sluice *s, const char *spec_json, char **ret_json,
+				  struct sluice_error *e);
+SLUICE_API int sluice_data_show(struct sluice *s, const char *ref, char **ret_json,
+				struct sluice_error *e);
+/* name NULL: the newest version of each name; else all versions of it. */
+SLUICE_API int sluice_data_list(struct sluice *s, const char *name, char **ret_json,
+				struct sluice_error *e);
+SLUICE_API int sluice_data_manifest(struct sluice *s, const char *ref, char **ret_text,
+				    struct sluice_error *e);
+/* Who made it from what: {"run", "output", "inputs": [{..., "inputs": [...]}]}. */
+SLUICE_API int sluice_data_lineage(struct sluice *s, const char *ref, char **ret_json,
+				   struct sluice_error *e);
+
+/* --- views --- */
+
+struct sluice_view_options {
+	size_t size;           /* sizeof(struct sluice_view_options) */
+	unsigned flags;        /* SLUICE_OVERWRITE, SLUICE_NO_SYNC (download) */
+	unsigned jobs;         /* download: files in flight, 0 = chosen */
+	int allow_other;       /* mount: other users may read */
+	int64_t io_timeout_ns; /* mount: every request is answered by then; 0 = 60 s */
+	const char *
+		manifest; /* digest of a manifest in the registry to use instead of resolving; NULL */
+	sluice_progress_fn *progress;
+	void *user;
+	const char *log; /* mount: file for the log of the serving process, NULL = none */
+};
+#define SLUICE_VIEW_OPTIONS_INIT                                                                   \
+	{                                                                                          \
+		sizeof(struct sluice_view_options), 0, 0, 0, 0, 0, 0, 0, 0                         \
+	}
+
+/* Options may be NULL.  download: returns when all files are there. */
+SLUICE_API int sluice_download(struct sluice *s, const char *ref, const char *target,
+			       const struct sluice_view_options *o, struct sluice_view **ret,
+			       struct sluice_error *e);
+/* Returns when the mount is usable.  It is served by a process of its own, which outlives this one:
+ * sluice_view_close() unmounts, sluice_view_free() without close leaves it. */
+SLUICE_API int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
+			    const struct sluice_view_options *o, struct sluice_view **ret,
+			    struct sluice_error *e);
+SLUICE_API int sluice_hdfs(struct sluice *s, const char *ref, struct sluice_view **ret,
+			   struct sluice_error *e);
+SLUICE_API const char *sluice_view_where(
+	const struct sluice_view *v); /* folder, mount point, URI */
+SLUICE_API const char *sluice_view_properties(
+	const struct sluice_view *v); /* hdfs: JSON, else NULL */
+SLUICE_API int sluice_view_wait(struct sluice_view *v, struct sluice_error *e);
+SLUICE_API int sluice_view_close(struct sluice_view *v, struct sluice_error *e); /* idempotent */
+SLUICE_API void sluice_view_free(struct sluice_view *v);
+
+/* Serves a mount in this process until it ends.  For the command; one a process. */
+SLUICE_API int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
+				  const struct sluice_view_options *o, int ready_fd,
+				  int lifeline_fd, struct sluice_error *e);
+SLUICE_API int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e);
+
+/* --- jobs --- */
+
+/* Checks the job file, snapshots its code, makes the run and starts its supervisor, a process of its
+ * own.  settings_json: {"inputs": {name: ref}, "name": run id} to override, or NULL. */
+SLUICE_API int sluice_job_create(struct sluice *s, const char *yaml_path, const char *settings_json,
+				 char **ret_run_id, struct sluice_error *e);
+SLUICE_API int sluice_job_show(struct sluice *s, const char *run_id, char **ret_json,
+			       struct sluice_error *e);
+SLUICE_API int sluice_job_list(struct sluice *s, char **ret_json, struct sluice_error *e);
+/* {"run", "step", "status", "time", ...} as states change, children included; the text is valid during
+ * the call.  Non-zero stops watching and is returned. */
+typedef int sluice_event_fn(void *user, const char *event_json);
+/* Until the run has ended: 0 Completed, -ECHILD Failed, -ECANCELED Canceled.  fn may be NULL. */
+SLUICE_API int sluice_job_watch(struct sluice *s, const char *run_id, sluice_event_fn *fn,
+				void *user, struct sluice_error *e);
+SLUICE_API int sluice_job_cancel(struct sluice *s, const char *run_id, struct sluice_error *e);
+/* The supervisor itself: runs the job to its end in this process.  For the command. */
+SLUICE_API int sluice_job_supervise(struct sluice *s, const char *run_id, struct sluice_error *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

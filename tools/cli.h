@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the verbs of the command share.  One table (verbs.c) holds every verb with its options; parsing,
+ * help and the checks of the documents all read it.  The command sees include/sluice.h and common/ only.
+ */
+#ifndef SLU_TOOLS_CLI_H
+#define SLU_TOOLS_CLI_H
+
+#include "common/json.h"
+#include "include/sluice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define CLI_USAGE 2 /* exit status of wrong usage */
+
+struct cli_option {
+	const char *name; /* long; NULL ends the list */
+	char letter;      /* 0: none */
+	const char *arg;  /* "FILE"; NULL: a switch */
+	const char *help; /* NULL: for the program itself, not shown */
+};
+
+struct cli;
+
+struct cli_verb {
+	const char *name; /* "data create" */
+	const char *args; /* "REF TARGET" */
+	const char *help; /* one line */
+	int min, max;     /* positional arguments; max -1: any number */
+	bool hidden;
+	int (*run)(struct cli *c); /* the exit status */
+	const struct cli_option *options;
+};
+
+extern const struct cli_verb cli_verbs[]; /* name NULL ends it */
+extern const struct cli_option cli_common[];
+
+struct cli_value {
+	const struct cli_option *option;
+	const char *text; /* "" for a switch */
+};
+
+#define CLI_VALUES 256
+
+struct cli {
+	const struct cli_verb *verb;
+	bool json;
+	char **args; /* positional */
+	int nargs;
+	struct cli_value values[CLI_VALUES];
+	size_t nvalues;
+	struct sluice *s; /* open after cli_open */
+};
+
+/* The last value of an option, NULL when absent; the i-th of a repeated one. */
+const char *cli_get(const struct cli *c, const char *name);
+const char *cli_nth(const struct cli *c, const char *name, size_t i);
+bool cli_has(const struct cli *c, const char *name);
+
+/* Opens the workspace (flags as sluice_open).  0, or the exit status after telling why. */
+int cli_open(struct cli *c, unsigned flags);
+/* Prints the error ("sluice: ...", or a JSON object with --output json) and returns the exit status. */
+int cli_fail(const struct cli *c, int rc, const struct sluice_error *e);
+/* Wrong usage: a line and how to get help; returns CLI_USAGE. */
+int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Closes stdout; a full disk behind it is an error too. */
+int cli_end(const struct cli *c, int status);
+void cli_help(FILE *f, const struct cli_verb *verb); /* NULL: all verbs */
+
+/* --- render.c --- */
+
+/* text: JSON.  With --output json it is printed as it is (and freed in any case); else as a table of the
+ * given columns ("name,version,created:time,bytes:size") when it is an array, as lines when an object. */
+int render(const struct cli *c, char *text, const char *columns);
+void render_size(char out[16], uint64_t bytes);
+void render_time(char out[24], int64_t wall_ns); /* 2026-01-31 08:00:00 UTC */
+void render_name(FILE *f, const char *s);        /* control bytes escaped */
+
+/* --- progress.c --- */
+
+struct progress {
+	const char *what;
+	bool bar, lines; /* a bar on a terminal; JSON lines on stderr with --output json */
+	int64_t begun;
+};
+
+void progress_begin(struct progress *p, const struct cli *c, const char *what);
+/* A sluice_progress_fn; user is the struct.  Ends the work after SIGINT or SIGTERM. */
+int progress_show(void *user, const struct sluice_progress *now);
+void progress_end(struct progress *p);
+
+/* --- the verbs --- */
+
+int cmd_init(struct cli *c);
+int cmd_workspace_show(struct cli *c);
+int cmd_doctor(struct cli *c);
+int cmd_datastore_create(struct cli *c);
+int cmd_datastore_list(struct cli *c);
+int cmd_datastore_show(struct cli *c);
+int cmd_data_create(struct cli *c);
+int cmd_data_list(struct cli *c);
+int cmd_data_show(struct cli *c);
+int cmd_data_manifest(struct cli *c);
+int cmd_data_lineage(struct cli *c);
+int cmd_ls(struct cli *c);
+int cmd_stat(struct cli *c);
+int cmd_cat(struct cli *c);
+int cmd_cp(struct cli *c);
+int cmd_download(struct cli *c);
+int cmd_mount(struct cli *c);
+int cmd_unmount(struct cli *c);
+int cmd_hdfs(struct cli *c);
+int cmd_job_create(struct cli *c);
+int cmd_job_list(struct cli *c);
+int cmd_job_show(struct cli *c);
+int cmd_job_stream(struct cli *c);
+int cmd_job_cancel(struct cli *c);
+int cmd_job_supervise(struct cli *c);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * data: registering datasets and asking about them.
+ */
+#include "tools/cli.h"
+
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "common/yaml.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DATA_FILE_MAX (1u << 20)
+
+/* A data asset file (az ml data create -f): the spec itself, its relative path relative to the file. */
+static int spec_from_file(struct cli *c, const char *path, struct json_t **ret)
+{
+	static const char *const known[] = {"$schema",     "name", "version", "type",      "path",
+					    "description", "tags", "paths",   "delimited", NULL};
+	SLU_AUTO(slu_yaml_freep) struct slu_yaml *y = NULL;
+	struct sluice_error e = {0};
+	struct slu_err er = {0};
+	int r = slu_yaml_read_file(path, DATA_FILE_MAX, &y, &er);
+
+	if (r == 0)
+		r = slu_yaml_known_keys(y, slu_yaml_root(y), known, &er);
+	if (r < 0) {
+		snprintf(e.message, sizeof e.message, "%s", er.msg);
+		return cli_fail(c, r, &e);
+	}
+	struct json_t *spec = slu_json_copy(slu_yaml_root(y));
+	const char *ref = slu_json_str(spec, "path");
+
+	if (!spec)
+		return sluice_exit_code(-ENOMEM);
+	if (ref && (slu_starts(ref, "./") || slu_starts(ref, "../"))) {
+		SLU_AUTO(slu_freep)
+		char *dir = slu_strndup(path, (size_t)(slu_path_base(path) - path));
+		SLU_AUTO(slu_freep) char *abs = NULL;
+		SLU_AUTO(slu_freep) char *joined = dir ? slu_asprintf("%s%s", dir, ref) : NULL;
+
+		r = joined ? slu_path_absolute(joined, &abs, &er) : -ENOMEM;
+		if (r == 0)
+			r = slu_json_set_str(spec, "path", abs);
+		if (r < 0) {
+			snprintf(e.message, sizeof e.message, "%s", er.msg);
+			slu_json_free(spec);
+			return cli_fail(c, r, &e);
+		}
+	}
+	*ret = spec;
+	return 0;
+}
+
+static int add_tags(struct cli *c, struct json_t *spec)
+{
+	const char *pair;
+	struct json_t *tags = slu_json_get(spec, "tags");
+
+	for (size_t i = 0; (pair = cli_nth(c, "tag", i)); i++) {
+		const char *eq = strchr(pair, '=');
+		SLU_AUTO(slu_freep) char *key = eq ? slu_strndup(pair, (size_t)(eq - pair)) : NULL;
+
+		if (!key)
+			return cli_usage(c, "--tag wants KEY=VALUE, not '%s'", pair);
+		if (!tags && slu_json_set(spec, "tags", slu_json_object()) == 0)
+			tags = slu_json_get(spec, "tags");
+		if (slu_json_set_str(tags, key, eq + 1) < 0)
+			return sluice_exit_code(-ENOMEM);
+	}
+	return 0;
+}
+
+static int add_paths(struct cli *c, struct json_t *spec)
+{
+	const char *path = cli_get(c, "path");
+
+	if (!path)
+		return 0;
+	if (!cli_nth(c, "path", 1))
+		return slu_json_set_str(spec, "path", path);
+	struct json_t *list = slu_json_array();
+
+	for (size_t i = 0; (path = cli_nth(c, "path", i)); i++)
+		if (slu_json_append(list, slu_json_new_str(path)) < 0) {
+			slu_json_free(list);
+			return -ENOMEM;
+		}
+	return slu_json_set(spec, "paths", list);
+}
+
+/* --delimiter, --header, --encoding: options of read_delimited. */
+static int add_delimited(struct cli *c, struct json_t *spec)
+{
+	if (!cli_has(c, "delimiter") && !cli_has(c, "header") && !cli_has(c, "encoding"))
+		return 0;
+	struct json_t *o = slu_json_object();
+
+	if (slu_json_set_str(o, "delimiter", cli_get(c, "delimiter")) < 0 ||
+	    slu_json_set_str(o, "header", cli_get(c, "header")) < 0 ||
+	    slu_json_set_str(o, "encoding", cli_get(c, "encoding")) < 0) {
+		slu_json_free(o);
+		return -ENOMEM;
+	}
+	return slu_json_set(spec, "delimited", o);
+}
+
+int cmd_data_create(struct cli *c)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *spec = NULL;
+	static const char *const plain[] = {"name", "type", "version", "description"};
+	const char *file = cli_get(c, "file");
+	struct sluice_error e;
+	char *text;
+	int r = file ? spec_from_file(c, file, &spec) : 0;
+
+	if (r)
+		return r;
+	if (!spec)
+		spec = slu_json_object();
+	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+		if (slu_json_set_str(spec, plain[i], cli_get(c, plain[i])) < 0)
+			return sluice_exit_code(-ENOMEM);
+	if (add_paths(c, spec) < 0 || add_delimited(c, spec) < 0)
+		return sluice_exit_code(-ENOMEM);
+	r = add_tags(c, spec);
+	if (r)
+		return r;
+	if (!slu_json_str(spec, "name"))
+		return cli_usage(c, "--name is missing");
+	if (!slu_json_get(spec, "path") && !slu_json_get(spec, "paths"))
+		return cli_usage(c, "--path is missing");
+	SLU_AUTO(slu_freep) char *json = slu_json_text(spec, SLU_JSON_COMPACT);
+
+	r = cli_open(c, 0);
+	if (r)
+		return r;
+	r = sluice_data_create(c->s, json, &text, &e);
+	return r < 0 ? cli_fail(c, r, &e) : render(c, text, NULL);
+}
+
+int cmd_data_list(struct cli *c)
+{
+	struct sluice_error e;
+	char *text;
+	int status = cli_open(c, 0);
+
+	if (status)
+		return status;
+	int r = sluice_data_list(c->s, c->nargs ? c->args[0] : NULL, &text, &e);
+	return r < 0 ? cli_fail(c, r, &e)
+		     : render(c, text, "name,version,type,files,bytes:size,created:time,run");
+}
+
+/* The verbs that ask one thing about one reference. */
+static int ask(struct cli *c,
+	       int (*call)(struct sluice *, const char *, char **, struct sluice_error *))
+{
+	struct sluice_error e;
+	char *text;
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	int r = call(c->s, c->args[0], &text, &e);
+	return r < 0 ? cli_fail(c, r, &e) : render(c, text, NULL);
+}
+
+int cmd_data_show(struct cli *c)
+{
+	return ask(c, sluice_data_show);
+}
+
+int cmd_data_lineage(struct cli *c)
+{
+	return ask(c, sluice_data_lineage);
+}
+
+int cmd_data_manifest(struct cli *c)
+{
+	struct sluice_error e;
+	char *text;
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	int r = sluice_data_manifest(c->s, c->args[0], &text, &e);
+
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	fputs(text, stdout);
+	sluice_free(text);
+	return 0;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * job: running job files and following runs.
+ */
+#include "tools/cli.h"
+
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --set inputs.NAME=VALUE and --name into the settings of sluice_job_create().  Exit status or 0. */
+static int settings(struct cli *c, char **ret)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	SLU_AUTO(slu_json_freep) struct json_t *inputs = slu_json_object();
+	const char *pair;
+
+	for (size_t i = 0; (pair = cli_nth(c, "set", i)); i++) {
+		const char *rest = slu_after(pair, "inputs.");
+		const char *eq = rest ? strchr(rest, '=') : NULL;
+		SLU_AUTO(slu_freep) char *key = eq ? slu_strndup(rest, (size_t)(eq - rest)) : NULL;
+
+		if (!key || !key[0])
+			return cli_usage(c, "--set wants inputs.NAME=VALUE, not '%s'", pair);
+		if (slu_json_set_str(inputs, key, eq + 1) < 0)
+			return sluice_exit_code(-ENOMEM);
+	}
+	if (slu_json_set(o, "inputs", slu_json_ref(inputs)) < 0 ||
+	    slu_json_set_str(o, "name", cli_get(c, "name")) < 0)
+		return sluice_exit_code(-ENOMEM);
+	*ret = slu_json_text(o, SLU_JSON_COMPACT);
+	return *ret ? 0 : sluice_exit_code(-ENOMEM);
+}
+
+/* "12:00:01  prep   Running" a line; JSON lines as they come. */
+static int show_event(void *user, const char *event)
+{
+	const struct cli *c = user;
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+
+	if (c->json) {
+		puts(event);
+		fflush(stdout);
+		return 0;
+	}
+	if (slu_json_parse(event, strlen(event), "the event", &j, NULL) < 0)
+		return -EBADMSG;
+	const char *time = slu_json_str(j, "time"), *step = slu_json_str(j, "step");
+	const char *status = slu_json_str(j, "status"), *reason = slu_json_str(j, "reason");
+	const char *run = slu_json_str(j, "run");
+
+	printf("%.8s  %-12s %s", time && strlen(time) > 19 ? time + 11 : "",
+	       step  ? step
+	       : run ? run
+		     : "",
+	       status ? status : "");
+	if (reason) {
+		fputs(": ", stdout);
+		render_name(stdout, reason);
+	}
+	putchar('\n');
+	fflush(stdout);
+	return 0;
+}
+
+static int watch(struct cli *c, const char *run)
+{
+	struct sluice_error e = {0};
+	int r = sluice_job_watch(c->s, run, show_event, c, &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+int cmd_job_create(struct cli *c)
+{
+	SLU_AUTO(slu_freep) char *json = NULL, *run = NULL;
+	const char *file = cli_get(c, "file");
+	struct sluice_error e = {0};
+
+	if (!file)
+		return cli_usage(c, "--file is missing");
+	int status = settings(c, &json);
+
+	if (status == 0)
+		status = cli_open(c, 0);
+	if (status)
+		return status;
+	int r = sluice_job_create(c->s, file, json, &run, &e);
+
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	if (c->json)
+		printf("{\"run\": \"%s\"}\n", run);
+	else
+		printf("run %s\n", run);
+	fflush(stdout);
+	return cli_has(c, "stream") ? watch(c, run) : 0;
+}
+
+int cmd_job_list(struct cli *c)
+{
+	struct sluice_error e;
+	char *text;
+	int status = cli_open(c, 0);
+
+	if (status)
+		return status;
+	int r = sluice_job_list(c->s, &text, &e);
+	return r < 0 ? cli_fail(c, r, &e)
+		     : render(c, text, "run,type,status,created:time,ended:time,display_name");
+}
+
+int cmd_job_show(struct cli *c)
+{
+	struct sluice_error e;
+	char *text;
+	int status = cli_open(c, 0);
+
+	if (status)
+		return status;
+	int r = sluice_job_show(c->s, c->args[0], &text, &e);
+	return r < 0 ? cli_fail(c, r, &e) : render(c, text, NULL);
+}
+
+int cmd_job_stream(struct cli *c)
+{
+	int status = cli_open(c, 0);
+
+	return status ? status : watch(c, c->args[0]);
+}
+
+int cmd_job_cancel(struct cli *c)
+{
+	struct sluice_error e = {0};
+	int status = cli_open(c, 0);
+
+	if (status)
+		return status;
+	int r = sluice_job_cancel(c->s, c->args[0], &e);
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+int cmd_job_supervise(struct cli *c)
+{
+	struct sluice_error e = {0};
+	int status = cli_open(c, 0);
+
+	if (status)
+		return status;
+	int r = sluice_job_supervise(c->s, c->args[0], &e);
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ls, stat, cat, cp: objects, wherever they are.
+ */
+#include "tools/cli.h"
+
+#include "common/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHUNK (1u << 20)
+
+static struct json_t *entry_json(const struct sluice_entry *n)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	char t[24];
+
+	render_time(t, n->mtime_ns);
+	if (!o || slu_json_set_str(o, "path", n->path) < 0 ||
+	    slu_json_set_str(o, "kind", n->is_dir ? "folder" : "file") < 0 ||
+	    slu_json_set_int(o, "size", (int64_t)n->size) < 0 ||
+	    slu_json_set_str(o, "modified", n->mtime_ns ? t : NULL) < 0 ||
+	    slu_json_set_int(o, "mtime_ns", n->mtime_ns) < 0 ||
+	    slu_json_set_str(o, "identity", n->identity[0] ? n->identity : NULL) < 0)
+		return NULL;
+	return slu_take(o);
+}
+
+/* --output json: one object a line, so that a million entries need no memory. */
+static int print_json(const struct sluice_entry *n)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = entry_json(n);
+	SLU_AUTO(slu_freep) char *text = o ? slu_json_text(o, SLU_JSON_COMPACT) : NULL;
+
+	if (!text)
+		return -ENOMEM;
+	return puts(text) < 0 ? -EPIPE : 0;
+}
+
+static int print_entry(void *user, const struct sluice_entry *n)
+{
+	const struct cli *c = user;
+
+	if (c->json)
+		return print_json(n);
+	if (cli_has(c, "long")) {
+		char t[24];
+
+		render_time(t, n->mtime_ns);
+		printf("%14llu  %s  ", (unsigned long long)n->size,
+		       n->mtime_ns ? t : "-                  ");
+	}
+	render_name(stdout, n->path);
+	puts(n->is_dir ? "/" : "");
+	return ferror(stdout) ? -EPIPE : 0;
+}
+
+int cmd_ls(struct cli *c)
+{
+	struct sluice_error e = {0};
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	int r = sluice_list(c->s, c->nargs ? c->args[0] : ".",
+			    cli_has(c, "recursive") ? SLUICE_RECURSIVE : 0, print_entry, c, &e);
+
+	return r < 0 && r != -EPIPE ? cli_fail(c, r, &e) : 0;
+}
+
+static int print_stat(void *user, const struct sluice_entry *n)
+{
+	const struct cli *c = user;
+	char t[24], size[16];
+
+	if (c->json)
+		return print_json(n);
+	render_time(t, n->mtime_ns);
+	render_size(size, n->size);
+	fputs("path:     ", stdout);
+	render_name(stdout, n->path);
+	printf("\nkind:     %s\nsize:     %llu (%s)\nmodified: %s UTC\nidentity: %s\n",
+	       n->is_dir ? "folder" : "file", (unsigned long long)n->size, size, t,
+	       n->identity[0] ? n->identity : "-");
+	return 0;
+}
+
+int cmd_stat(struct cli *c)
+{
+	struct sluice_error e = {0};
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	int r = sluice_stat(c->s, c->args[0], print_stat, c, &e);
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+static int write_all(const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t k = write(STDOUT_FILENO, p, n);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return -errno;
+		p += k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+static int cat_one(struct cli *c, const char *ref, char *buf)
+{
+	struct sluice_error e = {0};
+	struct sluice_file *f;
+	size_t got = CHUNK;
+	int r = sluice_file_open(c->s, ref, &f, NULL, &e);
+
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	for (uint64_t off = 0; r == 0 && got == CHUNK; off += got) {
+		r = sluice_file_pread(f, buf, CHUNK, off, &got, &e);
+		if (r == 0 && (r = write_all(buf, got)) < 0)
+			snprintf(e.message, sizeof e.message, "cannot write the output: %s",
+				 strerror(-r));
+	}
+	sluice_file_close(f);
+	if (r == -EPIPE) /* the reader has seen enough */
+		return 0;
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+int cmd_cat(struct cli *c)
+{
+	SLU_AUTO(slu_freep) char *buf = slu_malloc(CHUNK);
+	int status = buf ? cli_open(c, SLUICE_OPTIONAL) : sluice_exit_code(-ENOMEM);
+
+	for (int i = 0; status == 0 && i < c->nargs; i++)
+		status = cat_one(c, c->args[i], buf);
+	return status;
+}
+
+int cmd_cp(struct cli *c)
+{
+	unsigned flags = (cli_has(c, "recursive") ? SLUICE_RECURSIVE : 0) |
+			 (cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0) |
+			 (cli_has(c, "no-sync") ? SLUICE_NO_SYNC : 0);
+	struct sluice_error e = {0};
+	struct progress p;
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	progress_begin(&p, c, "copy");
+	int r = sluice_copy(c->s, c->args[0], c->args[1], flags, progress_show, &p, &e);
+
+	progress_end(&p);
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}

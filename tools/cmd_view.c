@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * download, mount, unmount, hdfs: the three views.
+ */
+#include "tools/cli.h"
+
+#include "common/str.h"
+#include "common/time.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* A duration option into ns; false after telling what is wrong. */
+static bool get_time(struct cli *c, const char *name, int64_t *ret)
+{
+	const char *text = cli_get(c, name);
+
+	if (!text || slu_duration(text, ret))
+		return true;
+	cli_usage(c, "--%s wants a time such as 30s or 500ms, not '%s'", name, text);
+	return false;
+}
+
+static bool get_int(struct cli *c, const char *name, int64_t min, int64_t max, int64_t *ret)
+{
+	const char *text = cli_get(c, name);
+
+	if (!text || slu_i64(text, min, max, ret))
+		return true;
+	cli_usage(c, "--%s wants a number from %lld to %lld, not '%s'", name, (long long)min,
+		  (long long)max, text);
+	return false;
+}
+
+int cmd_download(struct cli *c)
+{
+	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
+	struct sluice_error e = {0};
+	struct sluice_view *v;
+	struct progress p;
+	int64_t jobs = 0;
+
+	if (!get_int(c, "jobs", 1, 1024, &jobs))
+		return CLI_USAGE;
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	o.jobs = (unsigned)jobs;
+	o.flags = (cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0) |
+		  (cli_has(c, "no-sync") ? SLUICE_NO_SYNC : 0);
+	o.progress = progress_show;
+	o.user = &p;
+	progress_begin(&p, c, "download");
+	int r = sluice_download(c->s, c->args[0], c->args[1], &o, &v, &e);
+
+	progress_end(&p);
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	sluice_view_free(v);
+	return 0;
+}
+
+static int serve(struct cli *c, const struct sluice_view_options *o)
+{
+	struct sluice_error e = {0};
+	int64_t ready = -1, lifeline = -1;
+
+	if (!get_int(c, "ready-fd", 0, 1 << 20, &ready) ||
+	    !get_int(c, "lifeline-fd", 0, 1 << 20, &lifeline))
+		return CLI_USAGE;
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	int r = sluice_mount_serve(c->s, c->args[0], c->args[1], o, (int)ready, (int)lifeline, &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+int cmd_mount(struct cli *c)
+{
+	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
+	struct sluice_error e = {0};
+	struct sluice_view *v;
+
+	if (!get_time(c, "io-timeout", &o.io_timeout_ns))
+		return CLI_USAGE;
+	o.allow_other = cli_has(c, "allow-other");
+	o.manifest = cli_get(c, "manifest");
+	o.log = cli_get(c, "log");
+	if (cli_has(c, "foreground"))
+		return serve(c, &o);
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	int r = sluice_mount(c->s, c->args[0], c->args[1], &o, &v, &e);
+
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	sluice_view_free(v); /* without close: the mount stays */
+	return 0;
+}
+
+int cmd_unmount(struct cli *c)
+{
+	int64_t timeout = 10 * SLU_SEC;
+	struct sluice_error e = {0};
+
+	if (!get_time(c, "timeout", &timeout))
+		return CLI_USAGE;
+	int r = sluice_unmount(c->args[0], timeout, &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+int cmd_hdfs(struct cli *c)
+{
+	struct sluice_error e = {0};
+	struct sluice_view *v;
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	int r = sluice_hdfs(c->s, c->args[0], &v, &e);
+
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	puts(c->json ? sluice_view_properties(v) : sluice_view_where(v));
+	sluice_view_free(v);
+	return 0;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command: finds the verb, parses its options from the table in verbs.c, runs it.
+ */
+#include "tools/cli.h"
+
+#include "common/buf.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* --- help --- */
+
+static void help_options(FILE *f, const struct cli_option *o)
+{
+	for (; o->name; o++) {
+		char left[64];
+
+		if (!o->help)
+			continue;
+		snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ',
+			 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+			 o->arg ? "=" : "", o->arg ? o->arg : "");
+		fprintf(f, "  %-28s %s\n", left, o->help);
+	}
+}
+
+void cli_help(FILE *f, const struct cli_verb *verb)
+{
+	if (verb) {
+		fprintf(f, "usage: sluice %s [options]%s%s\n\n%s\n\n", verb->name,
+			verb->args[0] ? " " : "", verb->args, verb->help);
+		help_options(f, verb->options);
+		help_options(f, cli_common);
+		return;
+	}
+	fputs("usage: sluice VERB [options] [arguments]\n\n", f);
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		char left[40];
+
+		if (v->hidden)
+			continue;
+		snprintf(left, sizeof left, "%s%s%s", v->name, v->args[0] ? " " : "", v->args);
+		fprintf(f, "  %-24s %s\n", left, v->help);
+	}
+	fputs("\n`sluice VERB --help` shows its options; REF is explained in sluice-uri(7).\n", f);
+}
+
+/* --- options --- */
+
+bool cli_has(const struct cli *c, const char *name)
+{
+	return cli_get(c, name) != NULL;
+}
+
+const char *cli_get(const struct cli *c, const char *name)
+{
+	for (size_t i = c->nvalues; i > 0; i--)
+		if (slu_streq(c->values[i - 1].option->name, name))
+			return c->values[i - 1].text;
+	return NULL;
+}
+
+const char *cli_nth(const struct cli *c, const char *name, size_t n)
+{
+	for (size_t i = 0; i < c->nvalues; i++)
+		if (slu_streq(c->values[i].option->name, name) && n-- == 0)
+			return c->values[i].text;
+	return NULL;
+}
+
+static size_t count_options(const struct cli_option *o)
+{
+	size_t n = 0;
+
+	while (o[n].name)
+		n++;
+	return n;
+}
+
+#define OPTIONS_MAX 40
+
+/* getopt's two tables from ours; getopt returns 256 + the index into `all`. */
+struct tables {
+	const struct cli_option *all[OPTIONS_MAX];
+	struct option longs[OPTIONS_MAX + 1];
+	char shorts[2 * OPTIONS_MAX + 3];
+	size_t n;
+};
+
+static void add_options(struct tables *t, const struct cli_option *o)
+{
+	size_t s = strlen(t->shorts);
+
+	for (size_t i = 0; i < count_options(o) && t->n < OPTIONS_MAX; i++, t->n++) {
+		t->all[t->n] = &o[i];
+		t->longs[t->n] =
+			(struct option){o[i].name, o[i].arg ? required_argument : no_argument, NULL,
+					256 + (int)t->n};
+		if (!o[i].letter)
+			continue;
+		t->shorts[s++] = o[i].letter;
+		if (o[i].arg)
+			t->shorts[s++] = ':';
+	}
+	t->shorts[s] = '\0';
+}
+
+static const struct cli_option *option_of(const struct tables *t, int got)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (got == 256 + (int)i || (t->all[i]->letter && got == t->all[i]->letter))
+			return t->all[i];
+	return NULL;
+}
+
+/* Parses argv[1..]; 0, or an exit status to end with (+1 so that success shows). */
+static int parse(struct cli *c, int argc, char **argv)
+{
+	struct tables t = {.shorts = ""};
+	int got;
+
+	add_options(&t, c->verb->options);
+	add_options(&t, cli_common);
+	opterr = 0;
+	while ((got = getopt_long(argc, argv, t.shorts, t.longs, NULL)) != -1) {
+		const struct cli_option *o = option_of(&t, got);
+
+		if (!o)
+			return 1 + cli_usage(c, "option '%s' is unknown or lacks its argument",
+					     argv[optind - 1]);
+		if (c->nvalues == CLI_VALUES)
+			return 1 + cli_usage(c, "more than %d options", CLI_VALUES);
+		c->values[c->nvalues++] = (struct cli_value){o, o->arg ? optarg : ""};
+	}
+	c->args = argv + optind;
+	c->nargs = argc - optind;
+	return 0;
+}
+
+static int check(struct cli *c)
+{
+	const char *format = cli_get(c, "output");
+
+	if (cli_has(c, "help")) {
+		cli_help(stdout, c->verb);
+		return 1;
+	}
+	if (format && !slu_streq(format, "json") && !slu_streq(format, "table"))
+		return 1 + cli_usage(c, "--output is json or table, not '%s'", format);
+	c->json = format && slu_streq(format, "json");
+	if (c->nargs < c->verb->min || (c->verb->max >= 0 && c->nargs > c->verb->max))
+		return 1 + cli_usage(c, "%s arguments",
+				     c->nargs < c->verb->min ? "too few" : "too many");
+	if (cli_has(c, "verbose"))
+		sluice_set_log(NULL, NULL, cli_nth(c, "verbose", 1) ? 3 : 2);
+	return 0;
+}
+
+/* --- errors --- */
+
+int cli_fail(const struct cli *c, int rc, const struct sluice_error *e)
+{
+	const char *text = e->message[0] ? e->message : strerror(-rc);
+
+	fflush(stdout);
+	if (c->json) {
+		SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+		SLU_AUTO(slu_json_freep) struct json_t *top = slu_json_object();
+
+		if (o && top && slu_json_set_str(o, "message", text) == 0 &&
+		    slu_json_set_int(o, "code", sluice_exit_code(rc)) == 0 &&
+		    (!e->service[0] || slu_json_set_str(o, "service", e->service) == 0) &&
+		    slu_json_set(top, "error", slu_json_ref(o)) == 0) {
+			SLU_AUTO(slu_freep) char *line = slu_json_text(top, SLU_JSON_COMPACT);
+
+			fprintf(stderr, "%s\n", line ? line : text);
+			return sluice_exit_code(rc);
+		}
+	}
+	fprintf(stderr, "sluice: %s\n", text);
+	return sluice_exit_code(rc);
+}
+
+int cli_usage(const struct cli *c, const char *fmt, ...)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096), shown = SLU_BUF(16384);
+	va_list ap;
+
+	va_start(ap, fmt);
+	SLU_AUTO(slu_freep) char *text = slu_vasprintf(fmt, ap);
+	va_end(ap);
+	slu_buf_str(&b, text ? text : "wrong usage");
+	slu_show(&shown, b.p ? b.p : "");
+	fprintf(stderr, "sluice: %s; see `sluice%s%s --help`\n", shown.p ? shown.p : "wrong usage",
+		c->verb ? " " : "", c->verb ? c->verb->name : "");
+	return CLI_USAGE;
+}
+
+int cli_open(struct cli *c, unsigned flags)
+{
+	struct sluice_error e;
+	int r = sluice_open(cli_get(c, "workspace"), flags, &c->s, &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+int cli_end(const struct cli *c, int status)
+{
+	(void)c;
+	if (fflush(stdout) != 0 && errno != EPIPE) {
+		fprintf(stderr, "sluice: cannot write the output: %s\n", strerror(errno));
+		return status ? status : sluice_exit_code(-errno);
+	}
+	return status;
+}
+
+/* --- the verb --- */
+
+/* "data create": two words, or one.  *ret_words: how many arguments it took. */
+static const struct cli_verb *find_verb(int argc, char **argv, int *ret_words)
+{
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		const char *rest = argc > 1 ? slu_after(v->name, argv[1]) : NULL;
+
+		if (!rest)
+			continue;
+		if (rest[0] == '\0') {
+			*ret_words = 1;
+			return v;
+		}
+		if (rest[0] == ' ' && argc > 2 && slu_streq(rest + 1, argv[2])) {
+			*ret_words = 2;
+			return v;
+		}
+	}
+	return NULL;
+}
+
+/* A first word of verbs ("data"): how many verbs begin with it. */
+static int list_group(const char *word)
+{
+	int n = 0;
+
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		const char *rest = slu_after(v->name, word);
+
+		if (rest && rest[0] == ' ' && !v->hidden && ++n)
+			fprintf(stderr, "  sluice %s %s\t%s\n", v->name, v->args, v->help);
+	}
+	return n;
+}
+
+static int no_verb(int argc, char **argv)
+{
+	static const struct cli none = {0};
+
+	if (argc < 2) {
+		cli_help(stderr, NULL);
+		return CLI_USAGE;
+	}
+	if (slu_streq(argv[1], "--version") || slu_streq(argv[1], "version")) {
+		printf("sluice %s\n", sluice_version());
+		return cli_end(&none, 0);
+	}
+	if (slu_streq(argv[1], "--help") || slu_streq(argv[1], "-h") ||
+	    slu_streq(argv[1], "help")) {
+		cli_help(stdout, NULL);
+		return cli_end(&none, 0);
+	}
+	if (list_group(argv[1]) > 0)
+		return argc > 2 && !slu_streq(argv[2], "--help")
+			       ? cli_usage(&none, "'%s %s' is no verb", argv[1], argv[2])
+			       : CLI_USAGE;
+	return cli_usage(&none, "'%s' is no verb", argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli c = {0};
+	int words;
+
+	signal(SIGPIPE, SIG_IGN);
+	c.verb = find_verb(argc, argv, &words);
+	if (!c.verb)
+		return no_verb(argc, argv);
+	int r = parse(&c, argc - words, argv + words);
+	if (r == 0)
+		r = check(&c);
+	if (r != 0)
+		return cli_end(&c, r - 1);
+	r = c.verb->run(&c);
+	sluice_close(c.s);
+	return cli_end(&c, r);
+}

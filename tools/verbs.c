@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of verbs and options: the one place that knows them all.
+ */
+#include "tools/cli.h"
+
+#define OPTIONS(...) ((const struct cli_option[]){__VA_ARGS__{NULL, 0, NULL, NULL}})
+
+const struct cli_option cli_common[] = {
+	{"output", 'o', "FORMAT", "table (default) or json"},
+	{"workspace", 'w', "PATH", "config.json, or the folder to search from upward"},
+	{"verbose", 'v', NULL, "tell more (twice: debug)"},
+	{"help", 'h', NULL, "this text"},
+	{NULL, 0, NULL, NULL},
+};
+
+const struct cli_verb cli_verbs[] = {
+	{"init", "[DIR]", "make a workspace with an embedded local datastore", 0, 1, false,
+	 cmd_init,
+	 OPTIONS({"name", 'n', "NAME", "name of the workspace (default: the folder's)"}, )},
+	{"workspace show", "", "show the workspace found from here", 0, 0, false,
+	 cmd_workspace_show, OPTIONS()},
+	{"doctor", "", "check this machine and the workspace", 0, 0, false, cmd_doctor, OPTIONS()},
+
+	{"datastore create", "NAME", "add a datastore to the workspace", 1, 1, false,
+	 cmd_datastore_create,
+	 OPTIONS({"type", 't', "TYPE", "local, azure_blob, azure_data_lake_gen2 or hdfs"},
+		 {"path", 'p', "DIR", "folder of a local datastore"},
+		 {"set", 's', "KEY=VALUE", "any other key of the entry; may be repeated"},
+		 {"replace", 0, NULL, "change one that exists"}, )},
+	{"datastore list", "", "list the datastores", 0, 0, false, cmd_datastore_list, OPTIONS()},
+	{"datastore show", "NAME", "show a datastore", 1, 1, false, cmd_datastore_show, OPTIONS()},
+
+	{"data create", "", "register a dataset version", 0, 0, false, cmd_data_create,
+	 OPTIONS({"file", 'f', "FILE", "a data asset file (YAML)"},
+		 {"name", 'n', "NAME", "name of the dataset"},
+		 {"path", 'p', "REF", "file, folder or pattern; may be repeated"},
+		 {"type", 't', "TYPE",
+		  "uri_file, uri_folder or mltable (default: what the path is)"},
+		 {"version", 0, "VERSION", "an explicit version (default: the next number)"},
+		 {"description", 'd', "TEXT", "what it is"},
+		 {"tag", 0, "KEY=VALUE", "a tag; may be repeated"},
+		 {"delimiter", 0, "CHAR", "make it tabular: text separated by CHAR"},
+		 {"header", 0, "KIND",
+		  "of tabular text: all_files_same_headers, no_header, from_first_file, "
+		  "all_files_different_headers"},
+		 {"encoding", 0, "NAME", "of tabular text (default utf8)"}, )},
+	{"data list", "[NAME]", "list datasets, or the versions of one", 0, 1, false, cmd_data_list,
+	 OPTIONS()},
+	{"data show", "REF", "show a dataset version", 1, 1, false, cmd_data_show, OPTIONS()},
+	{"data manifest", "REF", "print the files that a version pins", 1, 1, false,
+	 cmd_data_manifest, OPTIONS()},
+	{"data lineage", "REF", "show what a version was made from", 1, 1, false, cmd_data_lineage,
+	 OPTIONS()},
+
+	{"ls", "[REF]", "list objects", 0, 1, false, cmd_ls,
+	 OPTIONS({"long", 'l', NULL, "with size and time"},
+		 {"recursive", 'R', NULL, "everything below"}, )},
+	{"stat", "REF", "show one object", 1, 1, false, cmd_stat, OPTIONS()},
+	{"cat", "REF...", "print objects", 1, -1, false, cmd_cat, OPTIONS()},
+	{"cp", "SRC DST", "copy between any two places", 2, 2, false, cmd_cp,
+	 OPTIONS({"recursive", 'R', NULL, "copy a folder"},
+		 {"overwrite", 0, NULL, "replace what is there"},
+		 {"no-sync", 0, NULL, "do not wait for the disk"}, )},
+
+	{"download", "REF TARGET", "stage files on disk", 2, 2, false, cmd_download,
+	 OPTIONS({"overwrite", 0, NULL, "into a folder that is not empty, replacing files"},
+		 {"jobs", 'j', "N", "files in flight (default: by the cores)"},
+		 {"no-sync", 0, NULL, "do not wait for the disk"}, )},
+	{"mount", "REF MOUNTPOINT", "mount read-only; returns when usable", 2, 2, false, cmd_mount,
+	 OPTIONS({"foreground", 'f', NULL, "serve in this process until unmounted"},
+		 {"allow-other", 0, NULL, "let other users read"},
+		 {"io-timeout", 0, "TIME", "every request is answered by then (default 60s)"},
+		 {"log", 0, "FILE", "log of the serving process"},
+		 {"manifest", 0, "DIGEST",
+		  "show this manifest of the registry instead of resolving"},
+		 {"ready-fd", 0, "FD", NULL}, {"lifeline-fd", 0, "FD", NULL}, )},
+	{"unmount", "MOUNTPOINT", "unmount; returns when it is gone", 1, 1, false, cmd_unmount,
+	 OPTIONS({"timeout", 0, "TIME", "detach it when it is still busy then (default 10s)"}, )},
+	{"hdfs", "REF", "print the URI that Hadoop and Spark read", 1, 1, false, cmd_hdfs,
+	 OPTIONS()},
+
+	{"job create", "", "run a job or pipeline file", 0, 0, false, cmd_job_create,
+	 OPTIONS({"file", 'f', "FILE", "the job (Azure ML CLI v2 YAML)"},
+		 {"set", 's', "inputs.NAME=VALUE", "override an input; may be repeated"},
+		 {"name", 'n', "NAME", "id of the run (default: made)"},
+		 {"stream", 0, NULL, "follow it to its end; exit status by how it ended"}, )},
+	{"job list", "", "list runs", 0, 0, false, cmd_job_list, OPTIONS()},
+	{"job show", "RUN", "show a run", 1, 1, false, cmd_job_show, OPTIONS()},
+	{"job stream", "RUN", "follow a run to its end", 1, 1, false, cmd_job_stream, OPTIONS()},
+	{"job cancel", "RUN", "cancel a run", 1, 1, false, cmd_job_cancel, OPTIONS()},
+	{"job supervise", "RUN", "run a job's supervisor", 1, 1, true, cmd_job_supervise,
+	 OPTIONS()},
+	{NULL, NULL, NULL, 0, 0, false, NULL, NULL},
+};
