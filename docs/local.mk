@@ -1,8 +1,8 @@
 # Man pages: docs/NAME.SECTION.scd, made by scdoc; a release tarball has them made.  Add a page's
 # name to MAN1 (commands), MAN5 (files) or MAN7 (notions).
-MAN1 =
+MAN1 = docs/sluice.1
 MAN5 =
-MAN7 =
+MAN7 = docs/sluice-uri.7
 MAN_PAGES = $(MAN1) $(MAN5) $(MAN7)
 
 if HAVE_MAN
