@@ -23,10 +23,13 @@ LAYERS = {
 
 
 def files(*suffixes, under=()):
-    """Paths, relative to the top, of the project's files: what git knows, or all in a tarball."""
+    """Paths, relative to the top, of the project's files: what git knows, what a tarball lists, or
+    (in a bare copy) all."""
     if (TOP / ".git").exists():
         git = ["git", "-C", str(TOP), "ls-files", "-z", "-co", "--exclude-standard"]
         names = subprocess.run(git, check=True, capture_output=True).stdout.decode().split("\0")
+    elif (TOP / ".dist-files").exists():
+        names = read(".dist-files").split("\0")
     else:
         names = _walk()
     return sorted(

@@ -116,16 +116,22 @@ as_root()
 	fi
 }
 
+apt_get()
+{
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@" \
+		>>"$cache/apt.log" 2>&1 </dev/null
+}
+
+# The lists are fetched when they lack a package, and when they are too old to install one.
 deps_apt_install()
 {
-	local get=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends)
 	command -v apt-get >/dev/null ||
 		die "this is no Debian; please install by your own means: $*"
-	apt-cache show "$@" >/dev/null 2>&1 || as_root "${get[@]}" update >&2
-	as_root "${get[@]}" install "$@" >&2 || {
-		say "the package lists seem to be old: once more with new ones"
-		as_root "${get[@]}" update >&2
-		as_root "${get[@]}" install "$@" >&2
+	: >"$cache/apt.log"
+	apt-cache show "$@" >/dev/null 2>&1 || apt_get update || true
+	apt_get install "$@" || { apt_get update && apt_get install "$@"; } || {
+		tail -n 20 "$cache/apt.log" >&2
+		die "apt-get could not install: $* (all it said: $cache/apt.log)"
 	}
 }
 
