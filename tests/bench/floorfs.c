@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The floor: a FUSE server that answers everything from memory at once, with the settings that
+ * sluice's mount uses.  What it reaches on a machine is what any mount there could reach; the bench
+ * prints sluice's figures as ratios to it.  Usage: floorfs MOUNTPOINT BIG_BYTES NFILES SMALL_BYTES.
+ * Shows big, dir/f000000.. (empty) and small/f000000.. (SMALL_BYTES each).  Writes "R" to fd 3.
+ */
+#define FUSE_USE_VERSION 312
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+enum { ROOT = 1, BIG, DIR_MANY, DIR_SMALL, FIRST_MANY = 1 << 24, FIRST_SMALL = 1 << 25 };
+#define SOURCE (256u << 20) /* data comes from real memory, not from a cache-sized buffer */
+#define LONG_TIME 3600.0
+
+static char *source;
+static unsigned long big_bytes, nfiles, small_bytes;
+
+static int attr(fuse_ino_t ino, struct stat *st)
+{
+	*st = (struct stat){.st_ino = ino, .st_nlink = 1, .st_mode = S_IFREG | 0444, .st_mtime = 1};
+	if (ino == ROOT || ino == DIR_MANY || ino == DIR_SMALL) {
+		st->st_mode = S_IFDIR | 0555;
+		st->st_nlink = 2;
+	} else if (ino == BIG) {
+		st->st_size = (long)big_bytes;
+	} else if (ino >= FIRST_SMALL) {
+		st->st_size = (long)small_bytes;
+	} else if (ino < FIRST_MANY) {
+		return -ENOENT;
+	}
+	return 0;
+}
+
+static void entry(fuse_ino_t ino, struct fuse_entry_param *e)
+{
+	*e = (struct fuse_entry_param){
+		.ino = ino, .attr_timeout = LONG_TIME, .entry_timeout = LONG_TIME};
+	attr(ino, &e->attr);
+}
+
+static fuse_ino_t find(fuse_ino_t parent, const char *name)
+{
+	if (parent == ROOT)
+		return strcmp(name, "big") == 0     ? BIG
+		       : strcmp(name, "dir") == 0   ? DIR_MANY
+		       : strcmp(name, "small") == 0 ? DIR_SMALL
+						    : 0;
+	unsigned long i = name[0] == 'f' ? strtoul(name + 1, NULL, 10) : nfiles;
+	if (i >= nfiles)
+		return 0;
+	return (parent == DIR_MANY ? FIRST_MANY : FIRST_SMALL) + i;
+}
+
+static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fuse_entry_param e = {.entry_timeout = LONG_TIME};
+	fuse_ino_t ino = find(parent, name);
+
+	if (ino)
+		entry(ino, &e);
+	fuse_reply_entry(req, &e);
+}
+
+static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+
+	(void)fi;
+	if (attr(ino, &st) < 0)
+		fuse_reply_err(req, ENOENT);
+	else
+		fuse_reply_attr(req, &st, LONG_TIME);
+}
+
+static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, ENOSYS);
+}
+
+static void do_read(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off, struct fuse_file_info *fi)
+{
+	unsigned long size = ino == BIG ? big_bytes : small_bytes, at = (unsigned long)off;
+
+	(void)fi;
+	if (at >= size)
+		n = 0;
+	else if (n > size - at)
+		n = size - at;
+	at %= SOURCE;
+	fuse_reply_buf(req, source + (at + n > SOURCE ? 0 : at), n);
+}
+
+static void do_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, ENOSYS);
+}
+
+static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	fi->cache_readdir = 1;
+	fi->keep_cache = 1;
+	fuse_reply_open(req, fi);
+}
+
+static size_t add(fuse_req_t req, char *p, size_t room, fuse_ino_t dir, unsigned long i)
+{
+	static const char *const top[] = {"big", "dir", "small"};
+	struct fuse_entry_param e;
+	char name[32];
+
+	if (dir == ROOT) {
+		entry(BIG + i, &e);
+		return fuse_add_direntry_plus(req, p, room, top[i], &e, (off_t)i + 1);
+	}
+	snprintf(name, sizeof name, "f%06lu", i);
+	entry((dir == DIR_MANY ? FIRST_MANY : FIRST_SMALL) + i, &e);
+	return fuse_add_direntry_plus(req, p, room, name, &e, (off_t)i + 1);
+}
+
+static void do_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+			   struct fuse_file_info *fi)
+{
+	static __thread char page[1 << 20];
+	unsigned long total = ino == ROOT ? 3 : nfiles;
+	size_t used = 0;
+
+	(void)fi;
+	if (size > sizeof page)
+		size = sizeof page;
+	for (unsigned long i = (unsigned long)off; i < total; i++) {
+		size_t n = add(req, page + used, size - used, ino, i);
+
+		if (n > size - used)
+			break;
+		used += n;
+	}
+	fuse_reply_buf(req, page, used);
+}
+
+static void do_init(void *user, struct fuse_conn_info *c)
+{
+	(void)user;
+	c->want |= c->capable &
+		   (FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_READDIRPLUS | FUSE_CAP_ASYNC_READ);
+	c->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_SPLICE_READ |
+			       FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	c->max_write = 1 << 20;
+	c->max_read = 1 << 20;
+	c->max_background = 64;
+	c->congestion_threshold = 48;
+}
+
+static const struct fuse_lowlevel_ops ops = {
+	.init = do_init,
+	.lookup = do_lookup,
+	.getattr = do_getattr,
+	.open = do_open,
+	.read = do_read,
+	.flush = do_flush,
+	.opendir = do_opendir,
+	.readdirplus = do_readdirplus,
+};
+
+int main(int argc, char **argv)
+{
+	if (argc != 5)
+		return 2;
+	big_bytes = strtoul(argv[2], NULL, 10);
+	nfiles = strtoul(argv[3], NULL, 10);
+	small_bytes = strtoul(argv[4], NULL, 10);
+	source = malloc(SOURCE);
+	if (!source)
+		return 1;
+	for (size_t i = 0; i < SOURCE; i += sizeof(size_t))
+		*(size_t *)(void *)(source + i) = i * 0x9e3779b97f4a7c15u;
+
+	char *args[] = {argv[0], "-o", "ro,fsname=floorfs,max_read=1048576", NULL};
+	struct fuse_args fa = FUSE_ARGS_INIT(3, args);
+	struct fuse_session *se = fuse_session_new(&fa, &ops, sizeof ops, NULL);
+	struct fuse_loop_config *conf = fuse_loop_cfg_create();
+
+	if (!se || !conf || fuse_set_signal_handlers(se) || fuse_session_mount(se, argv[1]))
+		return 1;
+	fuse_loop_cfg_set_clone_fd(conf, 0);
+	fuse_loop_cfg_set_max_threads(conf, 4);
+	if (write(3, "R", 1) != 1)
+		return 1;
+	close(3);
+	int r = fuse_session_loop_mt(se, conf);
+	fuse_session_unmount(se);
+	fuse_session_destroy(se);
+	return r ? 1 : 0;
+}
