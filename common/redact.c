@@ -279,7 +279,7 @@ void slu_redact(struct slu_buf *b, const char *text)
 
 size_t slu_safe_line(char *out, size_t size, const char *text, size_t n, bool cut)
 {
-	size_t i = 0, len = 0, fits = 0, start, end, used, k;
+	size_t i = 0, len = 0, fits = 0, start = 0, end = 0, used, k;
 	char unit[SLU_SHOW_UNIT];
 	bool secret = slu_secret_next(text, n, 0, &start, &end);
 

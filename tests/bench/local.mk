@@ -1,10 +1,10 @@
 # The programs of the bench: built by `tools/dev bench` only (make bench-programs).
-BENCH_PROGRAMS = tests/bench/floorfs tests/bench/reader
-EXTRA_PROGRAMS += $(BENCH_PROGRAMS)
+BENCHES = tests/bench/floorfs tests/bench/reader
+EXTRA_PROGRAMS += $(BENCHES)
 tests_bench_floorfs_SOURCES = tests/bench/floorfs.c
 tests_bench_floorfs_LDADD = $(FUSE_LIBS)
 tests_bench_reader_SOURCES = tests/bench/reader.c
 tests_bench_reader_LDADD =
 
-bench-programs: $(BENCH_PROGRAMS)
+bench-programs: $(BENCHES)
 .PHONY: bench-programs

@@ -16,7 +16,7 @@ build_configure()
 {
 	local dir=$1
 	shift
-	[ -x "$top/configure" ] || "$top/bootstrap" || return
+	[ -e "$top/Makefile.in" ] || "$top/bootstrap" || return
 	mkdir -p "$dir"
 	[ -e "$dir/Makefile" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$*" ] && return
 	(cd "$dir" && "$top/configure" --quiet "$@") || return
@@ -34,13 +34,14 @@ build_man()
 	done
 }
 
-# build_tree DIR CONFIGURE-ARG...: configures when that is new, makes what is old.
+# build_tree DIR TARGET CONFIGURE-ARG...: configures when that is new, makes what is old.
 build_tree()
 {
-	local dir=$1
-	shift
+	local dir=$1 target=$2
+	shift 2
 	build_configure "$dir" "$(build_werror)" "$@" &&
-		make -C "$dir" --no-print-directory -j"$(nproc)" &&
+		make -C "$dir" --no-print-directory -j"$(nproc)" all &&
+		make -C "$dir" --no-print-directory -j"$(nproc)" "$target" &&
 		build_man "$dir"
 }
 

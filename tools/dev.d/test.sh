@@ -55,8 +55,10 @@ add_counts()
 # The rung's build; without it there is nothing to run.
 piece_build()
 {
-	build_tree "$@" && return
-	echo "not ok - the build of $1"
+	local dir=$1
+	shift
+	build_tree "$dir" all "$@" && return
+	echo "not ok - the build of $dir"
 	add_counts 1 0 1 0
 	return 1
 }
