@@ -1,1 +1,14 @@
-libfs_la_SOURCES +=
+libfs_la_SOURCES += fs/glob.c fs/glob.h
+libfs_la_SOURCES += fs/local.c fs/local.h
+libfs_la_SOURCES += fs/local_files.c
+libfs_la_SOURCES += fs/local_parts.h
+libfs_la_SOURCES += fs/local_read.c
+libfs_la_SOURCES += fs/local_write.c
+libfs_la_SOURCES += fs/manifest.c fs/manifest.h
+libfs_la_SOURCES += fs/manifest_parts.h
+libfs_la_SOURCES += fs/manifest_text.c
+libfs_la_SOURCES += fs/op.c fs/op.h
+libfs_la_SOURCES += fs/store.c fs/store.h
+libfs_la_SOURCES += fs/tree.c fs/tree.h
+libfs_la_SOURCES += fs/walk.c fs/walk.h
+libfs_la_SOURCES += fs/writer.c fs/writer.h

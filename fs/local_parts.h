@@ -17,8 +17,8 @@ struct local {
 	struct slu_store s;
 	struct slu_pool *pool; /* borrowed */
 	struct local_files *files;
-	char *root;  /* absolute, for messages and URIs */
-	int root_fd; /* everything is opened beneath it */
+	char *root;             /* absolute, for messages and URIs */
+	int root_fd;            /* everything is opened beneath it */
 	atomic_bool no_nowait;  /* the file system knows no RWF_NOWAIT */
 	atomic_bool no_tmpfile; /* no O_TMPFILE, or no link from one */
 };

@@ -2,8 +2,8 @@
 /*
  * Listings in one order on every store, and globs.  Order: bytes of the full path (as a flat object
  * store lists), so "a.b" comes before "a/x".  Patterns: `*` any run without '/', `**` as a whole part
- * any number of parts (also none; trailing: all files below), `?` one character, `[a-z]`, `[!a]`,
- * `{x,y}`; `\` takes the next character literally.  Case matters.
+ * any number of parts (also none; trailing: all files below), `?` one character, `[a-z]`, `[!a]` or
+ * `[^a]`, `{x,y}`; `\` takes the next character literally.  Case matters; a leading '.' or '_' does not.
  */
 #ifndef SLU_FS_WALK_H
 #define SLU_FS_WALK_H
@@ -14,8 +14,8 @@
 typedef int slu_walk_fn(void *user, const char *path, const struct slu_attr *attr,
 			struct slu_err *e);
 
-/* Every file at or below path: a file gives itself, a directory all files below.  Nothing there:
- * -ENOENT.  Temporary names of our own (`.sluice-*`) are left out.  A link cycle is -ELOOP.  Blocks. */
+/* Every file at or below path: a file gives itself, a directory all files below (perhaps none).
+ * Nothing there: -ENOENT.  Temporary names of our own (`.sluice-*`) are left out.  A link cycle is -ELOOP.  Blocks. */
 int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e);
 /* The direct children of a directory (both kinds), sorted by name. */
 int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,

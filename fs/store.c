@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all stores have in common: the check of an op at the door, cancel and free through the
+ * stack, and the blocking forms.  Which drivers and layers exist is unknown here.
+ */
+#include "fs/store.h"
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/path.h"
+#include "io/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+/* The file was replaced between STAT and READ: how often slu_store_get looks again. */
+#define GET_TRIES 5
+
+static _Thread_local const struct slu_op *waited;
+
+bool slu_op_waited(const struct slu_op *op)
+{
+	return waited == op;
+}
+
+void slu_hadoop_done(struct slu_hadoop *h)
+{
+	free(h->uri);
+	slu_json_free(h->conf);
+	slu_json_free(h->secret_refs);
+	*h = (struct slu_hadoop){0};
+}
+
+static bool is_txn(const char *s)
+{
+	size_t n =
+		s ? strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") : 0;
+
+	return n > 0 && n < SLU_TXN_MAX && s[n] == '\0';
+}
+
+static unsigned caps_needed(const struct slu_op *op)
+{
+	bool absent = op->flags & SLU_OPF_ABSENT;
+
+	switch (op->type) {
+	case SLU_OP_LIST:
+		return op->flags & SLU_OPF_RECURSIVE ? SLU_CAP_FLAT_LIST : 0;
+	case SLU_OP_READ:
+		return op->if_match ? SLU_CAP_COND_READ : 0;
+	case SLU_OP_PREFETCH:
+		return SLU_CAP_PREFETCH;
+	case SLU_OP_PUT:
+	case SLU_OP_COMMIT:
+		return absent ? SLU_CAP_PUT_ABSENT : 0;
+	case SLU_OP_RENAME:
+		return SLU_CAP_RENAME | (absent ? SLU_CAP_PUT_ABSENT : 0);
+	default:
+		return 0;
+	}
+}
+
+/* What this kind of op needs to be filled in: a mistake of the caller, not of a user. */
+static bool complete(const struct slu_op *op)
+{
+	uint64_t end;
+
+	if ((unsigned)op->type >= _SLU_OP_MAX || !op->done)
+		return false;
+	switch (op->type) {
+	case SLU_OP_LIST:
+		return op->list && op->list->n == 0;
+	case SLU_OP_READ:
+		return (op->buf || !op->len) && !__builtin_add_overflow(op->off, op->len, &end) &&
+		       end <= INT64_MAX;
+	case SLU_OP_PUT:
+		return op->data || !op->len;
+	case SLU_OP_PUT_BLOCK:
+		return is_txn(op->txn) && (op->data || !op->len) &&
+		       !__builtin_add_overflow(op->off, op->len, &end) && end <= INT64_MAX;
+	case SLU_OP_COMMIT:
+	case SLU_OP_ABORT:
+		return is_txn(op->txn);
+	case SLU_OP_RENAME:
+		return op->to && *op->to;
+	default:
+		return true;
+	}
+}
+
+static bool changes(enum slu_op_type type)
+{
+	return type != SLU_OP_STAT && type != SLU_OP_LIST && type != SLU_OP_READ &&
+	       type != SLU_OP_PREFETCH;
+}
+
+static int check(const struct slu_store *s, struct slu_op *op)
+{
+	const char *name = slu_op_name(op->type);
+
+	if (!complete(op))
+		return slu_fail(&op->err, EINVAL, "cannot %s '%s': the request is incomplete", name,
+				op->path ? op->path : "");
+	if (!op->path || !slu_path_ok(op->path) || (op->to && !slu_path_ok(op->to)))
+		return slu_fail(&op->err, EINVAL,
+				"cannot %s '%s': not a relative path without '.' and '..'", name,
+				op->path && !slu_path_ok(op->path) ? op->path : op->to);
+	if (!changes(op->type))
+		; /* the root may be looked at */
+	else if (s->caps & SLU_CAP_READ_ONLY)
+		return slu_fail(&op->err, EROFS, "cannot %s '%s': the datastore is read-only", name,
+				op->path);
+	else if (*op->path == '\0' && op->type != SLU_OP_MKDIR)
+		return slu_fail(&op->err, EINVAL,
+				"cannot %s the root of a datastore: name a path in it", name);
+	if (!slu_store_can(s, caps_needed(op)))
+		return slu_fail(&op->err, ENOTSUP,
+				"cannot %s '%s': this kind of datastore does not support it", name,
+				op->path);
+	return 0;
+}
+
+void slu_store_submit(struct slu_store *s, struct slu_op *op)
+{
+	int r = check(s, op);
+
+	assert(op->done);
+	if (r < 0)
+		slu_op_finish(op, r);
+	else
+		s->ops->submit(s, op);
+}
+
+void slu_store_cancel(struct slu_store *s, struct slu_op *op)
+{
+	__atomic_store_n(&op->canceled, true, __ATOMIC_RELEASE);
+	while (s && !s->ops->cancel)
+		s = s->below;
+	if (s)
+		s->ops->cancel(s, op);
+}
+
+void slu_store_free(struct slu_store *s)
+{
+	while (s) {
+		struct slu_store *below = s->below;
+
+		s->ops->free(s);
+		s = below;
+	}
+}
+
+int slu_store_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,
+		     struct slu_err *e)
+{
+	while (s && !s->ops->hadoop)
+		s = s->below;
+	if (!s)
+		return slu_fail(e, ENOTSUP, "Hadoop cannot reach '%s': use a mount or a download",
+				path);
+	return s->ops->hadoop(s, path, ret, e);
+}
+
+struct waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+};
+
+/* Signals with the lock held: the waiter, whose stack this is, cannot leave before the unlock. */
+static void waiter_done(struct slu_op *op)
+{
+	struct waiter *w = op->user;
+
+	pthread_mutex_lock(&w->lock);
+	w->done = true;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+int slu_store_wait(struct slu_store *s, struct slu_op *op, struct slu_err *e)
+{
+	struct waiter w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+	const struct slu_op *outer = waited;
+
+	assert(!slu_loop_self());
+	op->done = waiter_done;
+	op->user = &w;
+	waited = op;
+	slu_store_submit(s, op);
+	waited = outer;
+
+	pthread_mutex_lock(&w.lock);
+	while (!w.done)
+		pthread_cond_wait(&w.cond, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	pthread_cond_destroy(&w.cond);
+	pthread_mutex_destroy(&w.lock);
+	if (op->rc < 0 && e)
+		*e = op->err;
+	return op->rc;
+}
+
+int slu_store_stat(struct slu_store *s, const char *path, struct slu_attr *ret, struct slu_err *e)
+{
+	struct slu_op op;
+	int r;
+
+	slu_op_stat(&op, path);
+	r = slu_store_wait(s, &op, e);
+	if (r == 0)
+		*ret = op.attr;
+	return r;
+}
+
+static int get_once(struct slu_store *s, const char *path, size_t max, char **ret, size_t *ret_len,
+		    struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *buf = NULL;
+	struct slu_attr a;
+	struct slu_op op;
+	int r = slu_store_stat(s, path, &a, e);
+
+	if (r < 0)
+		return r;
+	if (a.kind != SLU_KIND_FILE)
+		return slu_fail(e, EISDIR, "'%s' is a folder, a file is wanted", path);
+	if (a.size > max || a.size >= SIZE_MAX)
+		return slu_fail(e, EFBIG, "'%s' has %llu bytes, at most %zu are read", path,
+				(unsigned long long)a.size, max);
+	buf = slu_malloc((size_t)a.size + 1);
+	if (!buf)
+		return slu_fail_oom(e);
+	if (a.size) {
+		slu_op_read(&op, path, 0, (size_t)a.size, buf,
+			    slu_store_can(s, SLU_CAP_COND_READ) ? a.id : NULL);
+		r = slu_store_wait(s, &op, e);
+		if (r < 0)
+			return r;
+	}
+	buf[a.size] = '\0';
+	*ret = slu_take(buf);
+	if (ret_len)
+		*ret_len = (size_t)a.size;
+	return 0;
+}
+
+int slu_store_get(struct slu_store *s, const char *path, size_t max, char **ret, size_t *ret_len,
+		  struct slu_err *e)
+{
+	int r;
+
+	for (int i = 0; i < GET_TRIES; i++) {
+		r = get_once(s, path, max, ret, ret_len, e);
+		if (r != -ESTALE)
+			break;
+	}
+	return r;
+}
+
+int slu_store_put(struct slu_store *s, const char *path, const void *data, size_t len,
+		  unsigned flags, struct slu_attr *ret, struct slu_err *e)
+{
+	struct slu_op op;
+	int r;
+
+	if (len > s->max_put)
+		return slu_fail(e, EFBIG, "'%s': %zu bytes, one request takes at most %zu", path,
+				len, s->max_put);
+	slu_op_put(&op, path, data, len, flags);
+	r = slu_store_wait(s, &op, e);
+	if (r == 0 && ret)
+		*ret = op.attr;
+	return r;
+}
+
+int slu_store_delete(struct slu_store *s, const char *path, unsigned flags, struct slu_err *e)
+{
+	struct slu_op op;
+
+	slu_op_delete(&op, path, flags);
+	return slu_store_wait(s, &op, e);
+}

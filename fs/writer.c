@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The writer.  States: OPEN (blocks may be under way), FAILED (sticky: no commit any more), DONE.
+ * A file that fits into one block is one PUT at commit; a longer one is blocks and a COMMIT.  The
+ * owner's thread fills one block while up to IN_FLIGHT others are under way; only the counters and
+ * the first error are shared with completions.
+ */
+#include "fs/writer.h"
+
+#include "common/mem.h"
+#include "common/vec.h"
+#include "io/crypt.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#define IN_FLIGHT 4
+#define BLOCK_MIN (64u << 10) /* when a store names no size */
+
+struct block {
+	struct slu_op op;
+	struct slu_writer *w;
+	struct block *next; /* in the free list */
+	size_t len;
+	char data[];
+};
+
+struct slu_writer {
+	struct slu_store *s;
+	char *path, *if_match;
+	unsigned flags;
+	char txn[SLU_TXN_MAX];
+	size_t block_size;
+	uint64_t sent; /* bytes given to PUT_BLOCK */
+	struct block *cur;
+	unsigned blocks; /* made so far */
+	bool done;       /* committed */
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t idle;  /* one came back */
+	struct block *free;
+	unsigned in_flight;
+	struct slu_err err; /* the first one; code 0: none */
+};
+
+static void block_done(struct slu_op *op)
+{
+	struct block *b = op->user;
+	struct slu_writer *w = b->w;
+
+	pthread_mutex_lock(&w->lock);
+	if (op->rc < 0 && !w->err.code)
+		w->err = op->err;
+	b->next = w->free;
+	w->free = b;
+	w->in_flight--;
+	pthread_cond_signal(&w->idle);
+	pthread_mutex_unlock(&w->lock);
+}
+
+int slu_writer_new(struct slu_store *s, const char *path, unsigned flags, const char *if_match,
+		   struct slu_writer **ret, struct slu_err *e)
+{
+	struct slu_writer *w;
+	int r;
+
+	if ((flags & SLU_OPF_ABSENT) && if_match)
+		return slu_fail(e, EINVAL, "'%s': cannot be both absent and unchanged", path);
+	w = slu_new0(struct slu_writer);
+	if (!w)
+		return slu_fail_oom(e);
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->idle, NULL);
+	w->s = s;
+	w->flags = flags & (SLU_OPF_ABSENT | SLU_OPF_DURABLE);
+	w->block_size = s->block ? s->block : BLOCK_MIN;
+	w->path = slu_strdup(path);
+	w->if_match = slu_strdup(if_match);
+	if (!w->path || (if_match && !w->if_match)) {
+		slu_writer_free(w);
+		return slu_fail_oom(e);
+	}
+	r = slu_random_id(w->txn, (SLU_TXN_MAX - 1) / 2);
+	if (r < 0) {
+		slu_writer_free(w);
+		return slu_fail_sys(e, -r, "cannot begin to write '%s'", path);
+	}
+	*ret = w;
+	return 0;
+}
+
+/* The error that this writer has, if any; later calls say the same. */
+static int sticky(struct slu_writer *w, struct slu_err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&w->lock);
+	r = -w->err.code;
+	if (r < 0 && e)
+		*e = w->err;
+	pthread_mutex_unlock(&w->lock);
+	return r;
+}
+
+static int stick(struct slu_writer *w, const struct slu_err *why, struct slu_err *e)
+{
+	pthread_mutex_lock(&w->lock);
+	if (!w->err.code)
+		w->err = *why;
+	pthread_mutex_unlock(&w->lock);
+	return sticky(w, e);
+}
+
+/* An empty block as w->cur: a new one, one that came back, or one that comes back. */
+static int next_block(struct slu_writer *w)
+{
+	struct block *b;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->free && w->blocks > IN_FLIGHT)
+		pthread_cond_wait(&w->idle, &w->lock);
+	b = w->free;
+	if (b)
+		w->free = b->next;
+	pthread_mutex_unlock(&w->lock);
+	if (!b) {
+		b = slu_malloc(sizeof(*b) + w->block_size);
+		if (!b)
+			return -ENOMEM;
+		w->blocks++;
+	}
+	b->w = w;
+	b->len = 0;
+	w->cur = b;
+	return 0;
+}
+
+static void send_block(struct slu_writer *w)
+{
+	struct block *b = slu_take(w->cur);
+
+	slu_op_put_block(&b->op, w->path, w->txn, w->sent, b->data, b->len);
+	b->op.done = block_done;
+	b->op.user = b;
+	w->sent += b->len;
+	pthread_mutex_lock(&w->lock);
+	w->in_flight++;
+	pthread_mutex_unlock(&w->lock);
+	slu_store_submit(w->s, &b->op);
+}
+
+int slu_writer_write(struct slu_writer *w, const void *p, size_t n, struct slu_err *e)
+{
+	const char *from = p;
+	int r = sticky(w, e);
+
+	if (w->done)
+		return slu_fail(e, EINVAL, "'%s' is committed already", w->path);
+	while (r == 0 && n) {
+		size_t k;
+
+		/* a full block waits for more data: it may be all there is */
+		if (w->cur && w->cur->len == w->block_size)
+			send_block(w);
+		if (!w->cur && next_block(w) < 0) {
+			struct slu_err oom = {0};
+
+			slu_fail_oom(&oom);
+			return stick(w, &oom, e);
+		}
+		k = w->block_size - w->cur->len;
+		k = n < k ? n : k;
+		memcpy(w->cur->data + w->cur->len, from, k);
+		w->cur->len += k;
+		from += k;
+		n -= k;
+		r = sticky(w, e);
+	}
+	return r;
+}
+
+static void wait_all(struct slu_writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->in_flight)
+		pthread_cond_wait(&w->idle, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+int slu_writer_commit(struct slu_writer *w, struct slu_attr *ret, struct slu_err *e)
+{
+	struct block *b = w->cur;
+	struct slu_err why = {0};
+	uint64_t size = w->sent + (b ? b->len : 0);
+	struct slu_op op;
+	int r;
+
+	if (w->done)
+		return slu_fail(e, EINVAL, "'%s' is committed already", w->path);
+	if (w->sent && b && b->len)
+		send_block(w);
+	wait_all(w);
+	r = sticky(w, e);
+	if (r < 0)
+		return r;
+	if (w->sent)
+		slu_op_commit(&op, w->path, w->txn, size, w->flags);
+	else
+		slu_op_put(&op, w->path, b ? b->data : NULL, b ? b->len : 0, w->flags);
+	op.if_match = w->if_match;
+	r = slu_store_wait(w->s, &op, &why);
+	if (r == 0 && op.attr.size != size)
+		r = slu_fail(&why, EIO, "'%s' has %llu bytes after %llu were written", w->path,
+			     (unsigned long long)op.attr.size, (unsigned long long)size);
+	if (r < 0)
+		return stick(w, &why, e);
+	w->done = true;
+	if (ret)
+		*ret = op.attr;
+	return 0;
+}
+
+void slu_writer_free(struct slu_writer *w)
+{
+	if (!w)
+		return;
+	wait_all(w);
+	if (!w->done && w->sent) {
+		struct slu_op op;
+
+		/* a failure leaves blocks that nobody sees; the sweep of old ones gets them */
+		slu_op_abort(&op, w->path, w->txn);
+		(void)slu_store_wait(w->s, &op, NULL);
+	}
+	while (w->free) {
+		struct block *b = w->free;
+
+		w->free = b->next;
+		free(b);
+	}
+	free(w->cur);
+	pthread_cond_destroy(&w->idle);
+	pthread_mutex_destroy(&w->lock);
+	free(w->path);
+	free(w->if_match);
+	free(w);
+}
