@@ -12,15 +12,24 @@ build_werror()
 	esac
 }
 
+# What configure takes when it is there; new since the last time, it has to look again.
+build_options()
+{
+	pkg-config --exists cmocka && echo "with cmocka"
+	command -v scdoc >/dev/null && echo "with scdoc"
+	return 0
+}
+
 build_configure()
 {
-	local dir=$1
+	local dir=$1 wanted
 	shift
+	wanted="$* $(build_options)"
 	[ -e "$top/Makefile.in" ] || "$top/bootstrap" || return
 	mkdir -p "$dir"
-	[ -e "$dir/Makefile" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$*" ] && return
+	[ -e "$dir/Makefile" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$wanted" ] && return
 	(cd "$dir" && "$top/configure" --quiet "$@") || return
-	echo "$*" >"$dir/.configured"
+	echo "$wanted" >"$dir/.configured"
 }
 
 # Man pages of the build where man(1) looks for them.

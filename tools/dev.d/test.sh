@@ -208,6 +208,10 @@ rung_main()
 {
 	counts="0 0 0"
 	"rung_$1"
+	[ "$counts" != "0 0 0" ] || {
+		echo "not ok - nothing ran"
+		counts="0 1 0"
+	}
 	echo "$counts" >"$logs/$1.counts"
 }
 
