@@ -30,11 +30,14 @@ struct slu_input {
 
 /* Checks the name (azureml.md 2.2: collisions with PATH, HOME, ... are errors here). */
 int slu_input_name_check(const char *name, struct slu_err *e);
+/* Makes the absolute folder `place`; *ret: <place>/<name>, not made.  Caller frees. */
+int slu_input_place(const char *place, const char *name, char **ret, struct slu_err *e);
 /* Opens the view under folder `place` (absolute; made).  direct: value is the URI of the reference, or
  * the dataset id when direct_id.  Lifeline: mounts end with this process. */
 int slu_input_open(struct sluice *s, struct slu_input *in, const char *place, bool direct_id,
 		   const char *log_path, struct slu_err *e);
 int slu_input_close(struct slu_input *in, struct slu_err *e); /* unmounts, removes nothing */
+/* in, all it holds and the dataset: made with slu_new0 and slu_strdup.  A view still open is closed. */
 void slu_input_free(struct slu_input *in);
 
 #endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inputs: modes and names as azureml.md 2.1-2.3 has them, and the view behind each mode.  A mount
+ * serves a manifest that was saved in the registry first, so that what a job sees is what was
+ * resolved for it, whatever happens to the reference in between.
+ */
+#include "dataset/input.h"
+
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "dataset/registry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+	const char *text;
+	enum slu_mode mode;
+} modes[] = {
+	{"direct", SLU_MODE_DIRECT}, {"download", SLU_MODE_DOWNLOAD}, {"ro_mount", SLU_MODE_MOUNT},
+	{"mount", SLU_MODE_MOUNT},   {"hdfs", SLU_MODE_HDFS},         {"upload", SLU_MODE_UPLOAD},
+};
+
+/* Modes of Azure ML that are not made here. */
+static const char *const others[] = {"rw_mount", "eval_mount", "eval_download"};
+
+int slu_mode_parse(const char *text, enum slu_mode *ret, struct slu_err *e)
+{
+	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+		if (slu_streq(text, modes[i].text)) {
+			*ret = modes[i].mode;
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (slu_streq(text, others[i]))
+			return slu_fail(e, ENOTSUP,
+					"mode '%s' is not supported: use 'ro_mount', 'download', "
+					"'direct' or 'hdfs' for an input, 'upload', 'direct' or "
+					"'hdfs' for an output",
+					text);
+	return slu_fail(e, EINVAL,
+			"'%s' is no mode: there are 'ro_mount', 'download', 'direct', 'hdfs', and "
+			"'upload' for outputs",
+			text);
+}
+
+const char *slu_mode_name(enum slu_mode m)
+{
+	switch (m) {
+	case SLU_MODE_DIRECT:
+		return "direct";
+	case SLU_MODE_DOWNLOAD:
+		return "download";
+	case SLU_MODE_MOUNT:
+		return "ro_mount";
+	case SLU_MODE_HDFS:
+		return "hdfs";
+	case SLU_MODE_UPLOAD:
+		return "upload";
+	}
+	return "?";
+}
+
+/* Names become environment variables as they are and in capitals: these would change how a program
+ * starts or where it finds its run. */
+int slu_input_name_check(const char *name, struct slu_err *e)
+{
+	static const char *const taken[] = {"path",        "ld_library_path",
+					    "user",        "logname",
+					    "home",        "pwd",
+					    "shell",       "ifs",
+					    "bash_env",    "pythonpath",
+					    "pythonhome",  "tmpdir",
+					    "java_home",   "spark_home",
+					    "hadoop_home", "hadoop_conf_dir"};
+	static const char *const begin[] = {"ld_", "azureml_", "azure_ml_", "sluice_"};
+	bool bad = false;
+
+	if (!name || !slu_is_ident(name))
+		return slu_fail(e, EINVAL,
+				"'%s' is no name for an input or output: use letters, digits and "
+				"'_', and no digit first",
+				name ? name : "");
+	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+		bad = bad || strcasecmp(name, taken[i]) == 0;
+	for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
+		bad = bad || slu_iafter(name, begin[i]);
+	if (bad)
+		return slu_fail(e, EINVAL,
+				"'%s' cannot name an input or output: the environment variable of "
+				"that name means something else; choose another name",
+				name);
+	return 0;
+}
+
+int slu_input_place(const char *place, const char *name, char **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_closep) int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (place[0] != '/')
+		return slu_fail(e, EINVAL, "'%s' is not an absolute path", place);
+	if (root < 0)
+		return slu_fail_sys(e, errno, "cannot open '/'");
+	SLU_AUTO(slu_freep) char *rel = NULL;
+	int r = slu_path_clean(place, &rel, e);
+
+	if (r < 0)
+		return r;
+	SLU_AUTO(slu_freep) char *path = slu_asprintf("%s/%s", place, name);
+
+	r = slu_path_mkdirs(root, rel, 0700);
+	if (r < 0)
+		return slu_fail_sys(e, -r, "cannot make the folder '%s'", place);
+	if (!path)
+		return slu_fail_oom(e);
+	*ret = slu_take(path);
+	return 0;
+}
+
+/* The path a program gets: of the file itself when the dataset is one file. */
+static int value_in(struct slu_input *in, const char *where, struct slu_err *e)
+{
+	const struct slu_tree *t = in->dataset->tree;
+
+	if (t->single_file && slu_manifest_count(t->manifest) == 1)
+		in->value = slu_asprintf("%s/%s", where, slu_manifest_at(t->manifest, 0)->path);
+	else
+		in->value = slu_strdup(where);
+	return in->value ? 0 : slu_fail_oom(e);
+}
+
+static int open_download(struct sluice *s, struct slu_input *in, const char *place,
+			 struct slu_err *e)
+{
+	/* Staged for one run: it does not outlive a power cut, so nothing needs to be synced. */
+	const struct slu_download_opts o = {.nosync = true};
+	SLU_AUTO(slu_freep) char *target = NULL;
+	int r = slu_input_place(place, in->name, &target, e);
+
+	if (r == 0)
+		r = slu_download_open(in->dataset->tree, target, &o, slu_context_pool(s), &in->view,
+				      e);
+	return r < 0 ? r : value_in(in, target, e);
+}
+
+static int open_mount(struct sluice *s, struct slu_input *in, const char *place,
+		      const char *log_path, struct slu_err *e)
+{
+	const struct slu_workspace *w = slu_context_workspace(s);
+	SLU_AUTO(slu_freep) char *program = NULL, *target = NULL, *digest = NULL, *config = NULL;
+	int r = slu_registry_save(s, in->dataset, e);
+
+	if (r == 0)
+		r = slu_context_program(&program, e);
+	if (r == 0)
+		r = slu_input_place(place, in->name, &target, e);
+	if (r < 0)
+		return r;
+	digest = slu_asprintf("--manifest=%s", in->dataset->digest);
+	config = slu_asprintf("--workspace=%s", w->config_path);
+	if (!digest || !config)
+		return slu_fail_oom(e);
+	const char *const argv[] = {
+		program, "mount", "--foreground", "--ready-fd=3", "--lifeline-fd=4",
+		config,  digest,  "--",           in->ref,        target,
+		NULL};
+
+	r = slu_mount_open(argv, target, false, log_path, &in->view, e);
+	return r < 0 ? r : value_in(in, target, e);
+}
+
+static int open_hdfs(struct slu_input *in, struct slu_err *e)
+{
+	int r = slu_hdfs_open(in->dataset->tree, &in->view, e);
+
+	if (r < 0)
+		return r;
+	in->value = slu_strdup(in->view->where);
+	return in->value ? 0 : slu_fail_oom(e);
+}
+
+/* One path: its URI.  Several, or a table: the name that has a definition behind it. */
+static int open_direct(struct slu_input *in, bool direct_id, struct slu_err *e)
+{
+	const struct slu_dataset *d = in->dataset;
+
+	if (direct_id)
+		in->value = slu_strdup(d->id);
+	else if (d->def->npaths == 1 && !d->def->tabular)
+		in->value = slu_strdup(d->def->paths[0]);
+	else if (d->name && d->version)
+		in->value = slu_asprintf("azureml:%s:%s", d->name, d->version);
+	else
+		in->value = slu_strdup(in->ref);
+	return in->value ? 0 : slu_fail_oom(e);
+}
+
+int slu_input_open(struct sluice *s, struct slu_input *in, const char *place, bool direct_id,
+		   const char *log_path, struct slu_err *e)
+{
+	int r = slu_input_name_check(in->name, e);
+
+	if (r < 0)
+		return r;
+	free(in->value);
+	in->value = NULL;
+	switch (in->mode) {
+	case SLU_MODE_DIRECT:
+		/* The id must lead somewhere when the program asks for it. */
+		r = direct_id ? slu_registry_save(s, in->dataset, e) : 0;
+		if (r == 0)
+			r = open_direct(in, direct_id, e);
+		break;
+	case SLU_MODE_DOWNLOAD:
+		r = open_download(s, in, place, e);
+		break;
+	case SLU_MODE_MOUNT:
+		r = open_mount(s, in, place, log_path, e);
+		break;
+	case SLU_MODE_HDFS:
+		r = open_hdfs(in, e);
+		break;
+	case SLU_MODE_UPLOAD:
+		r = slu_fail(e, EINVAL,
+			     "'upload' is a mode of outputs: use 'download' or 'ro_mount'");
+		break;
+	}
+	if (r < 0) {
+		if (in->view)
+			slu_view_free(slu_take(in->view));
+		slu_fail_more(e, "input '%s'", in->name);
+	}
+	return r;
+}
+
+int slu_input_close(struct slu_input *in, struct slu_err *e)
+{
+	int r = in->view ? slu_view_close(in->view, e) : 0;
+
+	if (r < 0)
+		slu_fail_more(e, "input '%s'", in->name);
+	return r;
+}
+
+void slu_input_free(struct slu_input *in)
+{
+	if (!in)
+		return;
+	if (in->view)
+		slu_view_free(in->view);
+	if (in->dataset)
+		slu_dataset_free(in->dataset);
+	free(in->name);
+	free(in->ref);
+	free(in->value);
+	free(in);
+}

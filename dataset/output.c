@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An output before and after the program: where it goes, the claim on that place, what lay there
+ * before.  What becomes of the data is in output_collect.c and output_upload.c.
+ */
+#include "dataset/output_parts.h"
+
+#include "common/buf.h"
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "dataset/claim.h"
+#include "fs/walk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define URI_MAX 16384
+
+static bool is_store(void *user, const char *name)
+{
+	return slu_context_is_store(user, name);
+}
+
+bool slu_output_is_file(const struct slu_output *o)
+{
+	return o->type && slu_streq(o->type, "uri_file");
+}
+
+char *slu_output_default(struct sluice *s, const char *run, const char *name)
+{
+	SLU_AUTO(slu_freep) char *path = slu_asprintf("azureml/%s/%s", run, name);
+	SLU_AUTO(slu_freep)
+	char *uri = path ? slu_uri_datastore(slu_context_default_store(s), path) : NULL;
+
+	return uri ? slu_asprintf("%s/", uri) : NULL;
+}
+
+/* --- placeholders --- */
+
+static int fill(const struct slu_output *o, const char *run, char **ret, struct slu_err *e)
+{
+	const struct {
+		const char *mark, *text;
+	} marks[] = {{"{run-id}", run},
+		     {"{output-name}", o->name},
+		     {"${{name}}", run},
+		     {"${{output_name}}", o->name}};
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(URI_MAX);
+	const char *p = o->destination;
+
+	while (*p) {
+		const char *rest = NULL;
+
+		for (size_t i = 0; i < sizeof marks / sizeof *marks && !rest; i++) {
+			rest = slu_after(p, marks[i].mark);
+			if (rest)
+				slu_buf_str(&b, marks[i].text);
+		}
+		if (!rest && (*p == '{' || *p == '}'))
+			return slu_fail(e, EINVAL,
+					"destination '%s': only {run-id}, {output-name}, ${{name}} "
+					"and ${{output_name}} may stand in braces",
+					o->destination);
+		if (!rest)
+			slu_buf_ch(&b, *p);
+		p = rest ? rest : p + 1;
+	}
+	if (slu_buf_err(&b) < 0)
+		return slu_fail_sys(e, -slu_buf_err(&b), "destination of output '%s'", o->name);
+	char *text = slu_buf_take(&b);
+
+	if (!text)
+		return slu_fail_oom(e);
+	*ret = text;
+	return 0;
+}
+
+/* --- the place --- */
+
+static int find_place(struct sluice *s, struct slu_output *o, const char *text, struct slu_err *e)
+{
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+	SLU_AUTO(slu_freep) char *path = NULL;
+	int r = slu_uri_parse(text, is_store, s, &u, e);
+
+	if (r < 0)
+		return r;
+	if (u->kind != SLU_URI_DATASTORE && u->kind != SLU_URI_LOCAL)
+		return slu_fail(e, u->kind >= SLU_URI_ABFS ? ENOTSUP : EINVAL,
+				"destination '%s' is no place to write to: use "
+				"azureml://datastores/NAME/paths/PATH or an absolute path",
+				text);
+	r = slu_context_locate(s, u, &o->store, &path, &o->uri, e);
+	if (r < 0)
+		return r;
+	if (slu_glob_is(path))
+		return slu_fail(e, EINVAL, "destination '%s' is a pattern: escape the wildcard",
+				text);
+	o->path = slu_glob_unescape(path, strlen(path));
+	if (!o->path)
+		return slu_fail_oom(e);
+	if (!o->path[0] && u->kind == SLU_URI_DATASTORE)
+		return slu_fail(e, EINVAL,
+				"destination '%s' is the whole datastore: name a folder in it",
+				text);
+	if (slu_store_can(o->store, SLU_CAP_READ_ONLY))
+		return slu_fail(e, EROFS, "destination '%s' lies in a read-only store", text);
+	return 0;
+}
+
+/* The name by which claims of one place meet, whatever datastore it was reached through. */
+static int take_claim(struct sluice *s, struct slu_output *o, const char *run, struct slu_err *e)
+{
+	struct slu_hadoop h = {0};
+	const char *place = slu_store_hadoop(o->store, o->path, &h, NULL) == 0 ? h.uri : o->uri;
+	size_t n = strlen(place);
+
+	while (n > 1 && place[n - 1] == '/')
+		n--;
+	SLU_AUTO(slu_freep) char *plain = slu_strndup(place, n);
+	int r = plain ? slu_claim_take(s, run, o->name, plain, o->uri, &o->claim, e)
+		      : slu_fail_oom(e);
+
+	slu_hadoop_done(&h);
+	return r;
+}
+
+/* --- listing --- */
+
+struct listing {
+	struct slu_manifest *m;
+	const char *base, *what;
+	bool file;
+};
+
+static int add_file(void *user, const char *path, const struct slu_attr *attr, struct slu_err *e)
+{
+	struct listing *l = user;
+	size_t n = strlen(l->base);
+	bool itself = path[n] == '\0' && n > 0;
+	const char *rel = itself ? slu_path_base(path) : n ? path + n + 1 : path;
+
+	if (attr->kind != SLU_KIND_FILE)
+		return 0;
+	if (itself != l->file)
+		return slu_fail(e, itself ? ENOTDIR : EISDIR,
+				itself ? "'%s' is a file: its type says folder, use uri_file"
+				       : "'%s' is a folder: its type says file, use uri_folder",
+				l->what);
+	int r = slu_manifest_add(l->m, rel, attr);
+
+	return r < 0 ? slu_fail_sys(e, -r, "cannot list '%s'", path) : 0;
+}
+
+/* The URI of the folder that a manifest's paths are relative to. */
+static char *source_uri(const char *uri, bool file)
+{
+	const char *slash = file ? strrchr(uri, '/') : NULL;
+
+	return slu_strndup(uri, slash ? (size_t)(slash - uri) : strlen(uri));
+}
+
+int slu_output_list(struct slu_store *st, const char *path, bool file, const char *uri,
+		    const char *what, struct slu_manifest **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_manifest_freep) struct slu_manifest *m = NULL;
+	SLU_AUTO(slu_freep) char *source = source_uri(uri, file);
+	struct listing l = {.base = path, .what = what, .file = file};
+
+	if (!source || slu_manifest_new(&m) < 0 || slu_manifest_add_source(m, "", source) < 0)
+		return slu_fail_oom(e);
+	l.m = m;
+	int r = slu_walk(st, path, add_file, &l, e);
+
+	if (r == -ENOENT || r == 0)
+		r = slu_manifest_finish(m, e);
+	if (r == 0)
+		*ret = slu_take(m);
+	return r;
+}
+
+struct slu_attr slu_output_attr(const struct slu_file *f)
+{
+	struct slu_attr a = {.kind = SLU_KIND_FILE, .size = f->size, .mtime_ns = f->mtime_ns};
+
+	/* Both came out of such an attribute: they fit. */
+	memcpy(a.id, f->id, strnlen(f->id, sizeof a.id - 1));
+	memcpy(a.sum, f->sum, strnlen(f->sum, sizeof a.sum - 1));
+	return a;
+}
+
+/* --- what the program gets --- */
+
+static int make_folder(const char *path, struct slu_err *e)
+{
+	SLU_AUTO(slu_closep) int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0)
+		return slu_fail_sys(e, errno, "cannot open '/'");
+	int r = slu_path_mkdirs(root, path + 1, 0700);
+
+	return r < 0 ? slu_fail_sys(e, -r, "cannot make the folder '%s'", path) : 0;
+}
+
+static int value_upload(struct slu_output *o, const char *place, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *folder = NULL;
+	int r = slu_input_place(place, o->name, &folder, e);
+
+	if (r == 0)
+		r = make_folder(folder, e);
+	if (r < 0)
+		return r;
+	o->value = slu_output_is_file(o) ? slu_asprintf("%s/%s", folder, slu_path_base(o->path))
+					 : slu_take(folder);
+	return o->value ? 0 : slu_fail_oom(e);
+}
+
+static int value_hdfs(struct slu_output *o, struct slu_err *e)
+{
+	struct slu_hadoop h = {0};
+	int r = slu_store_hadoop(o->store, o->path, &h, e);
+
+	if (r < 0)
+		return r;
+	o->props = slu_json_object();
+	if (!o->props || slu_json_set(o->props, "conf", slu_json_ref(h.conf)) < 0 ||
+	    (h.secret_refs &&
+	     slu_json_set(o->props, "secret_refs", slu_json_ref(h.secret_refs)) < 0))
+		r = slu_fail_oom(e);
+	else
+		o->value = slu_take(h.uri);
+	slu_hadoop_done(&h);
+	return r;
+}
+
+static int make_value(struct slu_output *o, const char *place, struct slu_err *e)
+{
+	switch (o->mode) {
+	case SLU_MODE_UPLOAD:
+		return value_upload(o, place, e);
+	case SLU_MODE_HDFS:
+		return value_hdfs(o, e);
+	case SLU_MODE_DIRECT:
+		o->value = slu_strdup(o->uri);
+		return o->value ? 0 : slu_fail_oom(e);
+	default:
+		return slu_fail(e, ENOTSUP,
+				"mode '%s' is not supported for outputs: use 'upload', 'direct' or "
+				"'hdfs'",
+				slu_mode_name(o->mode));
+	}
+}
+
+static int check(const struct slu_output *o, const char *run, struct slu_err *e)
+{
+	if (!slu_is_name(run))
+		return slu_fail(e, EINVAL, "'%s' is no run id", run);
+	if (o->type && !slu_streq(o->type, "uri_folder") && !slu_streq(o->type, "uri_file"))
+		return slu_fail(e, EINVAL,
+				"type '%s' is none of an output: use uri_folder or uri_file",
+				o->type);
+	return slu_input_name_check(o->name, e);
+}
+
+static int open_output(struct sluice *s, struct slu_output *o, const char *run, const char *place,
+		       struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *text = NULL;
+	int r = check(o, run, e);
+
+	if (r == 0 && !o->destination) {
+		o->destination = slu_output_default(s, run, o->name);
+		r = o->destination ? 0 : slu_fail_oom(e);
+	}
+	if (r == 0)
+		r = fill(o, run, &text, e);
+	if (r == 0)
+		r = find_place(s, o, text, e);
+	if (r == 0)
+		r = take_claim(s, o, run, e);
+	if (r == 0)
+		r = slu_output_list(o->store, o->path, slu_output_is_file(o), o->uri, o->uri,
+				    &o->before, e);
+	return r < 0 ? r : make_value(o, place, e);
+}
+
+/* What open made, so that it can be opened again. */
+static void forget(struct slu_output *o)
+{
+	free(slu_take(o->value));
+	slu_json_free(slu_take(o->props));
+	free(slu_take(o->uri));
+	free(slu_take(o->path));
+	if (o->before)
+		slu_manifest_free(slu_take(o->before));
+	if (o->dataset)
+		slu_dataset_free(slu_take(o->dataset));
+}
+
+int slu_output_open(struct sluice *s, struct slu_output *o, const char *run, const char *place,
+		    struct slu_err *e)
+{
+	forget(o);
+	int r = open_output(s, o, run, place, e);
+
+	if (r < 0) {
+		slu_fail_more(e, "output '%s'", o->name);
+		slu_output_close(s, o, NULL);
+		forget(o);
+	}
+	return r;
+}
+
+int slu_output_close(struct sluice *s, struct slu_output *o, struct slu_err *e)
+{
+	if (!o->claim)
+		return 0;
+	int r = slu_claim_drop(s, o->claim, e);
+
+	if (r == 0)
+		free(slu_take(o->claim));
+	return r;
+}
+
+void slu_output_free(struct slu_output *o)
+{
+	if (!o)
+		return;
+	forget(o);
+	free(o->claim);
+	free(o->name);
+	free(o->type);
+	free(o->destination);
+	free(o->register_name);
+	free(o->description);
+	slu_json_free(o->tags);
+	free(o);
+}

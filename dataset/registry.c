@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The content-addressed part of the registry: manifests and datasets.  Each exists before anything
+ * points to it, never changes, and is checked against its name when it is read.  Versions are in
+ * registry_put.c (making one) and registry_index.c (finding one); docs/registry.md has the formats.
+ */
+#include "dataset/record.h"
+
+#include "common/buf.h"
+#include "common/mem.h"
+#include "common/str.h"
+#include "fs/writer.h"
+#include "io/crypt.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A million files are about 150 MB. */
+#define MANIFEST_MAX (2ull << 30)
+/* Larger objects go through a writer, in blocks. */
+#define PUT_MAX (4u << 20)
+
+static void sha256_hex(const char *p, size_t n, char out[SLU_DIGEST_HEX])
+{
+	uint8_t md[SLU_DIGEST_MAX];
+
+	if (slu_digest(SLU_SHA256, p, n, md) < 0)
+		out[0] = '\0';
+	else
+		slu_hex(out, md, 32);
+}
+
+static int put_large(struct slu_store *st, const char *path, const char *p, size_t n,
+		     struct slu_err *e)
+{
+	SLU_AUTO(slu_writer_freep) struct slu_writer *w = NULL;
+	struct slu_attr a;
+	int r = slu_writer_new(st, path, SLU_OPF_ABSENT | SLU_OPF_DURABLE, NULL, &w, e);
+
+	if (r == 0)
+		r = slu_writer_write(w, p, n, e);
+	return r < 0 ? r : slu_writer_commit(w, &a, e);
+}
+
+/* The name is made from the content: an object of this name and length is this object. */
+static int put_content(const struct slu_registry *g, const char *path, const char *p, size_t n,
+		       struct slu_err *e)
+{
+	struct slu_attr a;
+	int r = slu_store_stat(g->store, path, &a, NULL);
+
+	if (r < 0) {
+		r = n > PUT_MAX || n > g->store->max_put
+			    ? put_large(g->store, path, p, n, e)
+			    : slu_store_put(g->store, path, p, n, SLU_OPF_ABSENT | SLU_OPF_DURABLE,
+					    NULL, e);
+		if (r == 0)
+			return 0;
+		/* Somebody else's same object, or our own after a lost reply. */
+		if (slu_store_stat(g->store, path, &a, NULL) < 0)
+			return r;
+	}
+	if (a.size != n)
+		return slu_fail(e, EBADMSG,
+				"'%s' in the registry is damaged: it has %llu bytes and not %zu; "
+				"remove it and try again",
+				path, (unsigned long long)a.size, n);
+	return 0;
+}
+
+static int save_manifest(const struct slu_registry *g, const struct slu_manifest *m,
+			 char ret_digest[SLU_DIGEST_HEX], struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(MANIFEST_MAX);
+	char digest[SLU_DIGEST_HEX];
+	int r = slu_manifest_write(m, &b);
+
+	if (r == 0)
+		r = slu_buf_err(&b);
+	if (r < 0)
+		return slu_fail_sys(e, -r, "cannot write a manifest of %zu files",
+				    slu_manifest_count(m));
+	sha256_hex(b.p, b.len, digest);
+	SLU_AUTO(slu_freep) char *path = slu_registry_path(g, "manifests/%s", digest);
+
+	if (!path || !digest[0])
+		return slu_fail_oom(e);
+	r = put_content(g, path, b.p, b.len, e);
+	if (r == 0)
+		memcpy(ret_digest, digest, sizeof digest);
+	return r;
+}
+
+static struct json_t *dataset_json(const struct slu_dataset *d)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	const struct slu_manifest *m = d->tree->manifest;
+
+	if (!o || slu_json_set_int(o, "format", SLU_REGISTRY_FORMAT) < 0 ||
+	    slu_json_set_str(o, "id", d->id) < 0 || slu_json_set_str(o, "type", d->def->type) < 0 ||
+	    slu_json_set(o, "definition", slu_json_copy(d->def->doc)) < 0 ||
+	    slu_json_set_str(o, "manifest", d->digest) < 0 ||
+	    slu_json_set_int(o, "files", (int64_t)slu_manifest_count(m)) < 0 ||
+	    slu_json_set_int(o, "bytes", (int64_t)slu_manifest_bytes(m)) < 0)
+		return NULL;
+	return slu_take(o);
+}
+
+int slu_registry_save(struct sluice *s, struct slu_dataset *d, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+	SLU_AUTO(slu_freep) char *text = NULL;
+	struct slu_registry g;
+	int r = slu_registry_open(s, &g, e);
+
+	if (r == 0)
+		r = save_manifest(&g, d->tree->manifest, d->digest, e);
+	if (r == 0)
+		r = slu_dataset_id(d->def, d->digest, d->id, e);
+	if (r < 0)
+		return r;
+	o = dataset_json(d);
+	/* Canonical: the same dataset has the same bytes, whoever saves it. */
+	if (o)
+		text = slu_json_text(o, SLU_JSON_CANONICAL);
+	SLU_AUTO(slu_freep) char *path = slu_registry_path(&g, "datasets/%s.json", d->id);
+
+	if (!text || !path)
+		return slu_fail_oom(e);
+	return put_content(&g, path, text, strlen(text), e);
+}
+
+static bool is_digest(const char *s)
+{
+	return strlen(s) == SLU_DIGEST_HEX - 1 &&
+	       strspn(s, "0123456789abcdef") == SLU_DIGEST_HEX - 1;
+}
+
+int slu_registry_manifest(struct sluice *s, const char *digest, struct slu_manifest **ret,
+			  struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *text = NULL;
+	char is[SLU_DIGEST_HEX];
+	struct slu_registry g;
+	size_t n;
+
+	if (!is_digest(digest))
+		return slu_fail(e, EINVAL, "'%s' is no manifest digest (64 hex digits)", digest);
+	int r = slu_registry_open(s, &g, e);
+
+	if (r < 0)
+		return r;
+	SLU_AUTO(slu_freep) char *path = slu_registry_path(&g, "manifests/%s", digest);
+
+	if (!path)
+		return slu_fail_oom(e);
+	r = slu_store_get(g.store, path, MANIFEST_MAX, &text, &n, e);
+	if (r == -ENOENT)
+		return slu_fail(e, ENOENT, "the registry has no manifest '%s'", digest);
+	if (r < 0)
+		return r;
+	sha256_hex(text, n, is);
+	if (!slu_streq(is, digest))
+		return slu_fail(e, EBADMSG,
+				"manifest '%s' in the registry is damaged: its SHA-256 is '%s'; "
+				"register the data again",
+				digest, is);
+	return slu_manifest_parse(text, n, path, ret, e);
+}
+
+/* A GUID in lower case; false: it is none. */
+static bool guid(const char *text, char out[37])
+{
+	if (strlen(text) != 36)
+		return false;
+	for (int i = 0; i < 36; i++) {
+		char c = text[i];
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (c >= 'A' && c <= 'F')
+			c = (char)(c - 'A' + 'a');
+		if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+			return false;
+		out[i] = c;
+	}
+	out[36] = '\0';
+	return true;
+}
+
+/* Definition and digest out of datasets/<id>.json, which must give that id again. */
+static int dataset_load(const struct json_t *j, const char *id, struct slu_dataset *d,
+			struct slu_err *e)
+{
+	const char *type = slu_json_str(j, "type"), *digest = slu_json_str(j, "manifest");
+	char is[37];
+	int r;
+
+	if (!type || !digest || !is_digest(digest))
+		return slu_fail(e, EBADMSG, "dataset '%s' in the registry is damaged", id);
+	r = slu_definition_from_doc(type, slu_json_get(j, "definition"), id, &d->def, e);
+	if (r == 0)
+		r = slu_dataset_id(d->def, digest, is, e);
+	if (r < 0)
+		return r;
+	if (!slu_streq(is, id))
+		return slu_fail(e, EBADMSG,
+				"dataset '%s' in the registry is damaged: its content has the id "
+				"'%s'; register the data again",
+				id, is);
+	memcpy(d->id, is, sizeof is);
+	memcpy(d->digest, digest, SLU_DIGEST_HEX);
+	return 0;
+}
+
+/* Made from the path of one file? */
+static bool is_single(const struct slu_dataset *d)
+{
+	const struct json_t *paths = slu_json_get(d->def->doc, "paths");
+
+	return slu_json_count(paths) == 1 && slu_json_str(slu_json_at(paths, 0), "file") &&
+	       slu_manifest_count(d->tree->manifest) == 1;
+}
+
+int slu_registry_by_id(struct sluice *s, const char *id, struct slu_dataset **ret,
+		       struct slu_err *e)
+{
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+	struct slu_manifest *m = NULL;
+	struct slu_registry g;
+	char lower[37];
+
+	if (!guid(id, lower))
+		return slu_fail(e, EINVAL, "'%s' is no dataset id (a GUID)", id);
+	int r = slu_registry_open(s, &g, e);
+
+	if (r == 0)
+		r = slu_registry_dataset_json(&g, lower, &j, e);
+	if (r < 0)
+		return r;
+	d = slu_new0(struct slu_dataset);
+	if (!d)
+		return slu_fail_oom(e);
+	r = dataset_load(j, lower, d, e);
+	if (r == 0)
+		r = slu_registry_manifest(s, d->digest, &m, e);
+	if (r == 0)
+		r = slu_resolve_manifest(s, m, &d->tree, e);
+	if (r < 0)
+		return r;
+	d->tree->single_file = is_single(d);
+	*ret = slu_take(d);
+	return 0;
+}
