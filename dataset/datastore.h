@@ -1,16 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One entry of "datastores" in config.json: what it must hold, and its name (case does not matter).
+/*
+ * One entry of "datastores" in config.json: what it must hold, and its name (case does not matter).
  * Credentials stand there by reference only: env:NAME, file:PATH, cmd:COMMAND, managed_identity,
- * workload_identity, az_cli, or a service principal object. */
+ * workload_identity, az_cli, or a service principal object.
+ *
+ *   {"type": "local", "path": "/data"}                         relative: to the workspace's folder
+ *   {"type": "azure_blob", "account_name", "container_name", "endpoint"?, "protocol"?, credential}
+ *   {"type": "azure_data_lake_gen2", "account_name", "filesystem", "endpoint"?, "protocol"?, credential}
+ *   {"type": "hdfs", "namenode": "host[:port]", "protocol"?, "path"?, "user"?, "kerberos"?, "ca_file"?}
+ *
+ * credential: one of "credential": REFERENCE or {"type": "service_principal", "tenant_id", "client_id",
+ * "client_secret": REFERENCE}; "account_key": REFERENCE; "sas_token": REFERENCE.  All may have a
+ * "description" and "tags".
+ */
 #ifndef SLU_DATASET_DATASTORE_H
 #define SLU_DATASET_DATASTORE_H
 
+#include "common/cleanup.h"
 #include "common/err.h"
 
 struct json_t;
 
+enum slu_datastore_type {
+	SLU_DATASTORE_LOCAL,
+	SLU_DATASTORE_AZURE_BLOB,
+	SLU_DATASTORE_AZURE_DATA_LAKE_GEN2,
+	SLU_DATASTORE_HDFS
+};
+
+enum slu_cred_kind {
+	SLU_CRED_NONE,
+	SLU_CRED_ENV,  /* arg: a variable's name */
+	SLU_CRED_FILE, /* arg: a path */
+	SLU_CRED_CMD,  /* arg: a command line */
+	SLU_CRED_MANAGED_IDENTITY,
+	SLU_CRED_WORKLOAD_IDENTITY,
+	SLU_CRED_AZ_CLI
+};
+
+/* Where a secret is to be had; never the secret. */
+struct slu_cred {
+	enum slu_cred_kind kind;
+	const char *arg; /* in the text it was parsed from; NULL for the identities */
+};
+
+/* -EINVAL for anything else; its message never shows the text, which may be a secret.  where: what
+ * messages call it, "'account_key' of datastore 'x'". */
+int slu_cred_parse(const char *text, const char *where, struct slu_cred *ret, struct slu_err *e);
+
 /* -EINVAL with what is wrong: unknown type, missing or unknown key, an inline secret, a bad name. */
 int slu_datastore_check(const char *name, const struct json_t *entry, struct slu_err *e);
+/* The type of an entry that was checked. */
+enum slu_datastore_type slu_datastore_type(const struct json_t *entry);
+const char *slu_datastore_type_name(enum slu_datastore_type t); /* "azure_blob" */
 /* The key of `all` (the "datastores" object, may be NULL) that equals name, case ignored; NULL: none. */
 const char *slu_datastore_find(const struct json_t *all, const char *name);
 

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The composition root: the only file that names drivers and stacks layers over them.  Stores, pool and
+ * loops are made when first asked for and kept until the context is freed, so that whoever holds a
+ * store pointer need not count.  Where references lead is in context_place.c.
+ */
+#include "dataset/context_impl.h"
+
+#include "common/buf.h"
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "dataset/datastore.h"
+#include "dataset/folders.h"
+#include "fs/layers.h"
+#include "fs/local.h"
+#include "io/loop.h"
+#include "io/pool.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LOCALS_MAX 512 /* folders that plain paths opened: each holds a descriptor */
+#define DEFAULT_STORE "workspaceblobstore"
+
+int slu_context_new(struct slu_workspace *ws, struct sluice **ret, struct slu_err *e)
+{
+	struct sluice *s = slu_new0(struct sluice);
+
+	if (!s) {
+		slu_workspace_free(ws);
+		return slu_fail_oom(e);
+	}
+	s->ws = ws;
+	pthread_mutex_init(&s->lock, NULL);
+	s->stores = slu_hash_new();
+	s->locals = slu_hash_new();
+	if (!s->stores || !s->locals) {
+		slu_context_free(s);
+		return slu_fail_oom(e);
+	}
+	*ret = s;
+	return 0;
+}
+
+static void free_store(void *store)
+{
+	slu_store_free(store);
+}
+
+void slu_context_free(struct sluice *s)
+{
+	if (!s)
+		return;
+	/* Stores first: their layers have timers on the loops and work in the pool. */
+	if (s->stores)
+		slu_hash_free(s->stores, free_store);
+	if (s->locals)
+		slu_hash_free(s->locals, free_store);
+	slu_loops_free(s->loops);
+	slu_pool_free(s->pool);
+	free(s->root_path);
+	free(s->local_root);
+	pthread_mutex_destroy(&s->lock);
+	slu_workspace_free(s->ws);
+	free(s);
+}
+
+struct slu_workspace *slu_context_workspace(struct sluice *s)
+{
+	return s->ws;
+}
+
+int slu_context_need_workspace(struct sluice *s, struct slu_err *e)
+{
+	if (s->ws)
+		return 0;
+	return slu_fail(e, ENOENT,
+			"this needs a workspace and there is none here or above; make one with "
+			"`sluice init`, or name one with --workspace");
+}
+
+/* --- pool and loops --- */
+
+static int need_pool(struct sluice *s, struct slu_err *e)
+{
+	return s->pool ? 0 : slu_pool_new(0, &s->pool, e);
+}
+
+static int need_loops(struct sluice *s, struct slu_err *e)
+{
+	/* One thread: the stores that this build opens need timers only, no connections. */
+	struct slu_loops_conf conf = {.threads = 1};
+
+	return s->loops ? 0 : slu_loops_new(&conf, &s->loops, e);
+}
+
+struct slu_pool *slu_context_pool(struct sluice *s)
+{
+	pthread_mutex_lock(&s->lock);
+	int r = need_pool(s, NULL);
+
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? NULL : s->pool;
+}
+
+struct slu_loops *slu_context_loops(struct sluice *s)
+{
+	pthread_mutex_lock(&s->lock);
+	int r = need_loops(s, NULL);
+
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? NULL : s->loops;
+}
+
+/* --- stores --- */
+
+/* The layers over a driver.  On failure *store is still the caller's. */
+static int stack(struct sluice *s, const char *name, struct slu_store **store, struct slu_err *e)
+{
+	const char *faults = getenv("SLUICE_FAULT");
+	int r = need_loops(s, e);
+
+	if (r == 0 && faults && *faults)
+		r = slu_faulty_push(store, faults, s->loops, e);
+	if (r < 0)
+		return r;
+	if (slu_limit_push(store, &(struct slu_limit_conf){0}) < 0 ||
+	    slu_retry_push(store, &(struct slu_retry_conf){0}, s->loops) < 0 ||
+	    slu_trace_push(store, name) < 0)
+		return slu_fail_oom(e);
+	return 0;
+}
+
+/* The stack over a local folder, named and kept.  Locked. */
+static int open_local(struct sluice *s, const char *name, const char *folder, struct slu_hash *in,
+		      struct slu_store **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_store_freep) struct slu_store *store = NULL;
+	int r = need_pool(s, e);
+
+	if (r == 0)
+		r = slu_local_new(folder, false, s->pool, &store, e);
+	if (r == 0)
+		r = stack(s, name, &store, e);
+	if (r < 0)
+		return r;
+	if (!slu_hash_put(in, name, store))
+		return slu_fail_oom(e);
+	*ret = slu_take(store);
+	return 0;
+}
+
+int slu_context_local(struct sluice *s, const char *abs, struct slu_store **ret, struct slu_err *e)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&s->lock);
+	struct slu_store *store = slu_hash_get(s->locals, abs);
+
+	if (!store && slu_hash_count(s->locals) >= LOCALS_MAX)
+		r = slu_fail(e, EMFILE,
+			     "'%s' would be the local folder number %d that this process opens; "
+			     "make a datastore over their common folder instead",
+			     abs, LOCALS_MAX + 1);
+	else if (!store)
+		r = open_local(s, abs, abs, s->locals, &store, e);
+	pthread_mutex_unlock(&s->lock);
+	if (r == 0)
+		*ret = store;
+	return r;
+}
+
+static const struct json_t *datastores(struct sluice *s)
+{
+	return s->ws ? slu_json_get(s->ws->config, "datastores") : NULL;
+}
+
+const char *slu_context_default_store(struct sluice *s)
+{
+	const char *name = s->ws ? slu_json_str(s->ws->config, "default_datastore") : NULL;
+
+	if (!s->ws)
+		return NULL;
+	return name && *name ? name : DEFAULT_STORE;
+}
+
+bool slu_context_is_store(struct sluice *s, const char *name)
+{
+	return slu_datastore_find(datastores(s), name) != NULL;
+}
+
+int slu_context_unknown_store(struct sluice *s, const char *name, struct slu_err *e)
+{
+	if (!s->ws)
+		return slu_fail(
+			e, ENOENT,
+			"'%s' is neither a local path nor a datastore: there is no workspace "
+			"here; make one with `sluice init`",
+			name);
+
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(512);
+	const struct json_t *all = datastores(s);
+
+	for (void *it = slu_json_iter(all); it; it = slu_json_next(all, it))
+		slu_buf_fmt(&b, "%s'%s'", b.len ? ", " : "", slu_json_iter_key(it));
+	if (!b.len)
+		return slu_fail(e, ENOENT,
+				"datastore '%s' is not in '%s', which has none; add it with "
+				"`sluice datastore create`",
+				name, s->ws->config_path);
+	return slu_fail(
+		e, ENOENT,
+		"datastore '%s' is not in '%s', which has %s; add it with `sluice datastore "
+		"create`",
+		name, s->ws->config_path, b.p);
+}
+
+/* The entry of a datastore, checked; *ret_key: its name as config.json writes it. */
+static int find_entry(struct sluice *s, const char *name, const char **ret_key,
+		      const struct json_t **ret, struct slu_err *e)
+{
+	int r = slu_context_need_workspace(s, e);
+
+	if (r < 0)
+		return r;
+	if (!name)
+		name = slu_context_default_store(s);
+
+	const char *key = slu_datastore_find(datastores(s), name);
+
+	if (!key)
+		return slu_context_unknown_store(s, name, e);
+	const struct json_t *entry = slu_json_get(datastores(s), key);
+
+	r = slu_datastore_check(key, entry, e);
+	if (r < 0)
+		return slu_fail_more(e, "'%s'", s->ws->config_path);
+	*ret_key = key;
+	*ret = entry;
+	return 0;
+}
+
+int slu_context_store_folder(struct sluice *s, const char *name, char **ret, struct slu_err *e)
+{
+	const struct json_t *entry = NULL;
+	const char *key;
+	int r = find_entry(s, name, &key, &entry, e);
+
+	if (r < 0)
+		return r;
+	*ret = NULL;
+	if (slu_datastore_type(entry) != SLU_DATASTORE_LOCAL)
+		return 0;
+	const char *path = slu_json_str(entry, "path");
+	SLU_AUTO(slu_freep)
+	char *full = *path == '/' ? slu_strdup(path) : slu_path_join(s->ws->dir, path);
+
+	return full ? slu_path_absolute(full, ret, e) : slu_fail_oom(e);
+}
+
+/* Opens the datastore `key`.  Locked. */
+static int open_store(struct sluice *s, const char *key, const struct json_t *entry,
+		      struct slu_store **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *folder = NULL;
+	int r = slu_context_store_folder(s, key, &folder, e);
+
+	if (r < 0)
+		return r;
+	if (!folder)
+		return slu_fail(e, ENOTSUP,
+				"datastore '%s' is of type %s, which this build of sluice cannot "
+				"open yet; it opens local ones",
+				key, slu_datastore_type_name(slu_datastore_type(entry)));
+	/* A relative folder is the workspace's own, so a checkout without it is fine; a disk that is not
+	 * mounted must not be written beside. */
+	if (*slu_json_str(entry, "path") != '/')
+		r = slu_folders_make(folder, 0755, e);
+	if (r == 0)
+		r = open_local(s, key, folder, s->stores, ret, e);
+	return r < 0 ? slu_fail_more(e, "datastore '%s'", key) : 0;
+}
+
+int slu_context_store(struct sluice *s, const char *name, struct slu_store **ret, struct slu_err *e)
+{
+	const struct json_t *entry = NULL;
+	const char *key = NULL;
+	int r = find_entry(s, name, &key, &entry, e);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&s->lock);
+	struct slu_store *store = slu_hash_get(s->stores, key);
+
+	if (!store)
+		r = open_store(s, key, entry, &store, e);
+	pthread_mutex_unlock(&s->lock);
+	if (r == 0)
+		*ret = store;
+	return r;
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Datastore entries checked: names, types, keys, credential references.  Nothing is opened and no
+ * secret is read here; a value that might be one is never shown in a message.
+ */
+#include "dataset/datastore.h"
+
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+enum value {
+	V_END,
+	V_TEXT,      /* any text that is not empty */
+	V_PATH,      /* a local path */
+	V_ACCOUNT,   /* storage account */
+	V_CONTAINER, /* container or file system */
+	V_ENDPOINT,  /* host name suffix or URL without user info and query */
+	V_HTTP,      /* "http" or "https" */
+	V_HDFS,      /* "hdfs" or "http" or "https" */
+	V_HOSTPORT,
+	V_SECRET, /* a reference, never the thing itself */
+	V_CRED,   /* a reference or a service principal object */
+	V_KERBEROS,
+	V_OBJECT
+};
+
+struct key {
+	const char *name;
+	enum value value;
+	bool needed;
+};
+
+static const struct key local_keys[] = {{"path", V_PATH, true}, {NULL, V_END, false}};
+
+static const struct key blob_keys[] = {
+	{"account_name", V_ACCOUNT, true}, {"container_name", V_CONTAINER, true},
+	{"endpoint", V_ENDPOINT, false},   {"protocol", V_HTTP, false},
+	{"credential", V_CRED, false},     {"account_key", V_SECRET, false},
+	{"sas_token", V_SECRET, false},    {NULL, V_END, false},
+};
+
+static const struct key gen2_keys[] = {
+	{"account_name", V_ACCOUNT, true}, {"filesystem", V_CONTAINER, true},
+	{"endpoint", V_ENDPOINT, false},   {"protocol", V_HTTP, false},
+	{"credential", V_CRED, false},     {"account_key", V_SECRET, false},
+	{"sas_token", V_SECRET, false},    {NULL, V_END, false},
+};
+
+static const struct key hdfs_keys[] = {
+	{"namenode", V_HOSTPORT, true},  {"protocol", V_HDFS, false},
+	{"path", V_PATH, false},         {"user", V_TEXT, false},
+	{"kerberos", V_KERBEROS, false}, {"ca_file", V_PATH, false},
+	{"credential", V_CRED, false},   {NULL, V_END, false},
+};
+
+static const struct key principal_keys[] = {
+	{"type", V_TEXT, true},           {"tenant_id", V_TEXT, true},
+	{"client_id", V_TEXT, true},      {"client_secret", V_SECRET, true},
+	{"authority_url", V_TEXT, false}, {NULL, V_END, false},
+};
+
+static const struct key kerberos_keys[] = {
+	{"realm", V_TEXT, false},  {"kdc", V_HOSTPORT, false},    {"principal", V_TEXT, true},
+	{"keytab", V_PATH, false}, {"password", V_SECRET, false}, {NULL, V_END, false},
+};
+
+static const struct {
+	const char *name;
+	const struct key *keys;
+} types[] = {
+	[SLU_DATASTORE_LOCAL] = {"local", local_keys},
+	[SLU_DATASTORE_AZURE_BLOB] = {"azure_blob", blob_keys},
+	[SLU_DATASTORE_AZURE_DATA_LAKE_GEN2] = {"azure_data_lake_gen2", gen2_keys},
+	[SLU_DATASTORE_HDFS] = {"hdfs", hdfs_keys},
+};
+
+#define NTYPES (sizeof(types) / sizeof(types[0]))
+
+const char *slu_datastore_type_name(enum slu_datastore_type t)
+{
+	return types[t].name;
+}
+
+static int find_type(const char *name)
+{
+	for (size_t i = 0; name && i < NTYPES; i++)
+		if (slu_streq(types[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+enum slu_datastore_type slu_datastore_type(const struct json_t *entry)
+{
+	int t = find_type(slu_json_str(entry, "type"));
+
+	return t < 0 ? SLU_DATASTORE_LOCAL : (enum slu_datastore_type)t;
+}
+
+const char *slu_datastore_find(const struct json_t *all, const char *name)
+{
+	if (slu_json_is_object(all))
+		for (void *it = slu_json_iter(all); it; it = slu_json_next(all, it))
+			if (strcasecmp(slu_json_iter_key(it), name) == 0)
+				return slu_json_iter_key(it);
+	return NULL;
+}
+
+/* --- credentials --- */
+
+int slu_cred_parse(const char *text, const char *where, struct slu_cred *ret, struct slu_err *e)
+{
+	static const struct {
+		const char *text;
+		enum slu_cred_kind kind;
+	} identities[] = {{"managed_identity", SLU_CRED_MANAGED_IDENTITY},
+			  {"workload_identity", SLU_CRED_WORKLOAD_IDENTITY},
+			  {"az_cli", SLU_CRED_AZ_CLI}},
+	  refs[] = {{"env:", SLU_CRED_ENV}, {"file:", SLU_CRED_FILE}, {"cmd:", SLU_CRED_CMD}};
+
+	for (size_t i = 0; i < sizeof(identities) / sizeof(identities[0]); i++)
+		if (slu_streq(text, identities[i].text)) {
+			*ret = (struct slu_cred){identities[i].kind, NULL};
+			return 0;
+		}
+	for (size_t i = 0; i < sizeof(refs) / sizeof(refs[0]); i++) {
+		const char *arg = slu_after(text, refs[i].text);
+
+		if (!arg)
+			continue;
+		if (refs[i].kind == SLU_CRED_ENV && !slu_is_ident(arg))
+			return slu_fail(e, EINVAL,
+					"%s: after 'env:' the name of an environment variable is "
+					"expected",
+					where);
+		if (!*arg)
+			return slu_fail(e, EINVAL, "%s: nothing stands after '%s'", where,
+					refs[i].text);
+		*ret = (struct slu_cred){refs[i].kind, arg};
+		return 0;
+	}
+	return slu_fail(
+		e, EINVAL,
+		"%s holds a secret itself or no known reference: put the secret into an "
+		"environment variable or a file of mode 0600 and write \"env:NAME\" or "
+		"\"file:PATH\" (also cmd:COMMAND, managed_identity, workload_identity, az_cli)",
+		where);
+}
+
+/* --- values --- */
+
+static int check_keys(const char *what, const struct json_t *o, const struct key *keys,
+		      struct slu_err *e);
+
+static bool is_account(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n >= 3 && n <= 24 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789") == n;
+}
+
+static bool is_container(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (slu_streq(s, "$root") || slu_streq(s, "$web") || slu_streq(s, "$logs"))
+		return true;
+	return n >= 3 && n <= 63 && s[0] != '-' && s[n - 1] != '-' && !strstr(s, "--") &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+static bool is_hostport(const char *s)
+{
+	size_t n = s[0] == '[' ? strspn(s + 1, "0123456789abcdefABCDEF:.") + 2
+			       : strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					   "0123456789.-_");
+	int64_t port;
+
+	if (n == 0 || n > strlen(s) || (s[0] == '[' && s[n - 1] != ']'))
+		return false;
+	return !s[n] || (s[n] == ':' && slu_i64(s + n + 1, 1, 65535, &port));
+}
+
+static bool is_endpoint(const char *s)
+{
+	const char *host = slu_after(s, "https://");
+
+	if (!host)
+		host = slu_after(s, "http://");
+	if (!host)
+		return is_hostport(s);
+
+	char authority[256];
+	size_t n = strcspn(host, "/");
+
+	if (n >= sizeof(authority) || strpbrk(host, "?#@"))
+		return false;
+	memcpy(authority, host, n);
+	authority[n] = '\0';
+	return is_hostport(authority);
+}
+
+/* What a text of this kind has to look like, NULL when v does. */
+static const char *text_wrong(enum value kind, const char *v)
+{
+	switch (kind) {
+	case V_ACCOUNT:
+		return is_account(v) ? NULL : "3 to 24 lower-case letters and digits";
+	case V_CONTAINER:
+		return is_container(v) ? NULL
+				       : "3 to 63 lower-case letters, digits and single hyphens";
+	case V_ENDPOINT:
+		return is_endpoint(v) ? NULL : "a host name or a URL without user or query";
+	case V_HTTP:
+		return slu_streq(v, "https") || slu_streq(v, "http") ? NULL : "https or http";
+	case V_HDFS:
+		return slu_streq(v, "hdfs") || slu_streq(v, "https") || slu_streq(v, "http")
+			       ? NULL
+			       : "hdfs, https or http";
+	case V_HOSTPORT:
+		return is_hostport(v) ? NULL : "a host name, perhaps with ':PORT'";
+	default:
+		return *v ? NULL : "a text that is not empty";
+	}
+}
+
+static int check_secret(const char *where, const struct json_t *v, struct slu_err *e)
+{
+	struct slu_cred c;
+	int r = slu_cred_parse(slu_json_is_string(v) ? slu_json_string(v) : "", where, &c, e);
+
+	if (r == 0 && !c.arg)
+		return slu_fail(e, EINVAL,
+				"%s has to be env:NAME, file:PATH or cmd:COMMAND; an "
+				"identity is given as \"credential\"",
+				where);
+	return r;
+}
+
+static int check_cred(const char *where, const struct json_t *v, struct slu_err *e)
+{
+	struct slu_cred c;
+
+	if (!slu_json_is_object(v))
+		return slu_cred_parse(slu_json_is_string(v) ? slu_json_string(v) : "", where, &c,
+				      e);
+	const char *type = slu_json_str(v, "type");
+
+	if (!type || !slu_streq(type, "service_principal"))
+		return slu_fail(e, EINVAL,
+				"%s: the type of such an object is \"service_principal\"", where);
+	return check_keys(where, v, principal_keys, e);
+}
+
+static int check_kerberos(const char *where, const struct json_t *v, struct slu_err *e)
+{
+	if (!slu_json_is_object(v))
+		return slu_fail(e, EINVAL, "%s has to be an object", where);
+	int r = check_keys(where, v, kerberos_keys, e);
+
+	if (r == 0 && !slu_json_get(v, "keytab") == !slu_json_get(v, "password"))
+		return slu_fail(e, EINVAL, "%s needs exactly one of \"keytab\" and \"password\"",
+				where);
+	return r;
+}
+
+static int check_value(const char *what, const struct key *k, const struct json_t *v,
+		       struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *where = slu_asprintf("'%s' of %s", k->name, what);
+
+	if (!where)
+		return slu_fail_oom(e);
+	switch (k->value) {
+	case V_SECRET:
+		return check_secret(where, v, e);
+	case V_CRED:
+		return check_cred(where, v, e);
+	case V_KERBEROS:
+		return check_kerberos(where, v, e);
+	case V_OBJECT:
+		return slu_json_is_object(v) ? 0
+					     : slu_fail(e, EINVAL, "%s has to be an object", where);
+	default:
+		break;
+	}
+	if (!slu_json_is_string(v))
+		return slu_fail(e, EINVAL, "%s has to be a text", where);
+	const char *wrong = text_wrong(k->value, slu_json_string(v));
+
+	return wrong ? slu_fail(e, EINVAL, "%s has to be %s", where, wrong) : 0;
+}
+
+/* --- keys --- */
+
+static bool looks_secret(const char *key)
+{
+	static const char *const words[] = {"key", "secret", "password",         "passwd",
+					    "sas", "token",  "connection_string"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcasestr(key, words[i]))
+			return true;
+	return false;
+}
+
+static int unknown_key(const char *what, const char *key, const struct key *keys, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(1024);
+
+	for (const struct key *k = keys; k->name; k++)
+		slu_buf_fmt(&b, "%s%s", k == keys ? "" : ", ", k->name);
+	return slu_fail(e, EINVAL, "%s has the unknown key '%s'%s; known are %s", what, key,
+			looks_secret(key) ? ", which may hold a secret (use \"credential\": "
+					    "\"env:NAME\")"
+					  : "",
+			b.p ? b.p : "");
+}
+
+static int check_keys(const char *what, const struct json_t *o, const struct key *keys,
+		      struct slu_err *e)
+{
+	static const struct key common[] = {{"type", V_TEXT, false},
+					    {"description", V_TEXT, false},
+					    {"tags", V_OBJECT, false},
+					    {NULL, V_END, false}};
+
+	for (const struct key *k = keys; k->name; k++)
+		if (k->needed && !slu_json_get(o, k->name))
+			return slu_fail(e, EINVAL, "%s needs the key '%s'", what, k->name);
+	for (void *it = slu_json_iter(o); it; it = slu_json_next(o, it)) {
+		const char *key = slu_json_iter_key(it);
+		const struct key *k = keys;
+
+		while (k->name && !slu_streq(k->name, key))
+			k++;
+		if (!k->name)
+			for (k = common; k->name && !slu_streq(k->name, key); k++)
+				;
+		int r = k->name ? check_value(what, k, slu_json_iter_value(it), e)
+				: unknown_key(what, key, keys, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int unknown_type(const char *what, const char *type, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(1024);
+
+	for (size_t i = 0; i < NTYPES; i++)
+		slu_buf_fmt(&b, "%s%s", i ? ", " : "", types[i].name);
+	if (!type)
+		return slu_fail(e, EINVAL, "%s needs a \"type\": one of %s", what, b.p);
+	return slu_fail(e, EINVAL, "%s is of the unknown type '%s'; known are %s", what, type, b.p);
+}
+
+static int check_name(const char *name, struct slu_err *e)
+{
+	static const char *const taken[] = {"azureml", "file", "abfs", "abfss", "wasb",
+					    "wasbs",   "adl",  "http", "https", "hdfs"};
+
+	if (!slu_is_name(name))
+		return slu_fail(
+			e, EINVAL,
+			"'%s' is no name of a datastore: use letters, digits, '_', '.', '-'", name);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (strcasecmp(name, taken[i]) == 0)
+			return slu_fail(
+				e, EINVAL,
+				"a datastore cannot be named '%s': references begin with it", name);
+	return 0;
+}
+
+int slu_datastore_check(const char *name, const struct json_t *entry, struct slu_err *e)
+{
+	int r = check_name(name, e);
+
+	if (r < 0)
+		return r;
+	SLU_AUTO(slu_freep) char *what = slu_asprintf("datastore '%s'", name);
+
+	if (!what)
+		return slu_fail_oom(e);
+	if (!slu_json_is_object(entry))
+		return slu_fail(e, EINVAL, "%s has to be an object with a \"type\"", what);
+
+	const char *type = slu_json_str(entry, "type");
+	int t = find_type(type);
+
+	if (t < 0)
+		return unknown_type(what, type, e);
+	r = check_keys(what, entry, types[t].keys, e);
+	if (r < 0)
+		return r;
+	unsigned creds = !!slu_json_get(entry, "credential") +
+			 !!slu_json_get(entry, "account_key") + !!slu_json_get(entry, "sas_token");
+
+	if (creds > 1)
+		return slu_fail(e, EINVAL, "%s has more than one credential: keep one", what);
+	return 0;
+}
