@@ -33,9 +33,7 @@ def files(*suffixes, under=()):
     else:
         names = _walk()
     return sorted(
-        n
-        for n in names
-        if n.endswith(suffixes) and (not under or n.split("/")[0] in under) and (TOP / n).is_file()
+        n for n in names if n.endswith(suffixes) and (not under or n.split("/")[0] in under) and (TOP / n).is_file()
     )
 
 
