@@ -23,37 +23,37 @@
 #define BLOCK (1u << 20)
 #define LOW_PRIO 5 /* and below: behind what a program waits for */
 
-static int run(struct local *l, struct slu_op *op)
+static int run(struct slu_local *l, struct slu_op *op)
 {
 	switch (op->type) {
 	case SLU_OP_STAT:
-		return local_stat(l, op);
+		return slu_local_stat(l, op);
 	case SLU_OP_LIST:
-		return local_list(l, op);
+		return slu_local_list(l, op);
 	case SLU_OP_READ:
-		return local_read(l, op);
+		return slu_local_read(l, op);
 	case SLU_OP_PREFETCH:
-		return local_prefetch(l, op);
+		return slu_local_prefetch(l, op);
 	case SLU_OP_PUT:
-		return local_put(l, op);
+		return slu_local_put(l, op);
 	case SLU_OP_PUT_BLOCK:
-		return local_put_block(l, op);
+		return slu_local_put_block(l, op);
 	case SLU_OP_COMMIT:
-		return local_commit(l, op);
+		return slu_local_commit(l, op);
 	case SLU_OP_ABORT:
-		return local_abort(l, op);
+		return slu_local_abort(l, op);
 	case SLU_OP_DELETE:
-		return local_delete(l, op);
+		return slu_local_delete(l, op);
 	case SLU_OP_RENAME:
-		return local_rename(l, op);
+		return slu_local_rename(l, op);
 	case SLU_OP_MKDIR:
-		return local_mkdir(l, op);
+		return slu_local_mkdir(l, op);
 	default:
 		return slu_fail(&op->err, ENOTSUP, "'%s': unknown request", op->path);
 	}
 }
 
-static int run_in_time(struct local *l, struct slu_op *op)
+static int run_in_time(struct slu_local *l, struct slu_op *op)
 {
 	if (slu_op_canceled(op))
 		return slu_fail(&op->err, ECANCELED, "cannot %s '%s': canceled",
@@ -74,12 +74,12 @@ static void work(struct slu_work *w)
 
 static void local_submit(struct slu_store *s, struct slu_op *op)
 {
-	struct local *l = (struct local *)s;
+	struct slu_local *l = (struct slu_local *)s;
 
 	op->drv = l;
 	if (slu_op_waited(op)) {
 		slu_op_finish(op, run_in_time(l, op));
-	} else if (op->type == SLU_OP_READ && local_read_now(l, op)) {
+	} else if (op->type == SLU_OP_READ && slu_local_read_now(l, op)) {
 		slu_op_finish(op, 0);
 	} else {
 		op->work = (struct slu_work){.fn = work, .low = op->prio >= LOW_PRIO};
@@ -89,7 +89,7 @@ static void local_submit(struct slu_store *s, struct slu_op *op)
 
 static void local_cancel(struct slu_store *s, struct slu_op *op)
 {
-	struct local *l = (struct local *)s;
+	struct slu_local *l = (struct slu_local *)s;
 
 	if (slu_pool_cancel(l->pool, &op->work))
 		slu_op_finish(op, run_in_time(l, op));
@@ -99,7 +99,7 @@ static void local_cancel(struct slu_store *s, struct slu_op *op)
 static int local_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,
 			struct slu_err *e)
 {
-	const struct local *l = (const struct local *)s;
+	const struct slu_local *l = (const struct slu_local *)s;
 	const char *root = slu_streq(l->root, "/") ? "" : l->root;
 	struct slu_hadoop h = {
 		.uri = slu_asprintf("file://%s%s%s", root, *path || !*root ? "/" : "", path),
@@ -117,9 +117,9 @@ static int local_hadoop(struct slu_store *s, const char *path, struct slu_hadoop
 
 static void local_free(struct slu_store *s)
 {
-	struct local *l = (struct local *)s;
+	struct slu_local *l = (struct slu_local *)s;
 
-	local_files_free(l->files);
+	slu_local_files_free(l->files);
 	slu_closep(&l->root_fd);
 	free(l->root);
 	free(l);
@@ -164,7 +164,7 @@ int slu_local_new(const char *root, bool make, struct slu_pool *pool, struct slu
 {
 	SLU_AUTO(slu_freep) char *clean = NULL;
 	SLU_AUTO(slu_closep) int fd = -1;
-	struct local *l;
+	struct slu_local *l;
 	int r;
 
 	if (root[0] != '/')
@@ -175,8 +175,8 @@ int slu_local_new(const char *root, bool make, struct slu_pool *pool, struct slu
 	fd = open_root(clean, make, e);
 	if (fd < 0)
 		return fd;
-	l = slu_new0(struct local);
-	if (!l || local_files_new(&l->files) < 0) {
+	l = slu_new0(struct slu_local);
+	if (!l || slu_local_files_new(&l->files) < 0) {
 		free(l);
 		return slu_fail_oom(e);
 	}

@@ -16,24 +16,24 @@
 
 #define FILES_MAX 128
 
-struct local_file {
+struct slu_local_file {
 	int fd;
-	unsigned refs;                  /* the cache counts as one */
-	bool cached;                    /* in the table and the list */
-	struct local_file *prev, *next; /* of the list, most recent first */
+	unsigned refs;                      /* the cache counts as one */
+	bool cached;                        /* in the table and the list */
+	struct slu_local_file *prev, *next; /* of the list, most recent first */
 	char key[];
 };
 
-struct local_files {
+struct slu_local_files {
 	pthread_mutex_t lock; /* guards all, also of each file */
 	struct slu_hash *by_key;
-	struct local_file head; /* of the ring */
+	struct slu_local_file head; /* of the ring */
 	size_t n;
 };
 
-int local_files_new(struct local_files **ret)
+int slu_local_files_new(struct slu_local_files **ret)
 {
-	struct local_files *fs = slu_new0(struct local_files);
+	struct slu_local_files *fs = slu_new0(struct slu_local_files);
 
 	if (!fs)
 		return -ENOMEM;
@@ -48,13 +48,13 @@ int local_files_new(struct local_files **ret)
 	return 0;
 }
 
-static void unlink_file(struct local_file *f)
+static void unlink_file(struct slu_local_file *f)
 {
 	f->prev->next = f->next;
 	f->next->prev = f->prev;
 }
 
-static void link_first(struct local_files *fs, struct local_file *f)
+static void link_first(struct slu_local_files *fs, struct slu_local_file *f)
 {
 	f->prev = &fs->head;
 	f->next = fs->head.next;
@@ -62,12 +62,12 @@ static void link_first(struct local_files *fs, struct local_file *f)
 }
 
 /* True: the last reference is gone and the caller closes, without the lock. */
-static bool unref(struct local_file *f)
+static bool unref(struct slu_local_file *f)
 {
 	return --f->refs == 0;
 }
 
-static bool uncache(struct local_files *fs, struct local_file *f)
+static bool uncache(struct slu_local_files *fs, struct slu_local_file *f)
 {
 	if (!f->cached)
 		return false;
@@ -78,18 +78,18 @@ static bool uncache(struct local_files *fs, struct local_file *f)
 	return unref(f);
 }
 
-static void destroy(struct local_file *f)
+static void destroy(struct slu_local_file *f)
 {
 	close(f->fd);
 	free(f);
 }
 
-void local_files_free(struct local_files *fs)
+void slu_local_files_free(struct slu_local_files *fs)
 {
 	if (!fs)
 		return;
 	while (fs->head.next != &fs->head) {
-		struct local_file *f = fs->head.next;
+		struct slu_local_file *f = fs->head.next;
 
 		if (uncache(fs, f))
 			destroy(f);
@@ -99,9 +99,9 @@ void local_files_free(struct local_files *fs)
 	free(fs);
 }
 
-struct local_file *local_files_get(struct local_files *fs, const char *key)
+struct slu_local_file *slu_local_files_get(struct slu_local_files *fs, const char *key)
 {
-	struct local_file *f;
+	struct slu_local_file *f;
 
 	pthread_mutex_lock(&fs->lock);
 	f = slu_hash_get(fs->by_key, key);
@@ -114,16 +114,16 @@ struct local_file *local_files_get(struct local_files *fs, const char *key)
 	return f;
 }
 
-struct local_file *local_files_add(struct local_files *fs, const char *key, int fd)
+struct slu_local_file *slu_local_files_add(struct slu_local_files *fs, const char *key, int fd)
 {
 	size_t n = strlen(key) + 1;
-	struct local_file *f = slu_malloc(sizeof(*f) + n), *old = NULL, *out = NULL;
+	struct slu_local_file *f = slu_malloc(sizeof(*f) + n), *old = NULL, *out = NULL;
 
 	if (!f) {
 		close(fd);
 		return NULL;
 	}
-	*f = (struct local_file){.fd = fd, .refs = 1};
+	*f = (struct slu_local_file){.fd = fd, .refs = 1};
 	memcpy(f->key, key, n);
 	pthread_mutex_lock(&fs->lock);
 	old = slu_hash_get(fs->by_key, key);
@@ -149,14 +149,14 @@ struct local_file *local_files_add(struct local_files *fs, const char *key, int 
 	return f;
 }
 
-void local_files_drop(struct local_files *fs, struct local_file *f)
+void slu_local_files_drop(struct slu_local_files *fs, struct slu_local_file *f)
 {
 	pthread_mutex_lock(&fs->lock);
 	uncache(fs, f); /* never the last: the caller has one */
 	pthread_mutex_unlock(&fs->lock);
 }
 
-void local_files_put(struct local_files *fs, struct local_file *f)
+void slu_local_files_put(struct slu_local_files *fs, struct slu_local_file *f)
 {
 	bool last;
 
@@ -167,7 +167,7 @@ void local_files_put(struct local_files *fs, struct local_file *f)
 		destroy(f);
 }
 
-int local_file_fd(const struct local_file *f)
+int slu_local_file_fd(const struct slu_local_file *f)
 {
 	return f->fd;
 }

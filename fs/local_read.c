@@ -25,14 +25,14 @@
 #define READ_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define KEY_MAX (SLU_ID_MAX + PATH_MAX)
 
-int local_fail(const struct local *l, struct slu_err *e, int code, const char *verb,
-	       const char *path)
+int slu_local_fail(const struct slu_local *l, struct slu_err *e, int code, const char *verb,
+		   const char *path)
 {
 	return slu_fail_sys(e, code, "cannot %s '%s' in '%s'", verb, *path ? path : ".", l->root);
 }
 
 /* A failed open, in words.  A link is looked at only here, where it is the likely reason. */
-static int explain(const struct local *l, const char *path, int code, const char *verb,
+static int explain(const struct slu_local *l, const char *path, int code, const char *verb,
 		   struct slu_err *e)
 {
 	char target[PATH_MAX];
@@ -56,11 +56,11 @@ static int explain(const struct local *l, const char *path, int code, const char
 					path, l->root, target);
 		}
 	}
-	return local_fail(l, e, code, verb, path);
+	return slu_local_fail(l, e, code, verb, path);
 }
 
-int local_open(const struct local *l, const char *path, int flags, const char *verb,
-	       struct slu_err *e)
+int slu_local_open(const struct slu_local *l, const char *path, int flags, const char *verb,
+		   struct slu_err *e)
 {
 	int fd = slu_path_open(l->root_fd, path, flags, 0, SLU_LINKS_BENEATH);
 
@@ -78,7 +78,7 @@ static void file_id(const struct stat *st, char out[SLU_ID_MAX])
 		 (unsigned long long)st->st_size);
 }
 
-void local_attr(const struct stat *st, struct slu_attr *ret)
+void slu_local_attr(const struct stat *st, struct slu_attr *ret)
 {
 	ret->mtime_ns = mtime_ns(st);
 	ret->sum[0] = '\0';
@@ -94,30 +94,30 @@ void local_attr(const struct stat *st, struct slu_attr *ret)
 	}
 }
 
-static int not_a_file(const struct local *l, struct slu_err *e, const char *path)
+static int not_a_file(const struct slu_local *l, struct slu_err *e, const char *path)
 {
 	return slu_fail(e, EINVAL,
 			"'%s' in '%s' is neither a file nor a folder (a socket, fifo or device)",
 			path, l->root);
 }
 
-int local_stat(struct local *l, struct slu_op *op)
+int slu_local_stat(struct slu_local *l, struct slu_op *op)
 {
-	SLU_AUTO(slu_closep) int fd = local_open(l, op->path, O_PATH, "look at", &op->err);
+	SLU_AUTO(slu_closep) int fd = slu_local_open(l, op->path, O_PATH, "look at", &op->err);
 	struct stat st;
 
 	if (fd < 0)
 		return fd;
 	if (SLU_IO(fstat(fd, &st)) < 0)
-		return local_fail(l, &op->err, errno, "look at", op->path);
+		return slu_local_fail(l, &op->err, errno, "look at", op->path);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return not_a_file(l, &op->err, op->path);
-	local_attr(&st, &op->attr);
+	slu_local_attr(&st, &op->attr);
 	return 0;
 }
 
 /* What the symbolic link `name` in the listed folder leads to; 1: it has vanished since. */
-static int stat_link(struct local *l, struct slu_op *op, int dir, const char *name,
+static int stat_link(struct slu_local *l, struct slu_op *op, int dir, const char *name,
 		     struct stat *ret)
 {
 	SLU_AUTO(slu_freep) char *path = slu_path_join(op->path, name);
@@ -133,11 +133,11 @@ static int stat_link(struct local *l, struct slu_op *op, int dir, const char *na
 	if (fd < 0)
 		return explain(l, path, -fd, "follow", &op->err);
 	if (SLU_IO(fstat(fd, ret)) < 0)
-		return local_fail(l, &op->err, errno, "look at", path);
+		return slu_local_fail(l, &op->err, errno, "look at", path);
 	return 0;
 }
 
-static int list_entry(struct local *l, struct slu_op *op, int dir, const struct dirent *d)
+static int list_entry(struct slu_local *l, struct slu_op *op, int dir, const struct dirent *d)
 {
 	struct slu_attr attr;
 	struct stat st;
@@ -149,7 +149,7 @@ static int list_entry(struct local *l, struct slu_op *op, int dir, const struct 
 	if (SLU_IO(fstatat(dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW)) < 0) {
 		if (errno == ENOENT)
 			return 0; /* removed while we read */
-		return local_fail(l, &op->err, errno, "list", op->path);
+		return slu_local_fail(l, &op->err, errno, "list", op->path);
 	}
 	if (S_ISLNK(st.st_mode)) {
 		r = stat_link(l, op, dir, d->d_name, &st);
@@ -161,16 +161,16 @@ static int list_entry(struct local *l, struct slu_op *op, int dir, const struct 
 			  op->path);
 		return 0;
 	}
-	local_attr(&st, &attr);
+	slu_local_attr(&st, &attr);
 	r = slu_list_add(op->list, d->d_name, strlen(d->d_name), &attr);
 	return r < 0 ? slu_fail_oom(&op->err) : 0;
 }
 
 /* All in one page: getdents has no marker that means the same after the folder changed. */
-int local_list(struct local *l, struct slu_op *op)
+int slu_local_list(struct slu_local *l, struct slu_op *op)
 {
 	SLU_AUTO(slu_closep)
-	int fd = local_open(l, op->path, O_RDONLY | O_DIRECTORY, "list", &op->err);
+	int fd = slu_local_open(l, op->path, O_RDONLY | O_DIRECTORY, "list", &op->err);
 	int r;
 
 	if (fd < 0)
@@ -179,7 +179,7 @@ int local_list(struct local *l, struct slu_op *op)
 	SLU_AUTO(slu_closedirp) DIR *dir = fdopendir(fd);
 
 	if (!dir)
-		return local_fail(l, &op->err, errno, "list", op->path);
+		return slu_local_fail(l, &op->err, errno, "list", op->path);
 	fd = -1; /* dir has it */
 	for (;;) {
 		struct dirent *d;
@@ -187,7 +187,7 @@ int local_list(struct local *l, struct slu_op *op)
 		errno = slu_fault(SLU_FAULT_IO) ? EIO : 0;
 		d = errno ? NULL : readdir(dir);
 		if (!d)
-			return errno ? local_fail(l, &op->err, errno, "list", op->path) : 0;
+			return errno ? slu_local_fail(l, &op->err, errno, "list", op->path) : 0;
 		r = list_entry(l, op, dirfd(dir), d);
 		if (r < 0)
 			return r;
@@ -195,7 +195,7 @@ int local_list(struct local *l, struct slu_op *op)
 }
 
 /* The bytes that op still lacks.  0; -EAGAIN: it would have to wait; -ENODATA: the file ends. */
-static int fill(struct local *l, struct slu_op *op, int fd, bool nowait)
+static int fill(struct slu_local *l, struct slu_op *op, int fd, bool nowait)
 {
 	while (op->drv_n < op->len) {
 		struct iovec iov = {(char *)op->buf + op->drv_n, op->len - op->drv_n};
@@ -215,7 +215,7 @@ static int fill(struct local *l, struct slu_op *op, int fd, bool nowait)
 	return 0;
 }
 
-static int stale(const struct local *l, struct slu_op *op, const char *now)
+static int stale(const struct slu_local *l, struct slu_op *op, const char *now)
 {
 	return slu_fail(
 		&op->err, ESTALE,
@@ -225,20 +225,20 @@ static int stale(const struct local *l, struct slu_op *op, const char *now)
 }
 
 /* Does the descriptor still have the identity that op wants? */
-static int check_id(const struct local *l, struct slu_op *op, int fd)
+static int check_id(const struct slu_local *l, struct slu_op *op, int fd)
 {
 	char id[SLU_ID_MAX];
 	struct stat st;
 
 	if (SLU_IO(fstat(fd, &st)) < 0)
-		return local_fail(l, &op->err, errno, "look at", op->path);
+		return slu_local_fail(l, &op->err, errno, "look at", op->path);
 	file_id(&st, id);
 	if (op->if_match && !slu_streq(id, op->if_match))
 		return stale(l, op, id);
 	return 0;
 }
 
-static int read_fd(struct local *l, struct slu_op *op, int fd)
+static int read_fd(struct slu_local *l, struct slu_op *op, int fd)
 {
 	int r, got;
 
@@ -251,13 +251,13 @@ static int read_fd(struct local *l, struct slu_op *op, int fd)
 		return slu_fail(&op->err, EIO, "'%s' in '%s' ended at byte %llu, %llu are wanted",
 				op->path, l->root, (unsigned long long)(op->off + op->drv_n),
 				(unsigned long long)(op->off + op->len));
-	return got < 0 ? local_fail(l, &op->err, -got, "read", op->path) : 0;
+	return got < 0 ? slu_local_fail(l, &op->err, -got, "read", op->path) : 0;
 }
 
 /* A fresh descriptor of a regular file. */
-static int open_file(const struct local *l, struct slu_op *op)
+static int open_file(const struct slu_local *l, struct slu_op *op)
 {
-	SLU_AUTO(slu_closep) int fd = local_open(l, op->path, READ_FLAGS, "read", &op->err);
+	SLU_AUTO(slu_closep) int fd = slu_local_open(l, op->path, READ_FLAGS, "read", &op->err);
 	struct stat st;
 
 	if (op->if_match && (fd == -ENOENT || fd == -ENOTDIR))
@@ -265,7 +265,7 @@ static int open_file(const struct local *l, struct slu_op *op)
 	if (fd < 0)
 		return fd;
 	if (SLU_IO(fstat(fd, &st)) < 0)
-		return local_fail(l, &op->err, errno, "read", op->path);
+		return slu_local_fail(l, &op->err, errno, "read", op->path);
 	if (S_ISDIR(st.st_mode))
 		return slu_fail(&op->err, EISDIR, "'%s' in '%s' is a folder, a file is wanted",
 				*op->path ? op->path : ".", l->root);
@@ -287,20 +287,20 @@ static bool make_key(const struct slu_op *op, char out[KEY_MAX])
 }
 
 /* A read pinned to an identity: through the cache of descriptors. */
-static int read_pinned(struct local *l, struct slu_op *op)
+static int read_pinned(struct slu_local *l, struct slu_op *op)
 {
-	struct local_file *f;
+	struct slu_local_file *f;
 	char key[KEY_MAX];
 	int fd, r;
 
 	if (!make_key(op, key))
-		return local_fail(l, &op->err, ENAMETOOLONG, "read", op->path);
-	f = local_files_get(l->files, key);
+		return slu_local_fail(l, &op->err, ENAMETOOLONG, "read", op->path);
+	f = slu_local_files_get(l->files, key);
 	if (f) {
-		r = read_fd(l, op, local_file_fd(f));
+		r = read_fd(l, op, slu_local_file_fd(f));
 		if (r == -ESTALE)
-			local_files_drop(l->files, f);
-		local_files_put(l->files, f);
+			slu_local_files_drop(l->files, f);
+		slu_local_files_put(l->files, f);
 		if (r != -ESTALE)
 			return r;
 	}
@@ -308,17 +308,17 @@ static int read_pinned(struct local *l, struct slu_op *op)
 	fd = open_file(l, op);
 	if (fd < 0)
 		return fd;
-	f = local_files_add(l->files, key, fd);
+	f = slu_local_files_add(l->files, key, fd);
 	if (!f)
 		return slu_fail_oom(&op->err);
-	r = read_fd(l, op, local_file_fd(f));
+	r = read_fd(l, op, slu_local_file_fd(f));
 	if (r == -ESTALE)
-		local_files_drop(l->files, f);
-	local_files_put(l->files, f);
+		slu_local_files_drop(l->files, f);
+	slu_local_files_put(l->files, f);
 	return r;
 }
 
-int local_read(struct local *l, struct slu_op *op)
+int slu_local_read(struct slu_local *l, struct slu_op *op)
 {
 	if (op->if_match)
 		return read_pinned(l, op);
@@ -329,7 +329,7 @@ int local_read(struct local *l, struct slu_op *op)
 }
 
 /* An open that gives up rather than wait for the disk. */
-static int open_cached(const struct local *l, const char *path)
+static int open_cached(const struct slu_local *l, const char *path)
 {
 	struct open_how how = {.flags = READ_FLAGS,
 			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED};
@@ -343,48 +343,49 @@ static int open_cached(const struct local *l, const char *path)
 	return fd;
 }
 
-bool local_read_now(struct local *l, struct slu_op *op)
+bool slu_local_read_now(struct slu_local *l, struct slu_op *op)
 {
-	struct local_file *f;
+	struct slu_local_file *f;
 	char key[KEY_MAX];
 	bool ok;
 
 	if (!op->if_match || atomic_load_explicit(&l->no_nowait, memory_order_relaxed) ||
 	    !make_key(op, key))
 		return false;
-	f = local_files_get(l->files, key);
+	f = slu_local_files_get(l->files, key);
 	if (!f) {
 		int fd = open_cached(l, op->path);
 
-		f = fd < 0 ? NULL : local_files_add(l->files, key, fd);
+		f = fd < 0 ? NULL : slu_local_files_add(l->files, key, fd);
 		if (!f)
 			return false;
 	}
 	op->drv_n = 0;
-	ok = fill(l, op, local_file_fd(f), true) == 0 && check_id(l, op, local_file_fd(f)) == 0;
-	local_files_put(l->files, f);
+	ok = fill(l, op, slu_local_file_fd(f), true) == 0 &&
+	     check_id(l, op, slu_local_file_fd(f)) == 0;
+	slu_local_files_put(l->files, f);
 	return ok;
 }
 
-int local_prefetch(struct local *l, struct slu_op *op)
+int slu_local_prefetch(struct slu_local *l, struct slu_op *op)
 {
-	struct local_file *f;
+	struct slu_local_file *f;
 	char key[KEY_MAX];
 	int fd;
 
 	if (!op->if_match || !make_key(op, key))
 		return 0; /* nobody will find the descriptor again */
-	f = local_files_get(l->files, key);
+	f = slu_local_files_get(l->files, key);
 	if (!f) {
 		fd = open_file(l, op);
 		if (fd < 0)
 			return fd;
-		f = local_files_add(l->files, key, fd);
+		f = slu_local_files_add(l->files, key, fd);
 		if (!f)
 			return slu_fail_oom(&op->err);
 	}
-	(void)posix_fadvise(local_file_fd(f), (int64_t)op->off, (int64_t)op->len,
+	(void)posix_fadvise(slu_local_file_fd(f), (int64_t)op->off, (int64_t)op->len,
 			    POSIX_FADV_WILLNEED);
-	local_files_put(l->files, f);
+	slu_local_files_put(l->files, f);
 	return 0;
 }

@@ -41,7 +41,8 @@ static void temp_done(struct temp *t)
 }
 
 /* Opens the folder that holds path, made when `made` is given (and then it says whether). */
-static int open_parent(const struct local *l, const char *path, bool *made, const char **ret_name)
+static int open_parent(const struct slu_local *l, const char *path, bool *made,
+		       const char **ret_name)
 {
 	int fd = slu_path_parent(l->root_fd, path, false, SLU_LINKS_BENEATH, ret_name);
 
@@ -51,13 +52,13 @@ static int open_parent(const struct local *l, const char *path, bool *made, cons
 	return slu_path_parent(l->root_fd, path, true, SLU_LINKS_BENEATH, ret_name);
 }
 
-static int write_fail(const struct local *l, struct slu_op *op, int code, const char *verb)
+static int write_fail(const struct slu_local *l, struct slu_op *op, int code, const char *verb)
 {
 	if (code == EXDEV)
 		return slu_fail(&op->err, EXDEV,
 				"cannot %s '%s': its folder leads out of '%s' by a symbolic link",
 				verb, op->path, l->root);
-	return local_fail(l, &op->err, code, verb, op->path);
+	return slu_local_fail(l, &op->err, code, verb, op->path);
 }
 
 static int write_all(int fd, const char *p, size_t n, uint64_t off)
@@ -82,7 +83,7 @@ static int temp_name(char out[TEMP_MAX])
 	return slu_random_id(out + sizeof(LOCAL_TEMP) - 1, (SLU_TXN_MAX - 1) / 2);
 }
 
-static int temp_open(struct local *l, struct temp *t, bool named)
+static int temp_open(struct slu_local *l, struct temp *t, bool named)
 {
 	int r;
 
@@ -133,7 +134,7 @@ static int rename_absent(int from_dir, const char *from, int to_dir, const char 
 }
 
 /* The store promises no atomic PUT_MATCH: another writer may come between this and the rename. */
-static int check_match(const struct local *l, struct slu_op *op, const struct temp *t,
+static int check_match(const struct slu_local *l, struct slu_op *op, const struct temp *t,
 		       const char *name)
 {
 	struct slu_attr a = {.id = ""};
@@ -142,9 +143,9 @@ static int check_match(const struct local *l, struct slu_op *op, const struct te
 	if (!op->if_match)
 		return 0;
 	if (fstatat(t->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		local_attr(&st, &a);
+		slu_local_attr(&st, &a);
 	else if (errno != ENOENT)
-		return local_fail(l, &op->err, errno, "look at", op->path);
+		return slu_local_fail(l, &op->err, errno, "look at", op->path);
 	if (!slu_streq(a.id, op->if_match))
 		return slu_fail(&op->err, ESTALE,
 				"'%s' in '%s' has been changed by somebody else (was %s, now %s)",
@@ -187,7 +188,7 @@ static int sync_dir(int fd)
 }
 
 /* fsync of the folder of path, and when some were made of all above it. */
-static int sync_dirs(const struct local *l, const struct slu_op *op, const struct temp *t)
+static int sync_dirs(const struct slu_local *l, const struct slu_op *op, const struct temp *t)
 {
 	SLU_AUTO(slu_freep) char *path = NULL;
 	int r;
@@ -220,7 +221,7 @@ static int sync_dirs(const struct local *l, const struct slu_op *op, const struc
 }
 
 /* Durable if asked, then visible.  1: write it again, to a temporary file that has a name. */
-static int finish(struct local *l, struct slu_op *op, struct temp *t, const char *name)
+static int finish(struct slu_local *l, struct slu_op *op, struct temp *t, const char *name)
 {
 	struct stat st;
 	int r;
@@ -243,12 +244,12 @@ static int finish(struct local *l, struct slu_op *op, struct temp *t, const char
 		return slu_fail(&op->err, EEXIST, "'%s' exists already in '%s'", op->path, l->root);
 	if (r < 0)
 		return write_fail(l, op, -r, "write");
-	local_attr(&st, &op->attr);
+	slu_local_attr(&st, &op->attr);
 	r = sync_dirs(l, op, t);
 	return r < 0 ? write_fail(l, op, -r, "write") : 0;
 }
 
-static int put_as(struct local *l, struct slu_op *op, bool named)
+static int put_as(struct slu_local *l, struct slu_op *op, bool named)
 {
 	SLU_AUTO(temp_done) struct temp t = TEMP_INIT;
 	const char *name;
@@ -265,7 +266,7 @@ static int put_as(struct local *l, struct slu_op *op, bool named)
 	return finish(l, op, &t, name);
 }
 
-int local_put(struct local *l, struct slu_op *op)
+int slu_local_put(struct slu_local *l, struct slu_op *op)
 {
 	int r = put_as(l, op, false);
 
@@ -280,7 +281,7 @@ static void txn_name(const struct slu_op *op, char out[TEMP_MAX])
 	snprintf(out, TEMP_MAX, "%s%s", LOCAL_TEMP, op->txn);
 }
 
-int local_put_block(struct local *l, struct slu_op *op)
+int slu_local_put_block(struct slu_local *l, struct slu_op *op)
 {
 	SLU_AUTO(slu_closep) int dir = -1, fd = -1;
 	char tmp[TEMP_MAX];
@@ -297,7 +298,7 @@ int local_put_block(struct local *l, struct slu_op *op)
 	return r < 0 ? write_fail(l, op, -r, "write") : 0;
 }
 
-int local_commit(struct local *l, struct slu_op *op)
+int slu_local_commit(struct slu_local *l, struct slu_op *op)
 {
 	SLU_AUTO(slu_closep) int dir = -1;
 	struct temp t = TEMP_INIT;
@@ -328,7 +329,7 @@ int local_commit(struct local *l, struct slu_op *op)
 	return finish(l, op, &t, name);
 }
 
-int local_abort(struct local *l, struct slu_op *op)
+int slu_local_abort(struct slu_local *l, struct slu_op *op)
 {
 	SLU_AUTO(slu_closep) int dir = -1;
 	char tmp[TEMP_MAX];
@@ -345,7 +346,7 @@ int local_abort(struct local *l, struct slu_op *op)
 	return 0;
 }
 
-int local_delete(struct local *l, struct slu_op *op)
+int slu_local_delete(struct slu_local *l, struct slu_op *op)
 {
 	SLU_AUTO(slu_closep) int dir = -1;
 	bool tree = op->flags & SLU_OPF_TREE;
@@ -367,7 +368,7 @@ int local_delete(struct local *l, struct slu_op *op)
 	return r < 0 ? write_fail(l, op, -r, "delete") : 0;
 }
 
-int local_rename(struct local *l, struct slu_op *op)
+int slu_local_rename(struct slu_local *l, struct slu_op *op)
 {
 	SLU_AUTO(slu_closep) int from = -1, to = -1;
 	const char *from_name, *to_name;
@@ -379,7 +380,7 @@ int local_rename(struct local *l, struct slu_op *op)
 		return write_fail(l, op, -from, "rename");
 	to = open_parent(l, op->to, &made, &to_name);
 	if (to < 0)
-		return local_fail(l, &op->err, -to, "rename to", op->to);
+		return slu_local_fail(l, &op->err, -to, "rename to", op->to);
 	if (op->flags & SLU_OPF_ABSENT)
 		r = rename_absent(from, from_name, to, to_name);
 	else
@@ -389,7 +390,7 @@ int local_rename(struct local *l, struct slu_op *op)
 	return r < 0 ? write_fail(l, op, -r, "rename") : 0;
 }
 
-int local_mkdir(struct local *l, struct slu_op *op)
+int slu_local_mkdir(struct slu_local *l, struct slu_op *op)
 {
 	SLU_AUTO(slu_closep) int dir = -1;
 	const char *name;
@@ -406,7 +407,7 @@ int local_mkdir(struct local *l, struct slu_op *op)
 	if (errno != EEXIST)
 		return write_fail(l, op, errno, "make the folder");
 
-	SLU_AUTO(slu_closep) int fd = local_open(l, op->path, O_PATH, "look at", &op->err);
+	SLU_AUTO(slu_closep) int fd = slu_local_open(l, op->path, O_PATH, "look at", &op->err);
 
 	if (fd < 0)
 		return fd;

@@ -33,7 +33,7 @@ void slu_manifest_free(struct slu_manifest *m)
 	if (!m)
 		return;
 	while (m->chunks) {
-		struct manifest_chunk *c = m->chunks;
+		struct slu_manifest_chunk *c = m->chunks;
 
 		m->chunks = c->next;
 		free(c);
@@ -43,9 +43,9 @@ void slu_manifest_free(struct slu_manifest *m)
 	free(m);
 }
 
-char *manifest_room(struct slu_manifest *m, size_t n)
+char *slu_manifest_room(struct slu_manifest *m, size_t n)
 {
-	struct manifest_chunk *c = m->chunks;
+	struct slu_manifest_chunk *c = m->chunks;
 
 	if (!c || c->size - c->used < n) {
 		size_t size = n > CHUNK ? n : CHUNK;
@@ -69,11 +69,11 @@ static const char *keep(struct slu_manifest *m, const char *s)
 
 	if (n == 1)
 		return "";
-	p = manifest_room(m, n);
+	p = slu_manifest_room(m, n);
 	return p ? memcpy(p, s, n) : NULL;
 }
 
-int manifest_add_source(struct slu_manifest *m, const char *prefix, const char *uri)
+int slu_manifest_link_source(struct slu_manifest *m, const char *prefix, const char *uri)
 {
 	struct slu_msource s = {prefix, uri};
 
@@ -94,7 +94,7 @@ int slu_manifest_add_source(struct slu_manifest *m, const char *prefix, const ch
 	assert(!m->finished);
 	p = keep(m, prefix);
 	u = keep(m, uri);
-	return p && u ? manifest_add_source(m, p, u) : -ENOMEM;
+	return p && u ? slu_manifest_link_source(m, p, u) : -ENOMEM;
 }
 
 int slu_manifest_add(struct slu_manifest *m, const char *path, const struct slu_attr *a)
@@ -211,7 +211,7 @@ static int check_files(const struct slu_manifest *m, size_t *ret_at, struct slu_
 	return 0;
 }
 
-int manifest_check(struct slu_manifest *m, size_t *ret_at, struct slu_err *e)
+int slu_manifest_check(struct slu_manifest *m, size_t *ret_at, struct slu_err *e)
 {
 	int r = check_sources(m, e);
 
@@ -238,7 +238,7 @@ int slu_manifest_finish(struct slu_manifest *m, struct slu_err *e)
 
 	assert(!m->finished);
 	sort_files(m);
-	return manifest_check(m, &at, e);
+	return slu_manifest_check(m, &at, e);
 }
 
 size_t slu_manifest_count(const struct slu_manifest *m)

@@ -6,8 +6,8 @@
 #include "fs/manifest.h"
 
 /* Strings never move: an entry points to them while more are added. */
-struct manifest_chunk {
-	struct manifest_chunk *next;
+struct slu_manifest_chunk {
+	struct slu_manifest_chunk *next;
 	size_t size, used;
 	char text[];
 };
@@ -17,16 +17,16 @@ struct slu_manifest {
 	size_t files_n, files_cap;
 	struct slu_msource *sources;
 	size_t sources_n, sources_cap;
-	struct manifest_chunk *chunks;
+	struct slu_manifest_chunk *chunks;
 	uint64_t bytes;
 	bool finished;
 };
 
 /* n bytes that live as long as the manifest; NULL: no memory. */
-char *manifest_room(struct slu_manifest *m, size_t n);
+char *slu_manifest_room(struct slu_manifest *m, size_t n);
 /* The strings are the manifest's own.  -EINVAL, -ENOMEM. */
-int manifest_add_source(struct slu_manifest *m, const char *prefix, const char *uri);
+int slu_manifest_link_source(struct slu_manifest *m, const char *prefix, const char *uri);
 /* Everything that finish promises but the sorting; *ret_at: the entry at fault, or SIZE_MAX. */
-int manifest_check(struct slu_manifest *m, size_t *ret_at, struct slu_err *e);
+int slu_manifest_check(struct slu_manifest *m, size_t *ret_at, struct slu_err *e);
 
 #endif

@@ -264,7 +264,7 @@ done:
 /* The decoded field, kept in the manifest; NULL: malformed (the parser's chunk has room for all). */
 static const char *take_text(struct parser *ps, const struct span *s)
 {
-	struct manifest_chunk *c = ps->m->chunks;
+	struct slu_manifest_chunk *c = ps->m->chunks;
 	char *out = c->text + c->used;
 	size_t n;
 
@@ -289,7 +289,7 @@ static int read_source(struct parser *ps, struct span line)
 	uri = take_text(ps, &b);
 	if (!prefix || !uri || (a.p[0] == '-' && !*prefix) || !*uri)
 		return bad(ps, "malformed source");
-	r = manifest_add_source(ps->m, prefix, uri);
+	r = slu_manifest_link_source(ps->m, prefix, uri);
 	if (r == -ENOMEM)
 		return slu_fail_oom(ps->e);
 	return r < 0 ? bad(ps, "malformed source") : 0;
@@ -352,7 +352,7 @@ static int make_room(struct parser *ps)
 	}
 	ps->m->files = slu_reallocarray(NULL, lines + 1, sizeof(*ps->m->files));
 	ps->m->files_cap = ps->m->files ? lines + 1 : 0;
-	if (!ps->m->files || !manifest_room(ps->m, (size_t)(ps->end - ps->p) + 1))
+	if (!ps->m->files || !slu_manifest_room(ps->m, (size_t)(ps->end - ps->p) + 1))
 		return slu_fail_oom(ps->e);
 	ps->m->chunks->used = 0;
 	return 0;
@@ -396,7 +396,7 @@ int slu_manifest_parse(const char *text, size_t n, const char *what, struct slu_
 		r = read_lines(&ps);
 	if (r < 0)
 		return r;
-	r = manifest_check(m, &at, &why);
+	r = slu_manifest_check(m, &at, &why);
 	if (r == -ENOMEM)
 		return slu_fail_oom(e);
 	if (r < 0 && at == SIZE_MAX)
