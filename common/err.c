@@ -115,7 +115,7 @@ int slu_exit_code(int rc)
 	if (rc == 0)
 		return 0;
 	for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++) {
-		if (exits[i].code == -rc)
+		if (-exits[i].code == rc)
 			return exits[i].exit;
 	}
 	return 1;

@@ -27,7 +27,8 @@ void slu_fault_arm(enum slu_fault_kind kind, long nth, bool persistent)
 	bool any = false;
 
 	atomic_store(&counters[kind].persistent, persistent);
-	atomic_store(&counters[kind].seen, 0);
+	if (nth) /* disarming leaves the count to be read */
+		atomic_store(&counters[kind].seen, 0);
 	atomic_store(&counters[kind].nth, nth);
 	for (int i = 0; i < _SLU_FAULT_MAX; i++)
 		any |= atomic_load(&counters[i].nth) != 0;

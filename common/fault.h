@@ -15,7 +15,7 @@ enum slu_fault_kind { SLU_FAULT_MALLOC, SLU_FAULT_IO, _SLU_FAULT_MAX };
 extern bool slu_fault_on; /* read through slu_fault() only */
 
 void slu_fault_arm(enum slu_fault_kind kind, long nth, bool persistent); /* nth from 1; 0 disarms */
-long slu_fault_count(enum slu_fault_kind kind); /* calls counted since it was armed */
+long slu_fault_count(enum slu_fault_kind kind); /* calls counted since it was last armed */
 bool slu_fault_hit(enum slu_fault_kind kind);   /* counts one call; true: make it fail */
 
 /* True when this call has to fail.  For I/O the caller then sets errno = EIO. */

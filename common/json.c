@@ -15,7 +15,8 @@
 
 enum { DEPTH_MAX = 64 };
 
-/* jansson reports some failed allocations as bad input; this tells them apart. */
+/* jansson reports some failed allocations as bad input, and after others it goes on without the
+ * bytes that had no room: only this tells. */
 static _Thread_local bool alloc_failed;
 
 static void *json_alloc(size_t n)
@@ -48,12 +49,15 @@ static __attribute__((destructor)) void reset_alloc(void)
 		json_set_alloc_funcs(malloc, free);
 }
 
-/* jansson's own limit of depth is far too generous for a stack of a loop thread. */
-static int check_depth(const char *p, size_t n, const char *what, struct slu_err *e)
+/* What jansson would let pass: its limit of depth is far too generous for the stack of a loop's
+ * thread, and it skips NUL bytes. */
+static int check_text(const char *p, size_t n, const char *what, struct slu_err *e)
 {
 	int depth = 0, line = 1;
 	bool in_string = false;
 
+	if (memchr(p, '\0', n))
+		return slu_fail(e, EBADMSG, "'%s' holds a NUL byte: it is no JSON", what);
 	for (size_t i = 0; i < n; i++) {
 		char c = p[i];
 
@@ -91,17 +95,19 @@ int slu_json_parse(const char *text, size_t n, const char *what, struct json_t *
 	}
 	if (n == 0)
 		return slu_fail(e, EBADMSG, "'%s' is empty: JSON was expected", what);
-	r = check_depth(text, n, what, e);
+	r = check_text(text, n, what, e);
 	if (r < 0)
 		return r;
 	alloc_failed = false;
 	j = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &err);
+	if (alloc_failed || (!j && json_error_code(&err) == json_error_out_of_memory)) {
+		json_decref(j);
+		return slu_fail_oom(e);
+	}
 	if (j) {
 		*ret = j;
 		return 0;
 	}
-	if (alloc_failed || json_error_code(&err) == json_error_out_of_memory)
-		return slu_fail_oom(e);
 	return slu_fail(e, EBADMSG, "'%s' line %d column %d: %s", what, err.line, err.column,
 			err.text);
 }

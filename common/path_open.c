@@ -72,7 +72,7 @@ static bool is_link(int dirfd, const char *name)
 static int step(int cur, const char *p, size_t n, int flags, mode_t mode)
 {
 	char name[NAME_MAX + 1];
-	int fd;
+	int fd, err;
 
 	if (n > NAME_MAX)
 		return -ENAMETOOLONG;
@@ -81,8 +81,8 @@ static int step(int cur, const char *p, size_t n, int flags, mode_t mode)
 	fd = SLU_IO(openat(cur, name, flags | O_NOFOLLOW | O_CLOEXEC, mode));
 	if (fd >= 0)
 		return fd;
-	/* O_DIRECTORY reports a symlink as ENOTDIR */
-	return errno == ENOTDIR && is_link(cur, name) ? -ELOOP : -errno;
+	err = errno; /* O_DIRECTORY reports a symlink as ENOTDIR */
+	return err == ENOTDIR && is_link(cur, name) ? -ELOOP : -err;
 }
 
 static int open_walk(int dirfd, const char *rel, int flags, mode_t mode)
