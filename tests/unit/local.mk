@@ -5,7 +5,8 @@
 UNIT_TESTS =
 UNIT_TESTS += tests/unit/test-mem tests/unit/test-buf tests/unit/test-str tests/unit/test-hash \
 	tests/unit/test-time tests/unit/test-err tests/unit/test-log tests/unit/test-path \
-	tests/unit/test-json tests/unit/test-yaml tests/unit/test-xml
+	tests/unit/test-json tests/unit/test-yaml tests/unit/test-xml \
+	tests/unit/test-corpus
 
 UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
 LDADD = $(UNIT_LIBS)
