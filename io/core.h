@@ -54,7 +54,7 @@ struct slu_loop {
 	pthread_t thread;
 	int wake_fd;
 	unsigned conns_per_host;
-	int64_t stall_ns;  /* a transfer below stall_bps for this long is given up */
+	int64_t stall_ns;   /* a transfer below stall_bps for this long is given up */
 	uint64_t stall_bps; /* bytes a second */
 
 	pthread_mutex_t lock;    /* guards this group */
@@ -91,13 +91,13 @@ int64_t slu_timers_next_locked(const struct slu_loop *l); /* INT64_MAX: none */
 void slu_timers_run(struct slu_loop *l);
 
 /* watch.c */
-int slu_watch_setup(struct slu_loop *l); /* room for the wake descriptor: 0 or -ENOMEM */
+int slu_watch_setup(struct slu_loop *l);   /* room for the wake descriptor: 0 or -ENOMEM */
 size_t slu_watch_fill(struct slu_loop *l); /* l->pfd for a poll; the number of entries */
 void slu_watch_fire(struct slu_loop *l, size_t n);
 
 /* engine.c: all on the loop's thread. */
 void slu_engine_start(struct slu_loop *l, struct slu_xfer *x); /* takes one from the inbox */
-void slu_engine_cancel(struct slu_loop *l, bool all); /* those flagged, or all */
+void slu_engine_cancel(struct slu_loop *l, bool all);          /* those flagged, or all */
 void slu_engine_run(struct slu_loop *l);
 bool slu_engine_busy(const struct slu_loop *l);
 void slu_engine_wait(struct slu_loop *l, size_t n, int64_t ns); /* in poll; ns < 0: no limit */

@@ -5,6 +5,7 @@
 
 #include "io/core.h"
 #include "io/reply.h"
+#include "io/sock.h"
 #include "io/url.h"
 
 #include <curl/curl.h>
@@ -25,6 +26,10 @@ struct slu_xfer_state {
 	struct slu_url url;
 	struct curl_slist *headers;
 	char what[SLU_URL_SHOWN]; /* the URL as it may be shown */
+
+	struct slu_socks *socks; /* the engine's */
+	int fd;                  /* of the connection in use, -1: not known */
+	bool unclean;            /* the kept connection was not: take a fresh one */
 
 	struct slu_reply reply;
 	size_t sent;       /* of the request body, into curl */

@@ -1,6 +1,18 @@
-libio_la_SOURCES += io/backoff.h \
-	io/crypt.h \
-	io/http.h \
-	io/loop.h \
-	io/pool.h \
-	io/xfer.h
+libio_la_SOURCES += \
+	io/backoff.c io/backoff.h \
+	io/bounce.c \
+	io/core.h \
+	io/crc.c io/crc.h \
+	io/crypt.c io/crypt.h \
+	io/easy.c \
+	io/engine.c \
+	io/exchange.h \
+	io/http.c io/http.h \
+	io/loop.c io/loop.h \
+	io/pool.c io/pool.h \
+	io/reply.c io/reply.h \
+	io/sock.c io/sock.h \
+	io/timer.c \
+	io/url.c io/url.h \
+	io/watch.c \
+	io/xfer.c io/xfer.h

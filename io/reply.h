@@ -16,11 +16,11 @@
 #define SLU_REPLY_LINES 256 /* header lines of one exchange, interim answers and trailers too */
 
 struct slu_reply {
-	struct slu_buf text;  /* "name\0value\0", names in lower case; of the newest answer */
-	size_t bytes;         /* of all answers of the exchange */
+	struct slu_buf text; /* "name\0value\0", names in lower case; of the newest answer */
+	size_t bytes;        /* of all answers of the exchange */
 	unsigned lines;
-	int status;           /* 0 until a status line came */
-	bool complete;        /* the head of a final answer is there: what follows is no header */
+	int status;    /* 0 until a status line came */
+	bool complete; /* the head of a final answer is there: what follows is no header */
 	bool has_length, has_range, chunked, coded;
 	uint64_t length, first, last, total;
 };

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * URLs: parsed by curl's own parser (the one that the transfer uses), judged, and shown without
+ * what may be secret.  Path segments "." and ".." are kept: a path is signed as it is written.
+ */
+#include "io/url.h"
+
+#include "common/mem.h"
+#include "common/str.h"
+#include "io/xfer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+void slu_url_show(struct slu_buf *b, const char *url)
+{
+	size_t n = strcspn(url, "?#");
+	const char *auth = strstr(url, "://");
+	size_t from = auth && auth + 3 <= url + n ? (size_t)(auth + 3 - url) : 0;
+	size_t slash = from + strcspn(url + from, "/\\?#");
+	size_t at = slash;
+	while (at > from && url[at - 1] != '@')
+		at--;
+
+	char *shown = slu_malloc(n + 1);
+	if (!shown) {
+		b->err = b->err ? b->err : ENOMEM;
+		return;
+	}
+	memcpy(shown, url, from);
+	memcpy(shown + from, url + at, n - at);
+	shown[from + n - at] = '\0';
+	slu_show(b, shown);
+	free(shown);
+}
+
+void slu_url_text(char out[SLU_URL_SHOWN], const char *url)
+{
+	struct slu_buf b = SLU_BUF(64 * 1024);
+	slu_url_show(&b, url);
+	snprintf(out, SLU_URL_SHOWN, "%s", slu_buf_err(&b) || !b.p ? "(a URL)" : b.p);
+	slu_buf_done(&b);
+}
+
+/* Numeric names as well: curl has brought 0x7f.1 and the like into the usual form. */
+static bool is_loopback(const char *host)
+{
+	struct in_addr v4;
+	if (strcasecmp(host, "localhost") == 0 || strcasecmp(host, "[::1]") == 0)
+		return true;
+	return inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
+}
+
+static bool is_link_local(const char *host)
+{
+	struct in_addr v4;
+	return inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 16 == 0xa9fe;
+}
+
+static int judge(struct slu_url *u, const char *url, const char *scheme, const char *host,
+		 bool plain_ok, struct slu_err *e)
+{
+	char shown[SLU_URL_SHOWN];
+	slu_url_text(shown, url);
+	u->tls = strcasecmp(scheme, "https") == 0;
+	if (!u->tls && strcasecmp(scheme, "http") != 0)
+		return slu_fail(e, EINVAL, "'%s' is not an http or https URL", shown);
+	u->direct = is_loopback(host) || is_link_local(host);
+	if (!u->tls && !plain_ok && !is_loopback(host))
+		return slu_fail(e, EACCES,
+				"'%s' is not encrypted: use https, or allow plain http for it",
+				shown);
+	return 0;
+}
+
+int slu_url_parse(const char *url, bool plain_ok, struct slu_url *ret, struct slu_err *e)
+{
+	char *scheme = NULL, *host = NULL, *port = NULL;
+	int r = -ENOMEM;
+	*ret = (struct slu_url){.u = curl_url()};
+	if (!ret->u)
+		return slu_fail_oom(e);
+	CURLUcode c =
+		curl_url_set(ret->u, CURLUPART_URL, url,
+			     CURLU_DISALLOW_USER | CURLU_PATH_AS_IS | CURLU_NON_SUPPORT_SCHEME);
+	if (c == CURLUE_OK)
+		c = curl_url_get(ret->u, CURLUPART_SCHEME, &scheme, 0);
+	if (c == CURLUE_OK)
+		c = curl_url_get(ret->u, CURLUPART_HOST, &host, 0);
+	if (c == CURLUE_OK)
+		c = curl_url_get(ret->u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+	if (c == CURLUE_OK) {
+		r = judge(ret, url, scheme, host, plain_ok, e);
+		if (!r) {
+			ret->origin = slu_asprintf("%s://%s:%s", scheme, host, port);
+			r = ret->origin ? 0 : slu_fail_oom(e);
+		}
+	} else if (c == CURLUE_OUT_OF_MEMORY) {
+		r = slu_fail_oom(e);
+	} else {
+		char shown[SLU_URL_SHOWN];
+		slu_url_text(shown, url);
+		r = slu_fail(e, EINVAL, "'%s' is not a usable http or https URL%s", shown,
+			     c == CURLUE_USER_NOT_ALLOWED ? ": take user and password out of it"
+							  : "");
+	}
+	curl_free(scheme);
+	curl_free(host);
+	curl_free(port);
+	return r;
+}
+
+void slu_url_done(struct slu_url *u)
+{
+	if (u->u)
+		curl_url_cleanup(u->u);
+	free(u->origin);
+	*u = (struct slu_url){0};
+}
