@@ -31,8 +31,9 @@ struct slu_limit_conf {
 int slu_limit_push(struct slu_store **s, const struct slu_limit_conf *conf);
 
 /* Fault injection by rule, "op:rate:what[,...]": op a name or "any"; rate 0..1 or "#n" (only the nth);
- * what: an errno name, "delay=5ms", "short" (READ fails as if cut), "hang" (until cancel or deadline).  Parsed from SLUICE_FAULT.  Seeded:
- * "seed=7". */
+ * what: an errno name, "delay=5ms", "short" (READ fails as if cut), "lost" (done, but answered with
+ * -ETIMEDOUT), "hang" (until cancel or deadline).  The first rule that fires decides.  Parsed from
+ * SLUICE_FAULT.  Seeded: "seed=7". */
 int slu_faulty_push(struct slu_store **s, const char *rules, struct slu_loops *loops,
 		    struct slu_err *e);
 
