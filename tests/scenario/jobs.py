@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Job files for the scenarios, and what a run left behind."""
+
+import json
+import os
+import textwrap
+from pathlib import Path
+
+from conftest import until
+
+
+def write_job(ws, name, text):
+    path = ws.cwd / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+def run_job(ws, path, *more, code=0, env=None):
+    """Runs a job to its end; returns its run id."""
+    done = ws.run("job", "create", "-f", path, "--stream", *more, "--output", "json", code=code, env=env)
+    return json.loads(done.out.splitlines()[0])["run"]
+
+
+def start_job(ws, path, *more, env=None):
+    done = ws.run("job", "create", "-f", path, *more, "--output", "json", env=env)
+    return json.loads(done.out)["run"]
+
+
+def show(ws, run):
+    return ws.json("job", "show", run)
+
+
+def std_log(ws, run):
+    return (ws.runs() / run / "user_logs" / "std_log.txt").read_text()
+
+
+def outcome(ws, run):
+    path = ws.runs() / run / "outcome.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def supervisor_of(run):
+    def find():
+        for p in Path("/proc").iterdir():
+            if p.name.isdigit():
+                try:
+                    argv = (p / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if b"supervise" in argv and run.encode() in argv:
+                    return int(p.name)
+        return None
+
+    return until("the supervisor runs", find)
+
+
+def wait_for_file(path):
+    return until(f"{path} is there", lambda: os.path.exists(path))
+
+
+def children(pid):
+    """All processes below one."""
+    found = []
+    for p in Path("/proc").iterdir():
+        if p.name.isdigit():
+            try:
+                ppid = int((p / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            if ppid == pid:
+                found += [int(p.name), *children(int(p.name))]
+    return found
+
+
+# A step that writes an output, says so, and goes on when it is told to.
+WAITING = """
+    type: command
+    name: waiter
+    command: >-
+      echo bytes > ${{outputs.result}}/part.csv &&
+      touch %(cwd)s/started &&
+      while [ ! -e %(cwd)s/go ]; do read -t 0.05 x < %(cwd)s/pipe || :; done
+    outputs:
+      result:
+        type: uri_folder
+        name: result
+"""
+
+
+def waiting_job(ws):
+    os.mkfifo(ws.cwd / "pipe")
+    keep = os.open(ws.cwd / "pipe", os.O_RDWR)
+    text = WAITING.replace("while [ ! -e %(cwd)s/go ]; do read -t 0.05 x < %(cwd)s/pipe || :; done", "read x < %(cwd)s/pipe")
+    return write_job(ws, "wait.yml", text % {"cwd": ws.cwd}), keep

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ls, stat, cat, cp on a store."""
+
+import json
+import os
+
+import pytest
+from conftest import BAD_INPUT, EXISTS, NOT_FOUND
+
+HOSTILE = ["new\nline", "hash#q?p%25", "späce and ünïcode", "x" * 255, "-dash", "quote'\"", "\x1b[31mred", "back\\slash", "br[a]ce{b}*"]
+
+
+@pytest.fixture
+def tree(ws):
+    for path in ["b.txt", "a/x.jpg", "a/deep/y.jpg", "a.b", "a/.hidden", "a/_under"]:
+        ws.put(path, path)
+    return ws
+
+
+def test_ls_shows_one_level_and_folders_with_a_slash(tree):
+    assert tree.run("ls", tree.ref()).out.splitlines() == ["a/", "a.b", "b.txt"]
+
+
+def test_ls_recursive_is_sorted_by_the_bytes_of_the_path(tree):
+    got = [json.loads(x)["path"] for x in tree.run("ls", "-R", tree.ref(), "-o", "json").out.splitlines()]
+    assert got == sorted(got, key=os.fsencode) and len(got) == 6
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        ("a/*", ["a/.hidden", "a/_under", "a/x.jpg"]),
+        ("a/**", ["a/.hidden", "a/_under", "a/deep/y.jpg", "a/x.jpg"]),
+        ("**/*.jpg", ["a/deep/y.jpg", "a/x.jpg"]),
+        ("?.txt", ["b.txt"]),
+        ("{b.txt,a.b}", ["a.b", "b.txt"]),
+        ("[a-b].*", ["a.b", "b.txt"]),
+    ],
+)
+def test_globs(tree, pattern, paths):
+    manifest = tree.run("data", "manifest", tree.ref(pattern)).out
+    prefix = "a/" if pattern.startswith("a/") else ""
+    assert [x.split()[-1] for x in manifest.splitlines() if x[0].isdigit()] == [p.removeprefix(prefix) for p in paths]
+
+
+def test_a_glob_without_match_names_the_pattern(tree):
+    assert "nothing*.csv" in tree.run("ls", tree.ref("nothing*.csv"), code=NOT_FOUND).err
+
+
+def test_a_glob_that_is_not_closed_is_bad_input(tree):
+    tree.run("ls", tree.ref("a/[x"), code=BAD_INPUT)
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_round_trip(ws, name):
+    """What is put under a name is listed under it in one line, and comes back under it."""
+    ws.put(f"in/{name}", name * 3)
+    out = ws.run("ls", ws.ref("in/")).out
+    assert len(out.splitlines()) == 1 and "\x1b" not in out
+    assert json.loads(ws.run("ls", ws.ref("in/"), "-o", "json").out)["path"] == name
+    ws.run("download", ws.ref("in"), ws.cwd / "out")
+    assert (ws.cwd / "out" / name).read_text() == name * 3
+
+
+def test_stat_tells_size_and_identity(tree):
+    got = tree.json("stat", tree.ref("b.txt"))
+    assert got["size"] == 5 and got["identity"]
+
+
+def test_cat_prints_the_bytes(ws):
+    data = os.urandom(3 << 20)
+    ws.put("blob", data)
+    assert ws.run("cat", ws.ref("blob"), text=False).out == data
+
+
+def test_a_missing_path_is_named(ws):
+    assert "no/such" in ws.run("cat", ws.ref("no/such"), code=NOT_FOUND).err
+
+
+def test_cp_does_not_replace(ws):
+    (ws.cwd / "f").write_text("new")
+    ws.put("f", "old")
+    ws.run("cp", "f", ws.ref("f"), code=EXISTS)
+    assert ws.run("cat", ws.ref("f")).out == "old"
+    ws.run("cp", "--overwrite", "f", ws.ref("f"))
+    assert ws.run("cat", ws.ref("f")).out == "new"
+
+
+def test_cp_recursive_round_trip(tree):
+    tree.run("cp", "-R", tree.ref("a"), tree.ref("copy"))
+    tree.run("cp", "-R", tree.ref("copy"), tree.cwd / "out")
+    assert (tree.cwd / "out" / "deep" / "y.jpg").read_text() == "a/deep/y.jpg"
+
+
+def test_cp_of_a_folder_needs_recursive(tree):
+    assert "--recursive" in tree.run("cp", tree.ref("a"), tree.ref("c"), code=BAD_INPUT).err
+
+
+@pytest.mark.parametrize("path", ["../outside", "a/../../outside"])
+def test_paths_do_not_leave_the_store(ws, path):
+    (ws.cwd / ".sluice" / "outside").write_text("secret")
+    ws.run("cat", ws.ref(path), code=BAD_INPUT)
+
+
+def test_a_link_that_leaves_the_store_is_an_error(ws):
+    (ws.cwd / "secret").write_text("secret")
+    ws.put("d/ok", "1")
+    (ws.folder / "d" / "leak").symlink_to(ws.cwd / "secret")
+    err = ws.run("cat", ws.ref("d/leak"), code=BAD_INPUT).err
+    assert "leak" in err
+    assert "leak" in ws.run("download", ws.ref("d"), ws.cwd / "out", code=BAD_INPUT).err
+    assert not (ws.cwd / "out").exists() or not any((ws.cwd / "out").iterdir())
+
+
+def test_a_link_inside_the_store_resolves(ws):
+    ws.put("d/real", "bytes")
+    (ws.folder / "d" / "relative").symlink_to("real")
+    (ws.folder / "d" / "absolute").symlink_to(ws.folder / "d" / "real")
+    assert ws.run("cat", ws.ref("d/relative")).out == "bytes"
+    assert ws.run("cat", ws.ref("d/absolute")).out == "bytes"
+
+
+def test_a_link_cycle_ends(ws):
+    ws.put("d/f", "1")
+    (ws.folder / "d" / "loop").symlink_to(".")
+    ws.run("ls", "-R", ws.ref("d"), code=BAD_INPUT)
