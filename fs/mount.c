@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a mount in the process that serves it: checks, session, workers, the time keeper's
+ * loop, and an end that is bounded in time.  The thread that calls slu_mount_serve becomes the time
+ * keeper: it waits for signals, for the lifeline, and for what mount_read.c wants done later; it
+ * never touches the mounted tree, so nothing can make it wait for itself.
+ */
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "fs/mount_impl.h"
+#include "fs/mount_point.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#define READ_AHEAD_KB "512"
+#define INIT_MS 10000          /* the kernel sends INIT as soon as the mount is there */
+#define GRACE_NS (5 * SLU_SEC) /* for programs that are still in the mount at its end */
+#define STORE_NS (5 * SLU_SEC) /* for the store to give its requests back */
+#define STEP_MS 50
+#define STACK (256u << 10)
+
+static _Atomic(struct slu_mount *) serving; /* for the signal handlers: one mount a process */
+static atomic_int signals;
+
+void slu_mount_wake(struct slu_mount *m)
+{
+	uint64_t one = 1;
+	ssize_t r = write(m->wake, &one, sizeof one); /* full: it is awake */
+
+	(void)r;
+}
+
+/* --- signals --- */
+
+static void on_end(int sig)
+{
+	int saved = errno;
+	struct slu_mount *m = atomic_load(&serving);
+
+	(void)sig;
+	atomic_fetch_add(&signals, 1);
+	if (m)
+		slu_mount_wake(m);
+	errno = saved;
+}
+
+/* Only makes a worker's read(2) return. */
+static void on_nudge(int sig)
+{
+	(void)sig;
+}
+
+static const struct {
+	int sig;
+	void (*fn)(int);
+} handlers[] = {{SIGTERM, on_end},
+		{SIGINT, on_end},
+		{SIGHUP, SIG_IGN},
+		{SIGPIPE, SIG_IGN},
+		{SIGUSR1, on_nudge}};
+#define NHANDLERS (sizeof handlers / sizeof handlers[0])
+
+static void signals_set(struct sigaction old[NHANDLERS])
+{
+	for (size_t i = 0; i < NHANDLERS; i++) {
+		struct sigaction sa = {.sa_handler = handlers[i].fn};
+
+		sigemptyset(&sa.sa_mask);
+		sigaction(handlers[i].sig, &sa, &old[i]);
+	}
+}
+
+static void signals_restore(const struct sigaction old[NHANDLERS])
+{
+	for (size_t i = 0; i < NHANDLERS; i++)
+		sigaction(handlers[i].sig, &old[i], NULL);
+}
+
+/* --- workers --- */
+
+static int worker_start(struct slu_mount *m);
+
+static void *worker_run(void *arg)
+{
+	struct slu_mworker *w = arg;
+	struct slu_mount *m = w->m;
+
+	while (!atomic_load(&m->stop)) {
+		int r = fuse_session_receive_buf(m->se, &w->buf);
+
+		if (r == -EINTR || r == -EAGAIN)
+			continue;
+		if (r <= 0)
+			break;
+		/* Nobody else waits for the next request: another worker, while there may be more. */
+		if (atomic_fetch_sub(&m->idle, 1) == 1)
+			(void)worker_start(m);
+		fuse_session_process_buf(m->se, &w->buf);
+		atomic_fetch_add(&m->idle, 1);
+	}
+	atomic_store(&w->ended, true);
+	slu_mount_wake(m);
+	return NULL;
+}
+
+/* Does nothing when all that may run do. */
+static int worker_start(struct slu_mount *m)
+{
+	pthread_attr_t attr;
+	sigset_t block, old;
+	int r = 0;
+
+	pthread_mutex_lock(&m->lock);
+	if (m->nworkers < m->max_workers && !atomic_load(&m->stop)) {
+		struct slu_mworker *w = &m->workers[m->nworkers];
+
+		w->m = m;
+		pthread_attr_init(&attr);
+		pthread_attr_setstacksize(&attr, STACK);
+		sigfillset(&block);
+		sigdelset(&block, SIGUSR1);
+		pthread_sigmask(SIG_SETMASK, &block, &old);
+		atomic_fetch_add(&m->idle, 1);
+		r = -pthread_create(&w->thread, &attr, worker_run, w);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		pthread_attr_destroy(&attr);
+		if (r)
+			atomic_fetch_sub(&m->idle, 1);
+		else
+			m->nworkers++;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+static bool any_ended(struct slu_mount *m)
+{
+	bool ended = false;
+
+	pthread_mutex_lock(&m->lock);
+	for (unsigned i = 0; i < m->nworkers; i++)
+		ended |= atomic_load(&m->workers[i].ended);
+	pthread_mutex_unlock(&m->lock);
+	return ended;
+}
+
+/* A nudge can come between a worker's look at `stop` and its read: so again until all are out. */
+static void workers_stop(struct slu_mount *m)
+{
+	unsigned n;
+
+	atomic_store(&m->stop, true);
+	pthread_mutex_lock(&m->lock);
+	n = m->nworkers;
+	pthread_mutex_unlock(&m->lock);
+	for (unsigned i = 0; i < n; i++) {
+		while (!atomic_load(&m->workers[i].ended)) {
+			pthread_kill(m->workers[i].thread, SIGUSR1);
+			poll(NULL, 0, 1);
+		}
+		pthread_join(m->workers[i].thread, NULL);
+		free(m->workers[i].buf.mem);
+	}
+}
+
+/* --- the beginning --- */
+
+/* Secrets are in this process: no core dump, no debugger of the same user. */
+static void harden(void)
+{
+	const struct rlimit none = {0, 0};
+
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)mallopt(M_ARENA_MAX, 2);
+	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
+	(void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
+}
+
+/* A mount inside a folder that it shows would be part of what it shows, next time. */
+static int check_outside(const struct slu_mount *m, struct slu_err *e)
+{
+	const struct slu_tree *t = m->t;
+
+	for (size_t i = 0; i < slu_manifest_sources(t->manifest); i++) {
+		struct slu_hadoop h = {0};
+		const char *dir, *rest;
+		int r = slu_store_hadoop(t->sources[i].store, t->sources[i].base, &h, NULL);
+
+		if (r)
+			continue;
+		dir = slu_after(h.uri, "file://");
+		rest = dir ? slu_after(m->where, dir) : NULL;
+		bool inside = rest && (!*rest || *rest == '/' || slu_ends(dir, "/"));
+
+		if (inside)
+			r = slu_fail(e, EINVAL,
+				     "the mount point '%s' lies inside the folder '%s' "
+				     "that it would show: choose one outside",
+				     m->where, dir);
+		slu_hadoop_done(&h);
+		if (inside)
+			return r;
+	}
+	return 0;
+}
+
+static void find_device(struct slu_mount *m)
+{
+	struct slu_mpoint mp;
+
+	if (slu_mpoint_find(m->where, &mp) > 0) {
+		m->major = mp.major;
+		m->minor = mp.minor;
+	}
+}
+
+static int session_new(struct slu_mount *m, struct slu_err *e)
+{
+	static const struct fuse_custom_io io = {.writev = slu_minit_writev,
+						 .read = slu_minit_read};
+	char name[] = "sluice", opt[] = "-o", size[32];
+	char *argv[] = {name, opt, size, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	int fd, r;
+
+	snprintf(size, sizeof size, "max_read=%u", SLU_MREAD_MAX);
+	m->se = fuse_session_new(&args, &slu_mount_ops, sizeof slu_mount_ops, m);
+	fuse_opt_free_args(&args);
+	if (!m->se)
+		return slu_fail_oom(e);
+	r = slu_mpoint_attach(m->where, m->o, SLU_MREAD_MAX, &fd, e);
+	if (r)
+		return r;
+	m->attached = true;
+	find_device(m);
+	r = fuse_session_custom_io(m->se, &io, fd);
+	if (r) {
+		close(fd);
+		return slu_fail(e, EIO, "cannot use /dev/fuse for '%s'", m->where);
+	}
+	return 0;
+}
+
+/* Answers INIT here, before any worker: one exchange that nothing can overtake. */
+static int session_init(struct slu_mount *m, struct slu_err *e)
+{
+	struct pollfd p = {.fd = fuse_session_fd(m->se), .events = POLLIN};
+	struct fuse_buf buf = {0};
+	int r;
+
+	while (!m->init.answered) {
+		r = poll(&p, 1, INIT_MS);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r > 0)
+			r = fuse_session_receive_buf(m->se, &buf);
+		if (r == -EINTR || r == -EAGAIN)
+			continue;
+		if (r <= 0 || fuse_session_exited(m->se))
+			break;
+		fuse_session_process_buf(m->se, &buf);
+		if (fuse_session_exited(m->se))
+			break;
+	}
+	free(buf.mem);
+	if (m->init.answered)
+		return 0;
+	return slu_fail(e, EPROTO, "the kernel and this program do not agree on a FUSE protocol");
+}
+
+/* The kernel's read-ahead can be raised only here, and only by root; without it a mount works. */
+static void raise_read_ahead(struct slu_mount *m)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", m->major, m->minor);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, READ_AHEAD_KB, sizeof READ_AHEAD_KB - 1) < 0)
+		slu_debug("mount", "'%s': %s: %s", m->where, path, strerror(errno));
+	close(fd);
+}
+
+static void log_left_out(const struct slu_mount *m)
+{
+	const char *first;
+	size_t n = slu_mtree_left_out(m->nodes, &first);
+
+	if (n)
+		slu_warn("mount", "'%s' leaves out %zu names longer than %u bytes, such as in '%s'",
+			 m->where, n, SLU_MNAME_MAX, first);
+}
+
+static void say_ready(const struct slu_mount_opts *o, const char *text)
+{
+	if (o->ready_fd < 0)
+		return;
+	if (write(o->ready_fd, text, strlen(text)) < 0)
+		slu_debug("mount", "nobody waits for this mount: %s", strerror(errno));
+	close(o->ready_fd);
+}
+
+static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	int r;
+
+	m->max_workers = cores > 1 ? (cores < SLU_MWORKERS ? (unsigned)cores : SLU_MWORKERS) : 1;
+	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->wake < 0)
+		return slu_fail_sys(e, errno, "cannot make an event descriptor");
+	r = slu_minit_setup(&m->init, e);
+	if (r)
+		return r;
+	r = slu_mpoint_canon(mountpoint, &m->where, e);
+	if (r)
+		return r;
+	r = check_outside(m, e);
+	if (r)
+		return r;
+	r = slu_mount_check(m->where, e);
+	if (r)
+		return r;
+	r = slu_mtree_new(m->t->manifest, &m->nodes, e);
+	if (r)
+		return r;
+	r = slu_mreads_new(m, &m->reads);
+	if (r)
+		return slu_fail_oom(e);
+	r = session_new(m, e);
+	if (r)
+		return r;
+	r = session_init(m, e);
+	if (r)
+		return r;
+	raise_read_ahead(m);
+	log_left_out(m);
+	r = worker_start(m);
+	return r ? slu_fail_sys(e, -r, "cannot start a thread") : 0;
+}
+
+/* --- the middle --- */
+
+/* Returns when the mount is to end: unmounted, a signal, the lifeline. */
+static void serve(struct slu_mount *m)
+{
+	struct pollfd p[2] = {{.fd = m->wake, .events = POLLIN},
+			      {.fd = m->o->lifeline_fd, .events = POLLIN}};
+
+	while (!atomic_load(&signals)) {
+		int64_t wait = slu_mreads_tick(m->reads);
+		uint64_t n;
+		char byte[16];
+
+		if (wait < 0)
+			malloc_trim(0);
+		int r = poll(p, 2, wait < 0 ? -1 : (int)((wait + SLU_MS - 1) / SLU_MS));
+
+		if (r > 0 && (p[0].revents & POLLIN) && read(m->wake, &n, sizeof n) < 0)
+			n = 0;
+		if (any_ended(m))
+			return;
+		if (r > 0 && p[1].revents && read(m->o->lifeline_fd, byte, sizeof byte) <= 0)
+			return;
+	}
+}
+
+/* --- the end --- */
+
+/* Is the topmost mount there still the one we made? */
+static bool still_there(const struct slu_mount *m)
+{
+	struct slu_mpoint mp;
+	int r = slu_mpoint_find(m->where, &mp);
+
+	return r < 0 || (r > 0 && slu_streq(mp.type, SLU_MPOINT_TYPE) && mp.major == m->major &&
+			 mp.minor == m->minor);
+}
+
+/* Programs in the mount get a moment to leave, still being served; a second signal ends that. */
+static void detach(struct slu_mount *m)
+{
+	int64_t end = slu_deadline_in(GRACE_NS);
+	int first = atomic_load(&signals);
+	struct slu_err e;
+
+	while (m->attached && still_there(m)) {
+		bool lazy = slu_expired(end) || atomic_load(&signals) > first || m->nworkers == 0;
+
+		if (!slu_mpoint_detach(m->where, lazy, &e))
+			break;
+		if (lazy) {
+			slu_warn("mount", "%s", e.msg);
+			break;
+		}
+		(void)slu_mreads_tick(m->reads);
+		poll(NULL, 0, STEP_MS);
+	}
+	m->attached = false;
+}
+
+/* -ETIMEDOUT: the store still holds requests into our memory: nothing is freed. */
+static int end(struct slu_mount *m)
+{
+	int r = 0;
+
+	detach(m);
+	workers_stop(m);
+	if (m->reads)
+		r = slu_mreads_stop(m->reads, slu_deadline_in(STORE_NS));
+	atomic_store(&serving, NULL);
+	if (r)
+		return r;
+	if (m->se)
+		fuse_session_destroy(m->se);
+	slu_mreads_free(m->reads);
+	slu_mtree_free(m->nodes);
+	if (m->wake >= 0)
+		close(m->wake);
+	free(m->where);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+	return 0;
+}
+
+int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu_mount_opts *o,
+		    struct slu_err *e)
+{
+	struct sigaction old[NHANDLERS];
+	struct slu_err here, *err = e ? e : &here;
+	struct slu_mount *m = slu_new0(struct slu_mount);
+	int r, r2;
+
+	if (!m) {
+		r = slu_fail_oom(err);
+		say_ready(o, err->msg);
+		return r;
+	}
+	m->t = t;
+	m->o = o;
+	m->wake = -1;
+	pthread_mutex_init(&m->lock, NULL);
+	harden();
+	atomic_store(&signals, 0);
+	signals_set(old);
+	atomic_store(&serving, m);
+	r = begin(m, mountpoint, err);
+	if (r) {
+		say_ready(o, err->msg);
+	} else {
+		say_ready(o, "R");
+		serve(m);
+	}
+	r2 = end(m);
+	signals_restore(old);
+	if (!r && r2)
+		r = slu_fail(err, -r2,
+			     "the store did not give back its requests at the end of the "
+			     "mount");
+	return r;
+}

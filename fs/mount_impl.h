@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside a mount: what mount.c (life), mount_init.c (the INIT exchange), mount_ops.c (metadata) and
+ * mount_read.c (data) share.  One mount a process.  Requests are served by a few worker threads, none
+ * of which ever waits for a store; the thread that called slu_mount_serve keeps the time.
+ */
+#ifndef SLU_FS_MOUNT_IMPL_H
+#define SLU_FS_MOUNT_IMPL_H
+
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
+#include "fs/mount_tree.h"
+#include "fs/tree.h"
+#include "fs/view.h"
+
+#include <fuse3/fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+#define SLU_MREAD_MAX (1u << 20) /* one request */
+#define SLU_MWORKERS 4
+
+struct slu_mreads;
+
+/* The INIT exchange: read and written once, before any worker starts. */
+struct slu_minit {
+	uint64_t hide;   /* bits to keep from us: SLUICE_FUSE_MASK */
+	uint64_t offer;  /* what the kernel offers, less that */
+	uint64_t unique; /* of the request */
+	bool seen, answered;
+};
+
+struct slu_mworker {
+	struct slu_mount *m;
+	pthread_t thread;
+	struct fuse_buf buf;
+	atomic_bool ended;
+};
+
+struct slu_mount {
+	struct slu_tree *t;
+	struct slu_mtree *nodes;
+	const struct slu_mount_opts *o;
+	char *where; /* mount point, without symlinks */
+	struct fuse_session *se;
+	struct slu_minit init;
+	struct slu_mreads *reads;
+	uint32_t major, minor; /* the mount's device number */
+	bool no_open, no_opendir, attached;
+	int wake; /* eventfd: the time keeper has something to look at */
+
+	atomic_bool stop;     /* workers end */
+	atomic_int idle;      /* workers waiting for a request */
+	pthread_mutex_t lock; /* workers[], nworkers */
+	unsigned nworkers, max_workers;
+	struct slu_mworker workers[SLU_MWORKERS];
+};
+
+void slu_mount_wake(struct slu_mount *m); /* any thread, and signal handlers */
+
+/* --- mount_init.c: fuse_custom_io --- */
+ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount);
+ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount);
+/* SLUICE_FUSE_MASK=hex hides what the kernel offers; malformed: -EINVAL. */
+int slu_minit_setup(struct slu_minit *in, struct slu_err *e);
+
+/* --- mount_ops.c --- */
+extern const struct fuse_lowlevel_ops slu_mount_ops;
+
+/* --- mount_read.c --- */
+int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret);
+void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t off);
+/* Time keeper only: answers what is due, frees what is idle.  ns until it wants to run again, -1:
+ * not before slu_mount_wake(). */
+int64_t slu_mreads_tick(struct slu_mreads *rs);
+/* No worker runs any more: ends every request, waits for the store until the deadline.
+ * -ETIMEDOUT: the store still holds requests; then free nothing. */
+int slu_mreads_stop(struct slu_mreads *rs, int64_t deadline);
+void slu_mreads_free(struct slu_mreads *rs); /* stopped; NULL fine */
+
+#endif

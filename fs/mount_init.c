@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The INIT exchange, seen through fuse_custom_io.  libfuse before 3.17 agrees to parallel directory
+ * operations but never tells the kernel, which then serialises all look-ups of one directory; and it
+ * derives the largest read from the largest write, so that a mount that takes no writes would keep a
+ * mebibyte a thread for them.  Both are put right in the one reply that passes here.  Also the place
+ * where SLUICE_FUSE_MASK plays an older kernel.
+ */
+#include "common/log.h"
+#include "common/str.h"
+#include "fs/mount_impl.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+
+int slu_minit_setup(struct slu_minit *in, struct slu_err *e)
+{
+	const char *s = getenv("SLUICE_FUSE_MASK");
+	uint64_t v = 0;
+
+	if (!s || !*s)
+		return 0;
+	if (strlen(s) > 16)
+		return slu_fail(e, EINVAL, "SLUICE_FUSE_MASK '%s' is no 64-bit hex number", s);
+	for (const char *p = s; *p; p++) {
+		const char *digits = "0123456789abcdef", *d = strchr(digits, *p | 0x20);
+
+		if (!d)
+			return slu_fail(e, EINVAL, "SLUICE_FUSE_MASK '%s' is no 64-bit hex number",
+					s);
+		v = v << 4 | (uint64_t)(d - digits);
+	}
+	in->hide = v;
+	return 0;
+}
+
+/* The kernel's offer: taken down, and cut to what may be seen of it. */
+static void take_offer(struct slu_minit *in, char *buf, size_t n)
+{
+	struct fuse_in_header h;
+	struct fuse_init_in a = {0};
+	size_t have = n - sizeof h;
+
+	memcpy(&h, buf, sizeof h);
+	if (h.opcode != FUSE_INIT || have < 16)
+		return;
+	if (have > sizeof a)
+		have = sizeof a;
+	memcpy(&a, buf + sizeof h, have);
+	in->offer = a.flags;
+	if (a.flags & FUSE_INIT_EXT)
+		in->offer |= (uint64_t)a.flags2 << 32;
+	in->offer &= ~in->hide;
+	a.flags = (uint32_t)in->offer;
+	a.flags2 = (uint32_t)(in->offer >> 32);
+	memcpy(buf + sizeof h, &a, have);
+	in->unique = h.unique;
+	in->seen = true;
+}
+
+ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount)
+{
+	struct slu_mount *m = mount;
+	ssize_t r = read(fd, buf, n);
+
+	if (r >= (ssize_t)sizeof(struct fuse_in_header) && !m->init.seen)
+		take_offer(&m->init, buf, (size_t)r);
+	if (r < 0 && errno != EINTR && errno != EAGAIN && errno != ENOENT && errno != ENODEV) {
+		slu_warn("mount", "'%s': reading requests failed: %s", m->where, strerror(errno));
+		errno = ENODEV; /* the session is over; libfuse has nothing to print */
+	}
+	return r;
+}
+
+/* Adds to the reply what the kernel offers, we want and libfuse leaves out. */
+static ssize_t send_init(struct slu_mount *m, int fd, struct iovec *iov)
+{
+	struct fuse_out_header h;
+	struct fuse_init_out a = {0};
+
+	memcpy(&h, iov[0].iov_base, sizeof h);
+	memcpy(&a, iov[1].iov_base, iov[1].iov_len);
+	if (m->init.offer & FUSE_PARALLEL_DIROPS)
+		a.flags |= FUSE_PARALLEL_DIROPS;
+	if (a.flags & FUSE_MAX_PAGES)
+		a.max_pages = (uint16_t)(SLU_MREAD_MAX / (unsigned long)sysconf(_SC_PAGESIZE));
+	m->init.answered = true;
+	slu_debug("mount", "'%s': protocol 7.%u, offered %llx, flags %x, max_pages %u", m->where,
+		  a.minor, (unsigned long long)m->init.offer, a.flags, a.max_pages);
+	struct iovec out[2] = {{&h, sizeof h}, {&a, iov[1].iov_len}};
+
+	return writev(fd, out, 2);
+}
+
+ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount)
+{
+	struct slu_mount *m = mount;
+	ssize_t r, total = 0;
+
+	if (!m->init.answered && n == 2 && iov[1].iov_len >= 24 &&
+	    iov[1].iov_len <= sizeof(struct fuse_init_out) &&
+	    ((struct fuse_out_header *)iov[0].iov_base)->unique == m->init.unique)
+		r = send_init(m, fd, iov);
+	else
+		r = writev(fd, iov, n);
+	if (r >= 0)
+		return r;
+	/* ENOENT: the request was interrupted meanwhile; ENODEV: the mount is gone. */
+	if (errno != ENOENT && errno != ENODEV)
+		slu_warn("mount", "'%s': sending a reply failed: %s", m->where, strerror(errno));
+	for (int i = 0; i < n; i++)
+		total += (ssize_t)iov[i].iov_len;
+	return total;
+}

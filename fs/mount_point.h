@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mount points: what is mounted where, putting a mount there and taking it away.  No libfuse here. */
+#ifndef SLU_FS_MOUNT_POINT_H
+#define SLU_FS_MOUNT_POINT_H
+
+#include "fs/view.h"
+
+#define SLU_MPOINT_TYPE "fuse.sluice"
+
+/* What /proc/self/mountinfo says of one mount. */
+struct slu_mpoint {
+	uint32_t major, minor;
+	char type[64];
+	char source[256];
+};
+
+/* The absolute path without symlinks, also of a mount point whose server is dead.  Caller frees. */
+int slu_mpoint_canon(const char *path, char **ret, struct slu_err *e);
+/* The topmost mount at exactly this canonical path: 1 and *ret, 0 when there is none, -errno. */
+int slu_mpoint_find(const char *canon, struct slu_mpoint *ret);
+
+/* mount_attach.c: opens /dev/fuse and mounts it, read-only; by mount(2), or by fusermount3 where that
+ * is not allowed.  *ret_fd is close-on-exec and the caller's. */
+int slu_mpoint_attach(const char *canon, const struct slu_mount_opts *o, uint32_t max_read,
+		      int *ret_fd, struct slu_err *e);
+/* 0, -EBUSY (somebody is in it; not when lazy), -errno.  Nothing mounted is -EINVAL. */
+int slu_mpoint_detach(const char *canon, bool lazy, struct slu_err *e);
+
+#endif

@@ -1,0 +1,678 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * READ requests of a mount.  A request takes a slot, a buffer and the reader of its file; whoever
+ * claims the slot first answers: the data, the deadline, an interrupt, or the end of the mount.  The
+ * others only clean up.  Slots are never freed before the mount is: an interrupt may still look at
+ * one that has gone on to another request (libfuse calls it without our lock).
+ *
+ *   slot:  free -> starting -> open -> claimed (answered) -> free, when its read is done too
+ *
+ * It is in the due list from starting until claimed; refs: the read or the queue has one, whoever
+ * answers late has another.
+ *
+ * Buffers are bounded; a request that gets none waits in a queue, never in a thread.  All fields are
+ * guarded by `lock`, which is never held across a reply or a call into the reader.
+ */
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/time.h"
+#include "fs/mount_impl.h"
+#include "fs/reader.h"
+#include "io/loop.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define IO_TIMEOUT (60 * SLU_SEC)
+#define BUFFERS_MAX (64u << 20) /* bytes handed out at once */
+#define SMALL (128u << 10)
+#define IDLE_NS (5 * SLU_SEC)
+#define TICK_NS SLU_SEC
+#define FILES_MAX 512 /* readers kept */
+#define HASH 1024
+
+struct file {
+	uint32_t at; /* in the manifest */
+	unsigned users;
+	int64_t used;
+	struct slu_reader *reader;
+	struct file *chain, *older, *newer;
+};
+
+struct slot {
+	struct slu_read rd;
+	struct slu_mreads *rs;
+	struct slot *next;        /* free list */
+	struct slot *late;        /* a list that take_due() builds */
+	struct slot *prev, *succ; /* due list, oldest first */
+	struct slot *waiting;     /* queue for a buffer */
+	fuse_req_t req;
+	struct file *file;
+	unsigned refs;
+	bool starting; /* the time keeper keeps off */
+	bool claimed;
+	bool big;
+	int64_t due;
+	struct slu_bounce bounce;
+};
+
+struct slu_mreads {
+	struct slu_mount *m;
+	struct slu_readers *readers;
+	int64_t timeout;
+	pthread_mutex_t lock;
+	pthread_cond_t quiet;
+	struct slot *free, *due, *due_last;
+	struct slot *queue, **queue_tail;
+	unsigned busy;  /* slots not free */
+	void *spare[2]; /* buffers, small and big, linked through their first word */
+	size_t handed;  /* bytes of buffers in slots */
+	struct file *hash[HASH], *oldest, *newest;
+	unsigned nfiles;
+	uint8_t *told[2]; /* a bit a file: its change, another error, was logged */
+	bool ticking, stopping;
+	int64_t last; /* request */
+};
+
+static size_t buffer_size(bool big)
+{
+	return big ? SLU_MREAD_MAX : SMALL;
+}
+
+/* --- files: lock held --- */
+
+static void file_unlink(struct slu_mreads *rs, struct file *f)
+{
+	struct file **pp = &rs->hash[f->at % HASH];
+
+	while (*pp != f)
+		pp = &(*pp)->chain;
+	*pp = f->chain;
+	*(f->older ? &f->older->newer : &rs->oldest) = f->newer;
+	*(f->newer ? &f->newer->older : &rs->newest) = f->older;
+	rs->nfiles--;
+}
+
+static void file_link(struct slu_mreads *rs, struct file *f)
+{
+	f->chain = rs->hash[f->at % HASH];
+	rs->hash[f->at % HASH] = f;
+	f->older = rs->newest;
+	f->newer = NULL;
+	*(rs->newest ? &rs->newest->newer : &rs->oldest) = f;
+	rs->newest = f;
+	rs->nfiles++;
+}
+
+static struct file *file_find(struct slu_mreads *rs, uint32_t at, int64_t now)
+{
+	struct file *f = rs->hash[at % HASH];
+
+	while (f && f->at != at)
+		f = f->chain;
+	if (!f)
+		return NULL;
+	if (f != rs->newest) {
+		file_unlink(rs, f);
+		file_link(rs, f);
+	}
+	f->users++;
+	f->used = now;
+	return f;
+}
+
+/* Takes out the files that nobody reads: all but `keep` of them, or those untouched since `before`. */
+static struct file *files_take(struct slu_mreads *rs, unsigned keep, int64_t before)
+{
+	struct file *list = NULL;
+
+	for (struct file *f = rs->oldest, *newer; f; f = newer) {
+		newer = f->newer;
+		if (rs->nfiles <= keep && f->used > before)
+			break;
+		if (f->users)
+			continue;
+		file_unlink(rs, f);
+		f->chain = list;
+		list = f;
+	}
+	return list;
+}
+
+static void files_free(struct file *f) /* no lock */
+{
+	while (f) {
+		struct file *next = f->chain;
+
+		slu_reader_unref(f->reader);
+		free(f);
+		f = next;
+	}
+}
+
+/* The reader of file `at`, made when there is none; one user more.  No lock held. */
+static int file_get(struct slu_mreads *rs, uint32_t at, struct file **ret)
+{
+	const struct slu_file *mf = slu_manifest_at(rs->m->t->manifest, at);
+	SLU_AUTO(slu_freep) char *path = NULL;
+	struct slu_store *store;
+	struct file *f, *twin, *old;
+	int64_t now = slu_now();
+	int r;
+
+	pthread_mutex_lock(&rs->lock);
+	rs->last = now;
+	f = file_find(rs, at, now);
+	pthread_mutex_unlock(&rs->lock);
+	if (f) {
+		*ret = f;
+		return 0;
+	}
+	r = slu_tree_locate(rs->m->t, at, &store, &path);
+	if (r)
+		return r;
+	f = slu_new0(struct file);
+	if (!f)
+		return -ENOMEM;
+	f->at = at;
+	f->users = 1;
+	f->used = now;
+	r = slu_reader_new(rs->readers, store, path, mf->id, mf->size, &f->reader);
+	if (r) {
+		free(f);
+		return r;
+	}
+	pthread_mutex_lock(&rs->lock);
+	twin = file_find(rs, at, now);
+	if (!twin)
+		file_link(rs, f);
+	old = files_take(rs, FILES_MAX, INT64_MIN);
+	pthread_mutex_unlock(&rs->lock);
+	files_free(old);
+	if (twin) {
+		slu_reader_unref(f->reader);
+		free(f);
+	}
+	*ret = twin ? twin : f;
+	return 0;
+}
+
+/* --- slots and buffers: lock held --- */
+
+static struct slot *slot_get(struct slu_mreads *rs)
+{
+	struct slot *s = rs->free;
+
+	if (s) {
+		rs->free = s->next;
+	} else {
+		s = slu_new0(struct slot);
+		if (!s)
+			return NULL;
+		s->rs = rs;
+	}
+	rs->busy++;
+	return s;
+}
+
+static void due_add(struct slu_mreads *rs, struct slot *s)
+{
+	s->succ = NULL;
+	s->prev = rs->due_last;
+	*(rs->due_last ? &rs->due_last->succ : &rs->due) = s;
+	rs->due_last = s;
+}
+
+/* True: the caller, and nobody else, answers s->req. */
+static bool claim(struct slot *s)
+{
+	struct slu_mreads *rs = s->rs;
+
+	if (s->claimed)
+		return false;
+	s->claimed = true;
+	*(s->prev ? &s->prev->succ : &rs->due) = s->succ;
+	*(s->succ ? &s->succ->prev : &rs->due_last) = s->prev;
+	return true;
+}
+
+/* False: too many are handed out, or no memory. */
+static bool buffer_get(struct slot *s)
+{
+	struct slu_mreads *rs = s->rs;
+	size_t size = buffer_size(s->big);
+	void *p = rs->spare[s->big];
+
+	if (rs->handed && rs->handed + size > BUFFERS_MAX)
+		return false;
+	if (p)
+		memcpy(&rs->spare[s->big], p, sizeof p);
+	else
+		p = slu_malloc(size);
+	if (!p)
+		return false;
+	s->rd.buf = p;
+	rs->handed += size;
+	return true;
+}
+
+static void buffer_put(struct slot *s)
+{
+	struct slu_mreads *rs = s->rs;
+
+	if (!s->rd.buf)
+		return;
+	memcpy(s->rd.buf, &rs->spare[s->big], sizeof(void *));
+	rs->spare[s->big] = s->rd.buf;
+	s->rd.buf = NULL;
+	rs->handed -= buffer_size(s->big);
+}
+
+static void spares_free(struct slu_mreads *rs)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		while (rs->spare[i]) {
+			void *p = rs->spare[i];
+
+			memcpy(&rs->spare[i], p, sizeof p);
+			free(p);
+		}
+	}
+}
+
+static void slot_unref(struct slot *s)
+{
+	struct slu_mreads *rs = s->rs;
+
+	if (--s->refs)
+		return;
+	if (s->file)
+		s->file->users--;
+	s->file = NULL;
+	s->req = NULL;
+	s->next = rs->free;
+	rs->free = s;
+	if (!--rs->busy)
+		pthread_cond_broadcast(&rs->quiet);
+}
+
+/* --- answers: no lock held, slot claimed --- */
+
+/* One line a file and kind of failure: a broken file is read in many pieces. */
+static void tell(struct slu_mreads *rs, const struct slot *s, int rc, const struct slu_err *e)
+{
+	const struct slu_manifest *m = rs->m->t->manifest;
+	const struct slu_file *f = slu_manifest_at(m, s->file->at);
+	bool stale = rc == -ESTALE, first = false;
+	uint8_t bit = (uint8_t)(1u << (s->file->at & 7));
+
+	pthread_mutex_lock(&rs->lock);
+	uint8_t **told = &rs->told[stale];
+
+	if (!*told)
+		*told = slu_calloc(slu_manifest_count(m) / 8 + 1, 1);
+	if (*told) {
+		first = !((*told)[s->file->at / 8] & bit);
+		(*told)[s->file->at / 8] |= bit;
+	}
+	pthread_mutex_unlock(&rs->lock);
+	if (!first)
+		return;
+	if (stale)
+		slu_warn("mount",
+			 "'%s' is no longer what this mount shows (%s): %s; unmount, resolve the "
+			 "dataset again and mount it anew",
+			 f->path, f->id, e->msg);
+	else
+		slu_warn("mount", "'%s': bytes %llu to %llu could not be read: %s", f->path,
+			 (unsigned long long)s->rd.off, (unsigned long long)(s->rd.off + s->rd.len),
+			 e->msg);
+}
+
+/* What a program that reads a file expects to see. */
+static int errno_of(int rc)
+{
+	switch (rc) {
+	case -ESTALE:
+	case -ETIMEDOUT:
+	case -EACCES:
+	case -ENOMEM:
+	case -EINTR:
+		return -rc;
+	default:
+		return EIO;
+	}
+}
+
+static void answer(struct slot *s)
+{
+	struct slu_read *rd = &s->rd;
+
+	if (rd->rc) {
+		tell(s->rs, s, rd->rc, &rd->err);
+		fuse_reply_err(s->req, errno_of(rd->rc));
+	} else if (!rd->niov) {
+		fuse_reply_buf(s->req, NULL, 0);
+	} else if (rd->niov == 1) {
+		fuse_reply_buf(s->req, rd->iov[0].iov_base, rd->iov[0].iov_len);
+	} else {
+		fuse_reply_iov(s->req, rd->iov, rd->niov);
+	}
+}
+
+static void run(void *slot);
+
+/* The read of a slot is over: gives it back, and its buffer to the next in the queue. */
+static void release(struct slot *s)
+{
+	struct slu_mreads *rs = s->rs;
+	struct slot *next;
+
+	pthread_mutex_lock(&rs->lock);
+	buffer_put(s);
+	slot_unref(s);
+	next = rs->queue;
+	if (next && (next->claimed || buffer_get(next))) {
+		rs->queue = next->waiting;
+		if (!rs->queue)
+			rs->queue_tail = &rs->queue;
+	} else {
+		next = NULL;
+	}
+	pthread_mutex_unlock(&rs->lock);
+	if (next)
+		slu_bounce(&next->bounce, run, next);
+}
+
+static void read_done(struct slu_read *rd)
+{
+	struct slot *s = rd->user;
+	struct slu_mreads *rs = s->rs;
+	bool mine;
+
+	pthread_mutex_lock(&rs->lock);
+	mine = claim(s);
+	pthread_mutex_unlock(&rs->lock);
+	if (mine)
+		answer(s);
+	release(s);
+}
+
+/* Starts the read of a slot that has its buffer, or lets go of one that was answered meanwhile. */
+static void run(void *slot)
+{
+	struct slot *s = slot;
+
+	pthread_mutex_lock(&s->rs->lock);
+	bool gone = s->claimed;
+	pthread_mutex_unlock(&s->rs->lock);
+	if (gone)
+		release(s);
+	else
+		slu_reader_read(s->file->reader, &s->rd);
+}
+
+/* libfuse: the reader was interrupted, or killed.  The slot may serve another request by now. */
+static void interrupted(fuse_req_t req, void *slot)
+{
+	struct slot *s = slot;
+	bool mine;
+
+	pthread_mutex_lock(&s->rs->lock);
+	mine = s->req == req && claim(s);
+	pthread_mutex_unlock(&s->rs->lock);
+	if (mine)
+		fuse_reply_err(req, EINTR);
+}
+
+/* Lock held. */
+static void slot_open(struct slot *s, fuse_req_t req, struct file *f, size_t size, uint64_t off)
+{
+	struct slu_mreads *rs = s->rs;
+
+	s->req = req;
+	s->file = f;
+	s->refs = 1;
+	s->starting = true;
+	s->claimed = false;
+	s->big = size > SMALL;
+	s->due = slu_now() + rs->timeout;
+	s->waiting = NULL;
+	s->rd = (struct slu_read){.off = off,
+				  .len = size,
+				  /* The store gives up first: it knows why. */
+				  .deadline = s->due - rs->timeout / 16,
+				  .done = read_done,
+				  .user = s};
+	due_add(rs, s);
+}
+
+/* True: the read can be started.  Else it was interrupted already, or waits for a buffer. */
+static bool slot_admit(struct slot *s)
+{
+	struct slu_mreads *rs = s->rs;
+	bool start = false;
+
+	pthread_mutex_lock(&rs->lock);
+	s->starting = false;
+	if (s->claimed) {
+		slot_unref(s);
+	} else if (!rs->queue && buffer_get(s)) {
+		start = true;
+	} else {
+		*rs->queue_tail = s;
+		rs->queue_tail = &s->waiting;
+	}
+	pthread_mutex_unlock(&rs->lock);
+	return start;
+}
+
+void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t off)
+{
+	struct slu_mreads *rs = m->reads;
+	struct slu_mnode n;
+	struct slot *s = NULL;
+	struct file *f;
+	bool wake;
+	int r = slu_mtree_get(m->nodes, ino, &n);
+
+	if (r || n.dir) {
+		fuse_reply_err(req, r ? -r : EISDIR);
+		return;
+	}
+	if (!size || off >= n.size) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	if (size > SLU_MREAD_MAX)
+		size = SLU_MREAD_MAX;
+	if (size > n.size - off)
+		size = (size_t)(n.size - off);
+	r = file_get(rs, n.at, &f);
+	if (r) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	pthread_mutex_lock(&rs->lock);
+	s = slot_get(rs);
+	if (s)
+		slot_open(s, req, f, size, off);
+	else
+		f->users--;
+	wake = !rs->ticking;
+	rs->ticking = true;
+	pthread_mutex_unlock(&rs->lock);
+	if (wake)
+		slu_mount_wake(m);
+	if (!s) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	fuse_req_interrupt_func(req, interrupted, s);
+	if (slot_admit(s))
+		slu_reader_read(f->reader, &s->rd);
+}
+
+/* --- the time keeper --- */
+
+/* Lock held.  Claims what is due (all of it, when `all`) and lists it. */
+static struct slot *take_due(struct slu_mreads *rs, bool all)
+{
+	struct slot *list = NULL;
+	int64_t now = slu_now();
+
+	for (struct slot *s = rs->due, *succ; s && (all || s->due <= now); s = succ) {
+		succ = s->succ;
+		if (s->starting)
+			continue;
+		claim(s);
+		s->refs++;
+		s->late = list;
+		list = s;
+	}
+	return list;
+}
+
+/* What was claimed and is still in the queue has no read that would release it. */
+static void queue_purge(struct slu_mreads *rs)
+{
+	struct slot *gone = NULL;
+
+	pthread_mutex_lock(&rs->lock);
+	for (struct slot **pp = &rs->queue; *pp;) {
+		struct slot *s = *pp;
+
+		if (!s->claimed) {
+			pp = &s->waiting;
+			continue;
+		}
+		*pp = s->waiting;
+		s->waiting = gone;
+		gone = s;
+	}
+	rs->queue_tail = &rs->queue;
+	while (*rs->queue_tail)
+		rs->queue_tail = &(*rs->queue_tail)->waiting;
+	while (gone) {
+		struct slot *s = gone;
+
+		gone = s->waiting;
+		slot_unref(s);
+	}
+	pthread_mutex_unlock(&rs->lock);
+}
+
+static void answer_late(struct slu_mreads *rs, struct slot *list, int rc, const char *why)
+{
+	while (list) {
+		struct slot *s = list;
+		struct slu_err e;
+
+		list = s->late;
+		if (why) {
+			slu_fail(&e, -rc, "%s", why);
+			tell(rs, s, rc, &e);
+		}
+		fuse_reply_err(s->req, -rc);
+		pthread_mutex_lock(&rs->lock);
+		slot_unref(s);
+		pthread_mutex_unlock(&rs->lock);
+	}
+	queue_purge(rs);
+}
+
+int64_t slu_mreads_tick(struct slu_mreads *rs)
+{
+	struct file *old = NULL;
+	struct slot *late;
+	int64_t now = slu_now(), wait;
+	bool idle;
+
+	pthread_mutex_lock(&rs->lock);
+	late = take_due(rs, false);
+	idle = !rs->busy && now - rs->last >= IDLE_NS;
+	if (idle) {
+		old = files_take(rs, 0, INT64_MAX);
+		spares_free(rs);
+		rs->ticking = false;
+	} else {
+		old = files_take(rs, FILES_MAX, now - 2 * IDLE_NS);
+	}
+	wait = rs->timeout / 4 < TICK_NS ? rs->timeout / 4 : TICK_NS;
+	if (rs->due && rs->due->due - now < wait)
+		wait = rs->due->due > now ? rs->due->due - now : 0;
+	pthread_mutex_unlock(&rs->lock);
+	files_free(old);
+	if (late)
+		answer_late(rs, late, -ETIMEDOUT, "the store did not answer within the time limit");
+	slu_readers_trim(rs->readers, idle ? 0 : 2 * IDLE_NS);
+	return idle ? -1 : wait;
+}
+
+int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret)
+{
+	struct slu_mreads *rs = slu_new0(struct slu_mreads);
+	struct slu_readers_conf conf = {.budget = m->o->budget};
+	pthread_condattr_t attr;
+	int r;
+
+	if (!rs)
+		return -ENOMEM;
+	r = slu_readers_new(&conf, &rs->readers);
+	if (r) {
+		free(rs);
+		return r;
+	}
+	rs->m = m;
+	rs->timeout = m->o->io_timeout > 0 ? m->o->io_timeout : IO_TIMEOUT;
+	rs->queue_tail = &rs->queue;
+	pthread_mutex_init(&rs->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&rs->quiet, &attr);
+	pthread_condattr_destroy(&attr);
+	*ret = rs;
+	return 0;
+}
+
+int slu_mreads_stop(struct slu_mreads *rs, int64_t deadline)
+{
+	struct timespec at = {.tv_sec = deadline / SLU_SEC, .tv_nsec = deadline % SLU_SEC};
+	struct slot *open;
+	int r = 0;
+
+	pthread_mutex_lock(&rs->lock);
+	open = take_due(rs, true);
+	pthread_mutex_unlock(&rs->lock);
+	answer_late(rs, open, -EIO, NULL);
+	/* No worker, no new file: what is in the list stays there until it is taken out below. */
+	for (struct file *f = rs->oldest; f; f = f->newer)
+		slu_reader_cancel(f->reader);
+	pthread_mutex_lock(&rs->lock);
+	while (rs->busy && !r)
+		r = pthread_cond_timedwait(&rs->quiet, &rs->lock, &at);
+	struct file *all = files_take(rs, 0, INT64_MAX);
+
+	pthread_mutex_unlock(&rs->lock);
+	files_free(all);
+	return slu_readers_drain(rs->readers, deadline);
+}
+
+void slu_mreads_free(struct slu_mreads *rs)
+{
+	if (!rs)
+		return;
+	slu_readers_free(rs->readers);
+	while (rs->free) {
+		struct slot *s = rs->free;
+
+		rs->free = s->next;
+		free(s);
+	}
+	spares_free(rs);
+	free(rs->told[0]);
+	free(rs->told[1]);
+	pthread_cond_destroy(&rs->quiet);
+	pthread_mutex_destroy(&rs->lock);
+	free(rs);
+}
