@@ -158,29 +158,46 @@ static int on_connected(void *arg, char *ip, char *local_ip, int port, int local
 	return st->unclean ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
+/* The same for every exchange. */
+static const struct {
+	CURLoption option;
+	long value;
+} fixed[] = {
+	{CURLOPT_PATH_AS_IS, 1}, /* a path is signed as it is written */
+	{CURLOPT_FOLLOWLOCATION, 0},
+	{CURLOPT_NOSIGNAL, 1},
+	{CURLOPT_QUICK_EXIT, 1}, /* never join a look-up that hangs */
+	{CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
+	{CURLOPT_TCP_KEEPALIVE, 1},
+	{CURLOPT_SUPPRESS_CONNECT_HEADERS, 1},
+	{CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
+	{CURLOPT_SSL_VERIFYPEER, 1},
+	{CURLOPT_SSL_VERIFYHOST, 2},
+};
+
 static bool set_connection(struct slu_xfer_state *st, CURL *h)
 {
 	const struct slu_xfer *x = st->x;
 	int64_t connect = x->connect_ns > 0 ? x->connect_ns : 10 * SLU_SEC;
 	long ms = connect / SLU_MS < 3600 * 1000 ? (long)((connect + SLU_MS - 1) / SLU_MS)
 						 : 3600L * 1000;
-	return SET(h, CURLOPT_CURLU, st->url.u) && SET(h, CURLOPT_PATH_AS_IS, 1L) &&
-	       SET(h, CURLOPT_PROTOCOLS_STR, "http,https") &&
-	       SET(h, CURLOPT_REDIR_PROTOCOLS_STR, "https") && SET(h, CURLOPT_FOLLOWLOCATION, 0L) &&
-	       SET(h, CURLOPT_NOSIGNAL, 1L) &&
-	       SET(h, CURLOPT_QUICK_EXIT, 1L) && /* never join a look-up that hangs */
-	       SET(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
-	       SET(h, CURLOPT_CONNECTTIMEOUT_MS, ms) && SET(h, CURLOPT_TCP_KEEPALIVE, 1L) &&
-	       SET(h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) && SET(h, CURLOPT_USERAGENT, AGENT) &&
-	       (!st->url.direct || SET(h, CURLOPT_PROXY, ""));
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (!SET(h, fixed[i].option, fixed[i].value))
+			return false;
+	return SET(h, CURLOPT_CURLU, st->url.u) && SET(h, CURLOPT_PROTOCOLS_STR, "http,https") &&
+	       SET(h, CURLOPT_REDIR_PROTOCOLS_STR, "https") &&
+	       SET(h, CURLOPT_CONNECTTIMEOUT_MS, ms) && SET(h, CURLOPT_USERAGENT, AGENT) &&
+	       (!st->url.direct || SET(h, CURLOPT_PROXY, "")) &&
+	       (!x->ca_file || SET(h, CURLOPT_CAINFO, x->ca_file));
 }
 
-static bool set_tls(struct slu_xfer_state *st, CURL *h)
+static bool set_sockets(struct slu_xfer_state *st, CURL *h)
 {
-	const char *ca = st->x->ca_file;
-	return SET(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
-	       SET(h, CURLOPT_SSL_VERIFYPEER, 1L) && SET(h, CURLOPT_SSL_VERIFYHOST, 2L) &&
-	       (!ca || SET(h, CURLOPT_CAINFO, ca));
+	return SET(h, CURLOPT_PREREQFUNCTION, on_connected) && SET(h, CURLOPT_PREREQDATA, st) &&
+	       SET(h, CURLOPT_OPENSOCKETFUNCTION, slu_sock_open) &&
+	       SET(h, CURLOPT_OPENSOCKETDATA, st->socks) &&
+	       SET(h, CURLOPT_CLOSESOCKETFUNCTION, slu_sock_close) &&
+	       SET(h, CURLOPT_CLOSESOCKETDATA, st->socks);
 }
 
 static bool set_callbacks(struct slu_xfer_state *st, CURL *h)
@@ -193,11 +210,7 @@ static bool set_callbacks(struct slu_xfer_state *st, CURL *h)
 	return SET(h, CURLOPT_ERRORBUFFER, st->easy->text) && SET(h, CURLOPT_PRIVATE, st) &&
 	       SET(h, CURLOPT_HEADERFUNCTION, on_header) && SET(h, CURLOPT_HEADERDATA, st) &&
 	       SET(h, CURLOPT_WRITEFUNCTION, on_body) && SET(h, CURLOPT_WRITEDATA, st) &&
-	       SET(h, CURLOPT_PREREQFUNCTION, on_connected) && SET(h, CURLOPT_PREREQDATA, st) &&
-	       SET(h, CURLOPT_OPENSOCKETFUNCTION, slu_sock_open) &&
-	       SET(h, CURLOPT_OPENSOCKETDATA, st->socks) &&
-	       SET(h, CURLOPT_CLOSESOCKETFUNCTION, slu_sock_close) &&
-	       SET(h, CURLOPT_CLOSESOCKETDATA, st->socks) && SET(h, CURLOPT_BUFFERSIZE, size);
+	       SET(h, CURLOPT_BUFFERSIZE, size);
 }
 
 static bool has_body(const struct slu_xfer *x)
@@ -304,7 +317,7 @@ int slu_easy_setup(struct slu_xfer_state *st)
 	int r = check_request(st);
 	if (r < 0)
 		return r;
-	if (!set_connection(st, h) || !set_tls(st, h) || !set_callbacks(st, h) ||
+	if (!set_connection(st, h) || !set_sockets(st, h) || !set_callbacks(st, h) ||
 	    !set_method(st, h))
 		return slu_fail_oom(&st->x->err);
 	return set_headers(st);

@@ -79,6 +79,15 @@ static bool body_header(struct slu_reply *r, const char *name, const char *value
 	return true;
 }
 
+static void add_trimmed(struct slu_buf *b, const char *from, const char *to)
+{
+	while (from < to && (*from == ' ' || *from == '\t'))
+		from++;
+	while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
+		to--;
+	slu_buf_add(b, from, (size_t)(to - from));
+}
+
 static int header(struct slu_reply *r, const char *p, size_t n, const char *what, struct slu_err *e)
 {
 	const char *colon = memchr(p, ':', n);
@@ -90,12 +99,7 @@ static int header(struct slu_reply *r, const char *p, size_t n, const char *what
 		slu_buf_ch(&r->text, (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c));
 	slu_buf_ch(&r->text, '\0');
 	size_t value = r->text.len;
-	const char *from = colon + 1, *to = p + n;
-	while (from < to && (*from == ' ' || *from == '\t'))
-		from++;
-	while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
-		to--;
-	slu_buf_add(&r->text, from, (size_t)(to - from));
+	add_trimmed(&r->text, colon + 1, p + n);
 	slu_buf_ch(&r->text, '\0');
 	if (slu_buf_err(&r->text) == -ENOMEM)
 		return slu_fail_oom(e);
@@ -178,10 +182,10 @@ int slu_reply_check_range(const struct slu_reply *r, const struct slu_want *w, c
 
 const char *slu_reply_get(const struct slu_reply *r, const char *name)
 {
-	const char *found = NULL, *p = r->text.p, *end = p + r->text.len;
+	const char *found = NULL, *p = r->text.p;
 	if (!p || slu_buf_err(&r->text))
 		return NULL;
-	while (p < end) {
+	for (const char *end = p + r->text.len; p < end;) {
 		const char *value = p + strlen(p) + 1;
 		if (strcasecmp(p, name) == 0)
 			found = value;

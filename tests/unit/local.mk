@@ -7,6 +7,10 @@ UNIT_TESTS += tests/unit/test-mem tests/unit/test-buf tests/unit/test-str tests/
 	tests/unit/test-time tests/unit/test-err tests/unit/test-log tests/unit/test-path \
 	tests/unit/test-json tests/unit/test-yaml tests/unit/test-xml \
 	tests/unit/test-corpus
+UNIT_TESTS += tests/unit/test-loop tests/unit/test-pool tests/unit/test-xfer \
+	tests/unit/test-xfer-life tests/unit/test-http tests/unit/test-backoff tests/unit/test-crypt
+UNIT_TESTS += tests/unit/test-once tests/unit/test-registry tests/unit/test-registry-storm \
+	tests/unit/test-outcome tests/unit/test-input tests/unit/test-output
 
 UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
 LDADD = $(UNIT_LIBS)

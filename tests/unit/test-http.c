@@ -254,14 +254,8 @@ static void corpus(void **state)
 {
 	(void)state;
 	char path[4096];
-	const char *src = getenv("srcdir"), *here = __FILE__;
-	const char *tail = strstr(here, "tests/unit/");
-	assert_non_null(tail);
-	int head = (int)(tail - here);
-	if (src)
-		snprintf(path, sizeof(path), "%s/tests/corpus/http", src);
-	else
-		snprintf(path, sizeof(path), "%.*stests/corpus/http", head, here);
+	const char *slash = strrchr(__FILE__, '/');
+	snprintf(path, sizeof(path), "%.*s/../corpus/http", (int)(slash - __FILE__), __FILE__);
 	DIR *d = opendir(path);
 	if (!d)
 		fail_msg("no corpus at '%s'", path);
