@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON over jansson: reading with limits, getters, makers.  Writing is in json_text.c.  jansson's
- * allocations go through mem.h when nobody else has replaced its allocator; they are still freed
- * by free(), so values made before that stay valid.
+ * JSON values over jansson: getters and makers.  Reading is in json_parse.c, writing in
+ * json_text.c; of jansson's own functions only those are used that survive a failed allocation.
+ * Its allocations go through mem.h when nobody else has replaced its allocator; they are still
+ * freed by free(), so values made before that stay valid.
  */
 #include "common/json.h"
 #include "common/buf.h"
@@ -13,21 +14,6 @@
 #include <fcntl.h>
 #include <jansson.h>
 
-enum { DEPTH_MAX = 64 };
-
-/* jansson reports some failed allocations as bad input, and after others it goes on without the
- * bytes that had no room: only this tells. */
-static _Thread_local bool alloc_failed;
-
-static void *json_alloc(size_t n)
-{
-	void *p = slu_malloc(n);
-
-	if (!p)
-		alloc_failed = true;
-	return p;
-}
-
 static __attribute__((constructor)) void set_alloc(void)
 {
 	json_malloc_t m;
@@ -35,7 +21,7 @@ static __attribute__((constructor)) void set_alloc(void)
 
 	json_get_alloc_funcs(&m, &f);
 	if (m == malloc && f == free)
-		json_set_alloc_funcs(json_alloc, free);
+		json_set_alloc_funcs(slu_malloc, free);
 }
 
 /* jansson may outlive us when it was loaded before. */
@@ -45,71 +31,8 @@ static __attribute__((destructor)) void reset_alloc(void)
 	json_free_t f;
 
 	json_get_alloc_funcs(&m, &f);
-	if (m == json_alloc)
+	if (m == slu_malloc)
 		json_set_alloc_funcs(malloc, free);
-}
-
-/* What jansson would let pass: its limit of depth is far too generous for the stack of a loop's
- * thread, and it skips NUL bytes. */
-static int check_text(const char *p, size_t n, const char *what, struct slu_err *e)
-{
-	int depth = 0, line = 1;
-	bool in_string = false;
-
-	if (memchr(p, '\0', n))
-		return slu_fail(e, EBADMSG, "'%s' holds a NUL byte: it is no JSON", what);
-	for (size_t i = 0; i < n; i++) {
-		char c = p[i];
-
-		line += c == '\n';
-		if (in_string) {
-			if (c == '\\')
-				i++;
-			else if (c == '"' || c == '\n')
-				in_string = false;
-		} else if (c == '"') {
-			in_string = true;
-		} else if (c == '{' || c == '[') {
-			if (++depth > DEPTH_MAX)
-				return slu_fail(e, EBADMSG,
-						"'%s' line %d: nested deeper than %d levels", what,
-						line, DEPTH_MAX);
-		} else if (c == '}' || c == ']') {
-			depth--;
-		}
-	}
-	return 0;
-}
-
-int slu_json_parse(const char *text, size_t n, const char *what, struct json_t **ret,
-		   struct slu_err *e)
-{
-	static const char bom[] = "\xef\xbb\xbf";
-	json_error_t err;
-	json_t *j;
-	int r;
-
-	if (n >= 3 && memcmp(text, bom, 3) == 0) {
-		text += 3;
-		n -= 3;
-	}
-	if (n == 0)
-		return slu_fail(e, EBADMSG, "'%s' is empty: JSON was expected", what);
-	r = check_text(text, n, what, e);
-	if (r < 0)
-		return r;
-	alloc_failed = false;
-	j = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &err);
-	if (alloc_failed || (!j && json_error_code(&err) == json_error_out_of_memory)) {
-		json_decref(j);
-		return slu_fail_oom(e);
-	}
-	if (j) {
-		*ret = j;
-		return 0;
-	}
-	return slu_fail(e, EBADMSG, "'%s' line %d column %d: %s", what, err.line, err.column,
-			err.text);
 }
 
 int slu_json_read_file(const char *path, size_t max, struct json_t **ret, struct slu_err *e)
@@ -134,9 +57,29 @@ struct json_t *slu_json_ref(struct json_t *j)
 	return json_incref(j);
 }
 
+/* jansson's own deep copy leaves out what it has no memory for.  Scalars never change, so the copy
+ * shares them. */
 struct json_t *slu_json_copy(const struct json_t *j)
 {
-	return json_deep_copy(j);
+	SLU_AUTO(slu_json_freep) struct json_t *copy = NULL;
+	bool object = json_is_object(j);
+
+	if (!object && !json_is_array(j))
+		return json_incref((json_t *)j);
+	copy = object ? json_object() : json_array();
+	if (!copy)
+		return NULL;
+	for (void *it = slu_json_iter(j); it; it = slu_json_next(j, it)) {
+		struct json_t *v = slu_json_copy(json_object_iter_value(it));
+
+		if (json_object_set_new_nocheck(copy, json_object_iter_key(it), v) < 0)
+			return NULL;
+	}
+	for (size_t i = 0; i < json_array_size(j); i++) {
+		if (json_array_append_new(copy, slu_json_copy(json_array_get(j, i))) < 0)
+			return NULL;
+	}
+	return slu_take(copy);
 }
 
 bool slu_json_is_object(const struct json_t *j)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON, a thin face on jansson (the only place that includes it).  `struct json_t` is jansson's
+ * JSON: our reader and writer, jansson's values (json.c alone includes it).  `struct json_t` is jansson's
  * value; elsewhere it is opaque.  Reading has limits: size, depth 64, no duplicate keys, integers
  * within int64.  Getters return borrowed values; makers return new references (slu_json_free).
  */
@@ -23,7 +23,7 @@ int slu_json_read_file(const char *path, size_t max, struct json_t **ret, struct
 void slu_json_free(struct json_t *j); /* drops one reference; NULL fine */
 SLU_DEFINE_CLEANUP(struct json_t *, slu_json_free, slu_json_freep)
 struct json_t *slu_json_ref(struct json_t *j);
-struct json_t *slu_json_copy(const struct json_t *j); /* deep */
+struct json_t *slu_json_copy(const struct json_t *j); /* deep; NULL: no memory */
 
 enum slu_json_style {
 	SLU_JSON_COMPACT,   /* one line, keys as inserted */

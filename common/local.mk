@@ -5,6 +5,7 @@ libcommon_la_SOURCES += \
 	common/fault.c common/fault.h \
 	common/hash.c common/hash.h \
 	common/json.c common/json.h \
+	common/json_parse.c \
 	common/json_text.c common/json_text.h \
 	common/log.c common/log.h \
 	common/mem.c common/mem.h \

@@ -6,6 +6,7 @@
  */
 #include "common/log.h"
 #include "common/cleanup.h"
+#include "common/fault.h"
 #include "common/redact.h"
 #include "common/str.h"
 #include "common/time.h"
@@ -79,7 +80,7 @@ void slu_log_set(slu_log_fn *fn, void *user)
 
 int slu_log_to_file(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	int fd = SLU_IO(open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
 	int r = 0;
 
 	if (fd < 0)
@@ -130,7 +131,7 @@ static void write_line(int fd, enum slu_log_level level, const char *module, con
 	n = snprintf(line, sizeof(line), "%s %s %.32s: %s\n", when, level_names[level], module,
 		     text);
 	do
-		r = write(fd, line, (size_t)n);
+		r = SLU_IO(write(fd, line, (size_t)n));
 	while (r < 0 && errno == EINTR);
 }
 

@@ -165,6 +165,12 @@ static int copy_path(char out[PATH_MAX], const char *s)
 	return 0;
 }
 
+/* Errors that say nothing about the path. */
+static bool own_trouble(int err)
+{
+	return err == EIO || err == ENOMEM || err == EMFILE || err == ENFILE;
+}
+
 /*
  * target (absolute, or beginning with "..") has left the folder by name.  Does it come back?  Then
  * the part beneath the folder goes into out.  A target that does not exist comes back only when
@@ -177,7 +183,7 @@ static int reenter(int dirfd, const char *target, char out[PATH_MAX])
 	const char *rest;
 	int r;
 
-	here = openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	here = SLU_IO(openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	if (here < 0)
 		return -errno;
 	r = fd_path(here, root);
@@ -185,9 +191,12 @@ static int reenter(int dirfd, const char *target, char out[PATH_MAX])
 		return r;
 	rest = beneath(root, target);
 	if (!rest) {
-		fd = openat(dirfd, target, O_PATH | O_CLOEXEC);
-		if (fd < 0 || fd_path(fd, real) < 0)
-			return -EXDEV;
+		fd = SLU_IO(openat(dirfd, target, O_PATH | O_CLOEXEC));
+		if (fd < 0)
+			return own_trouble(errno) ? -errno : -EXDEV;
+		r = fd_path(fd, real);
+		if (r < 0)
+			return r;
 		rest = beneath(root, real);
 	}
 	return rest ? copy_path(out, rest) : -EXDEV;
@@ -266,7 +275,7 @@ static int go_into(struct resolve *w, const char *part, size_t n, const char *re
 		return copy_path(w->todo, rest);
 	got = SLU_IO(readlinkat(w->dirfd, w->done, link, sizeof(link) - 1));
 	if (got < 0) /* no link, or not there: the open that follows will say what is wrong */
-		return errno == EIO ? -EIO : copy_path(w->todo, rest);
+		return own_trouble(errno) ? -errno : copy_path(w->todo, rest);
 	link[got] = '\0';
 	w->done[w->len = old] = '\0';
 	return got ? follow(w, link, rest) : -ENOENT;

@@ -2,6 +2,7 @@
 # written with their folder, as in tests/unit.  `tools/dev test torture` builds and runs them; they
 # are no part of `make check`.
 TORTURE_TESTS =
+TORTURE_TESTS += tests/torture/torture-common
 TORTURE_TESTS += tests/torture/torture-io
 
 if HAVE_CMOCKA

@@ -88,25 +88,48 @@ static void bad_documents_are_refused_with_their_place(void **state)
 		const char *text, *says;
 	} cases[] = {
 		{"", "empty"},
-		{"{", "line 1"},
-		{"{\n \"a\": 1,\n \"a\": 2}", "duplicate"},
-		{"[1,]", "line 1"},
-		{"{\"a\":1} x", "end of file"},
-		{"[9223372036854775808]", "integer"},
-		{"[1e999]", "real number overflow"},
-		{"[\"\\u0000\"]", "\\u0000"},
-		{"[NaN]", "token"},
-		{"['a']", "token"},
-		{"{\n\"a\":\n  tru}", "line 3"},
+		{" \n", "empty"},
 		{"\xef\xbb\xbf", "empty"},
-		{"[\"\xff\"]", "unable to decode byte 0xff"},
-		{"// no\n1", "token"},
+		{"{", "line 1 column 2: the text ends where a key"},
+		{"{\n \"a\": 1,\n \"a\": 2}", "line 3 column 2: key 'a' stands here twice"},
+		{"[1,]", "column 4: ']' stands where a value should be"},
+		{"{\"a\":1,}", "'}' stands where a key"},
+		{"{\"a\" 1}", "'1' stands where ':' should be"},
+		{"{a:1}", "'a' stands where a key"},
+		{"[1 2]", "'2' stands where ',' or ']'"},
+		{"{\"a\":1 \"b\"}", "where ',' or '}'"},
+		{"{\"a\":1} x", "'x' stands where the end should be"},
+		{"[9223372036854775808]", "column 2: an integer is beyond 64 bits"},
+		{"[-9223372036854775809]", "an integer is beyond 64 bits"},
+		{"[1e999]", "overflows"},
+		{"[01]", "malformed number"},
+		{"[-]", "malformed number"},
+		{"[1.]", "malformed number"},
+		{"[.5]", "a value should be"},
+		{"[1e]", "malformed number"},
+		{"[+1]", "a value should be"},
+		{"[\"\\u0000\"]", "\\u0000"},
+		{"[\"\\ud800\"]", "surrogate"},
+		{"[\"\\ud800\\u0041\"]", "surrogate"},
+		{"[\"\\udc00\"]", "surrogate"},
+		{"[\"\\u12g4\"]", "four hex digits"},
+		{"[\"\\u12", "four hex digits"},
+		{"[\"\\x\"]", "unknown escape"},
+		{"[\"\\", "the rest of an escape"},
+		{"[\"a", "column 2: a string has no end"},
+		{"[\"a\nb\"]", "control character"},
+		{"[NaN]", "'N' stands where a value"},
+		{"['a']", "a value should be"},
+		{"{\n\"a\":\n  tru}", "line 3 column 3"},
+		{"[\"\xc3\xa4\xff\"]", "column 4: byte 0xff is no UTF-8"},
+		{"[\"\xed\xa0\x80\"]", "is no UTF-8"},
+		{"// no\n1", "line 1 column 1"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		refused(cases[i].text, strlen(cases[i].text), cases[i].says);
-	refused("[1\0]", 4, "NUL");
+	refused("[1\0]", 4, "'\\x00' stands where");
 }
 
 static void depth_is_limited(void **state)
