@@ -197,9 +197,13 @@ static int dataset_load(const struct json_t *j, const char *id, struct slu_datas
 
 	if (!type || !digest || !is_digest(digest))
 		return slu_fail(e, EBADMSG, "dataset '%s' in the registry is damaged", id);
-	r = slu_definition_from_doc(type, slu_json_get(j, "definition"), id, &d->def, e);
-	if (r == 0)
-		r = slu_dataset_id(d->def, digest, is, e);
+	struct slu_err why = {0};
+
+	r = slu_definition_from_doc(type, slu_json_get(j, "definition"), id, &d->def, &why);
+	if (r < 0)
+		return slu_fail(e, r == -ENOMEM ? ENOMEM : EBADMSG,
+				"dataset '%s' in the registry is damaged: %s", id, why.msg);
+	r = slu_dataset_id(d->def, digest, is, e);
 	if (r < 0)
 		return r;
 	if (!slu_streq(is, id))

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exactly once, under fire.  Eight processes decide and register the same runs, several of them each
+ * run, while the parent kills, stops and continues them at random; killed ones start again from the
+ * beginning.  Afterwards: versions dense from 1, each run there once, what was acknowledged is there
+ * under the number that was told, all that a record points to exists.  SLUICE_STORM_SEED repeats a
+ * choice of victims (their timing is the kernel's).
+ *
+ * The second test kills one registering process at each of its system calls, by ptrace.
+ */
+#include "dataset.h"
+
+#include "common/time.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#define WORKERS 8
+#define RUNS 48
+#define NAMES 2
+#define STORM (6 * SLU_SEC)
+
+static uint64_t rng;
+
+static unsigned rnd(unsigned n) /* splitmix64 */
+{
+	uint64_t z = rng += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return (unsigned)((z ^ (z >> 31)) % n);
+}
+
+static void run_name(int run, char out[16])
+{
+	snprintf(out, 16, "run%d", run);
+}
+
+static const char *data_name(int run)
+{
+	return run % NAMES ? "odd" : "even";
+}
+
+/* --- a worker: everything here happens in a process of its own --- */
+
+static void die(const char *what, const struct slu_err *e)
+{
+	fprintf(stderr, "# worker %d: %s: %s\n", (int)getpid(), what, e->msg);
+	_exit(3);
+}
+
+/* Decides the run, if nobody has, and registers what the outcome says. */
+static void finish_run(struct sluice *s, int run, int acks)
+{
+	struct json_t *done = NULL;
+	struct slu_err e = {0};
+	char id[16], line[64];
+	uint64_t seen;
+	bool won;
+
+	run_name(run, id);
+	char *dataset = space_saved(s, id);
+
+	if (slu_registry_latest(s, data_name(run), &seen, &e) < 0)
+		die("latest", &e);
+	struct json_t *o = space_outcome(id, "Completed", dataset, data_name(run), seen);
+
+	if (slu_outcome_put(s, id, o, &won, NULL, &e) < 0)
+		die("outcome", &e);
+	if (slu_outcome_replay(s, id, &done, &e) < 0)
+		die("replay", &e);
+	int n = snprintf(line, sizeof line, "%d %s\n", run,
+			 slu_json_str(slu_json_get(done, "out"), "version"));
+
+	if (acks >= 0 && write(acks, line, (size_t)n) != n)
+		_exit(4);
+	slu_json_free(done);
+	slu_json_free(o);
+	free(dataset);
+}
+
+/* Its own runs and those of two neighbours, in an order of its own. */
+static void work(const char *dir, int worker, int acks)
+{
+	struct sluice *s = space_context(dir);
+
+	rng ^= (uint64_t)getpid();
+	for (int k = 0, at = (int)rnd(RUNS); k < RUNS; k++) {
+		int run = (at + k) % RUNS, owner = run % WORKERS;
+
+		if (owner == worker || (owner + 1) % WORKERS == worker ||
+		    (owner + 3) % WORKERS == worker)
+			finish_run(s, run, acks);
+	}
+	slu_context_free(s);
+	_exit(0);
+}
+
+/* --- the parent --- */
+
+struct storm {
+	struct unit_dir dir;
+	int acks;
+	pid_t pid[WORKERS];
+	bool stopped[WORKERS], done[WORKERS];
+	unsigned kills, stops, starts;
+};
+
+static void start(struct storm *t, int i)
+{
+	fflush(NULL);
+	t->pid[i] = fork();
+	assert_true(t->pid[i] >= 0);
+	if (t->pid[i] == 0)
+		work(t->dir.path, i, t->acks);
+	t->stopped[i] = false;
+	t->starts++;
+}
+
+/* Takes in who has ended by itself.  False: none is left. */
+static bool reap(struct storm *t)
+{
+	bool left = false;
+
+	for (int i = 0; i < WORKERS; i++) {
+		int status;
+
+		if (!t->done[i] && waitpid(t->pid[i], &status, WNOHANG) == t->pid[i]) {
+			assert_true(WIFEXITED(status));
+			assert_int_equal(WEXITSTATUS(status), 0);
+			t->done[i] = true;
+		}
+		left = left || !t->done[i];
+	}
+	return left;
+}
+
+static void strike(struct storm *t)
+{
+	int i = (int)rnd(WORKERS), status;
+
+	if (t->done[i])
+		return;
+	if (t->stopped[i]) {
+		kill(t->pid[i], SIGCONT);
+		t->stopped[i] = false;
+	} else if (rnd(3)) {
+		kill(t->pid[i], SIGSTOP);
+		t->stopped[i] = true;
+		t->stops++;
+	} else {
+		kill(t->pid[i], SIGKILL);
+		assert_int_equal(waitpid(t->pid[i], &status, 0), t->pid[i]);
+		/* It may have ended just before: then it is finished, and well. */
+		if (WIFEXITED(status)) {
+			assert_int_equal(WEXITSTATUS(status), 0);
+			t->done[i] = true;
+			return;
+		}
+		t->kills++;
+		start(t, i);
+	}
+}
+
+static void rage(struct storm *t)
+{
+	int64_t end = slu_now() + STORM;
+
+	for (int i = 0; i < WORKERS; i++)
+		start(t, i);
+	while (reap(t) && slu_now() < end) {
+		poll(NULL, 0, (int)rnd(6));
+		strike(t);
+	}
+	for (int i = 0; i < WORKERS; i++)
+		if (!t->done[i])
+			kill(t->pid[i], SIGCONT);
+	while (reap(t))
+		poll(NULL, 0, 5);
+}
+
+static void check_record(struct sluice *s, const struct json_t *r, size_t at, int *versions)
+{
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
+	const char *run = slu_json_str(r, "run");
+	struct slu_err e = {0};
+	char want[24], id[16];
+	int n;
+
+	snprintf(want, sizeof want, "%zu", at + 1);
+	assert_string_equal(slu_json_str(r, "version"), want); /* dense from 1 */
+	assert_non_null(run);
+	n = atoi(run + 3);
+	assert_in_range(n, 0, RUNS - 1);
+	run_name(n, id);
+	assert_string_equal(run, id);
+	assert_string_equal(slu_json_str(r, "output"), "out");
+	assert_string_equal(slu_json_str(r, "name"), data_name(n));
+	if (versions[n])
+		fail_msg("%s is registered twice: %d and %zu", run, versions[n], at + 1);
+	versions[n] = (int)at + 1;
+	if (slu_registry_by_id(s, slu_json_str(r, "dataset"), &d, &e) < 0)
+		fail_msg("%s@%s: %s", slu_json_str(r, "name"), want, e.msg);
+	assert_string_equal(d->digest, slu_json_str(r, "manifest"));
+	assert_non_null(strstr(d->def->paths[0], id));
+}
+
+static void check_acks(const struct unit_dir *dir, const int *versions)
+{
+	FILE *f = fdopen(openat(dir->fd, "acks", O_RDONLY | O_CLOEXEC), "r");
+	int run, version, n = 0;
+
+	assert_non_null(f);
+	for (; fscanf(f, "%d %d", &run, &version) == 2; n++)
+		if (version != versions[run])
+			fail_msg("run%d was told %d and is %d", run, version, versions[run]);
+	assert_true(feof(f));
+	assert_true(n >= RUNS);
+	fclose(f);
+}
+
+/* Everything there is for the names, and how many runs that makes. */
+static int check_all(const char *path, int *versions)
+{
+	struct sluice *s = space_context(path);
+	struct slu_err e = {0};
+	int found = 0;
+
+	for (int k = 0; k < NAMES; k++) {
+		SLU_AUTO(slu_json_freep) struct json_t *all = NULL;
+		uint64_t latest = 0;
+
+		int r = slu_registry_versions(s, data_name(k), &all, &e);
+
+		assert_true(r == 0 || r == -ENOENT);
+		for (size_t i = 0; i < slu_json_count(all); i++, found++)
+			check_record(s, slu_json_at(all, i), i, versions);
+		assert_int_equal(slu_registry_latest(s, data_name(k), &latest, &e), 0);
+		assert_int_equal(latest, slu_json_count(all));
+	}
+	slu_context_free(s);
+	return found;
+}
+
+static void seed(void)
+{
+	const char *given = getenv("SLUICE_STORM_SEED");
+
+	rng = given ? strtoull(given, NULL, 10) : (uint64_t)slu_wall() % 1000000;
+	print_message("# SLUICE_STORM_SEED=%llu\n", (unsigned long long)rng);
+}
+
+static void workspace(struct unit_dir *dir)
+{
+	struct slu_err e = {0};
+	char *config = NULL;
+
+	unit_dir_make(dir);
+	assert_int_equal(slu_workspace_init(dir->path, "storm", &config, &e), 0);
+	free(config);
+}
+
+static void test_storm(void **state)
+{
+	int versions[RUNS] = {0};
+	struct storm t = {0};
+
+	(void)state;
+	seed();
+	workspace(&t.dir);
+	t.acks = openat(t.dir.fd, "acks", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	assert_true(t.acks >= 0);
+	rage(&t);
+	close(t.acks);
+	print_message("# %u starts, %u kills, %u stops\n", t.starts, t.kills, t.stops);
+	assert_int_equal(check_all(t.dir.path, versions), RUNS);
+	check_acks(&t.dir, versions);
+	assert_true(t.kills > 5 && t.stops > 5); /* else it was no storm */
+	unit_dir_done(&t.dir);
+}
+
+/* --- killed at every system call --- */
+
+/* One process that saves, decides and registers run 0, killed at its nth stop at a system call (each
+ * call has two: on entry and on return).  *ret_ended: it came to its end before. */
+static bool killed_at(const char *dir, long nth, bool *ret_ended)
+{
+	int status;
+	long n = 0;
+	pid_t child, p;
+
+	fflush(NULL);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		raise(SIGSTOP); /* until it is traced */
+		struct sluice *s = space_context(dir);
+
+		finish_run(s, 0, -1);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+	if (ptrace(PTRACE_SEIZE, child, NULL,
+		   PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL) < 0) {
+		kill(child, SIGKILL);
+		waitpid(child, &status, 0);
+		return false;
+	}
+	kill(child, SIGCONT);
+	*ret_ended = false;
+	while ((p = waitpid(-1, &status, __WALL)) > 0) {
+		int sig = WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
+
+		if (!WIFSTOPPED(status)) {
+			if (p == child && WIFEXITED(status)) {
+				assert_int_equal(WEXITSTATUS(status), 0);
+				*ret_ended = true;
+			}
+			continue;
+		}
+		if (sig == (SIGTRAP | 0x80) && ++n == nth)
+			kill(child, SIGKILL);
+		/* Group stops and events are ptrace's, other signals the child's. */
+		if (sig == (SIGTRAP | 0x80) || sig == SIGTRAP || sig == SIGSTOP || sig == SIGCONT)
+			sig = 0;
+		ptrace(PTRACE_SYSCALL, p, NULL, (void *)(intptr_t)sig);
+	}
+	return true;
+}
+
+static void check_after_kill(const char *path, long nth)
+{
+	int versions[RUNS] = {0};
+	pid_t child;
+	int status;
+
+	/* In a process: this one must have no threads when it forks again. */
+	fflush(NULL);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct sluice *s = space_context(path);
+
+		finish_run(s, 0, -1);
+		slu_context_free(s);
+		_exit(check_all(path, versions) == 1 && versions[0] == 1 ? 0 : 5);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		fail_msg("killed at system call stop %ld: status %d", nth, status);
+}
+
+static void test_each_call(void **state)
+{
+	bool ended = false;
+	long nth = 1;
+
+	(void)state;
+	for (; !ended; nth++) {
+		struct unit_dir dir;
+
+		workspace(&dir);
+		if (!killed_at(dir.path, nth, &ended)) {
+			unit_dir_done(&dir);
+			skip(); /* no ptrace here */
+		}
+		check_after_kill(dir.path, nth);
+		unit_dir_done(&dir);
+	}
+	print_message("# killed at each of %ld stops\n", nth - 2);
+	assert_true(nth > 50);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_storm),
+		cmocka_unit_test(test_each_call),
+	};
+
+	return cmocka_run_group_tests_name("registry-storm", tests, NULL, NULL);
+}
