@@ -17,15 +17,17 @@ struct slu_err {
 	char msg[SLU_ERR_MSG]; /* one line, no newline; control bytes are shown as \xNN */
 };
 
-/* Fills *e (when not NULL) and returns -code.  code is a positive errno. */
+/* Fills *e (when not NULL; http and svc are emptied, set them afterwards) and returns -code.  code
+ * is a positive errno.  The text goes through the redactor (log.h); what is too long ends in "...".
+ * Arguments may point into *e. */
 int slu_fail(struct slu_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4), cold));
 
-/* As slu_fail, with ": <strerror(code)>" added. */
+/* As slu_fail, with ": <strerror(code)>" added, which is kept when the text has to be cut. */
 int slu_fail_sys(struct slu_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4), cold));
 
-/* Puts "text: " in front of e->msg, keeps the code; returns -e->code.  e may be NULL: -EIO. */
+/* Puts "text: " in front of e->msg, keeps code, http and svc; returns -e->code.  e may be NULL: -EIO. */
 int slu_fail_more(struct slu_err *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3), cold));
 

@@ -16,7 +16,7 @@
 
 struct json_t;
 
-/* what: how messages name the document ("config.json").  Errors carry line and column: -EBADMSG. */
+/* what: how messages name the document ("config.json").  Errors: -EBADMSG, "'config.json:3:7': ...". */
 int slu_json_parse(const char *text, size_t n, const char *what, struct json_t **ret,
 		   struct slu_err *e);
 int slu_json_read_file(const char *path, size_t max, struct json_t **ret, struct slu_err *e);

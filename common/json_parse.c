@@ -47,7 +47,7 @@ fail_at(struct parser *ps, const char *at, const char *fmt, ...)
 	}
 	for (const char *p = line_start; p < at; p++)
 		col += ((unsigned char)*p & 0xc0) != 0x80;
-	return slu_fail(ps->e, EBADMSG, "'%s' line %d column %d: %s", ps->what, line, col, text);
+	return slu_fail(ps->e, EBADMSG, "'%s:%d:%d': %s", ps->what, line, col, text);
 }
 
 static int unexpected(struct parser *ps, const char *wanted)

@@ -19,8 +19,10 @@ enum slu_log_level { SLU_LOG_ERROR, SLU_LOG_WARNING, SLU_LOG_INFO, SLU_LOG_DEBUG
 
 typedef void slu_log_fn(void *user, enum slu_log_level level, const char *module, const char *line);
 
-void slu_log_set(slu_log_fn *fn, void *user); /* NULL: stderr again */
-int slu_log_to_file(const char *path);        /* appends, 0600; 0 or -errno */
+/* fn gets lines without time and newline, on any thread, also while slu_log_set replaces it; it may
+ * log.  NULL: stderr again. */
+void slu_log_set(slu_log_fn *fn, void *user);
+int slu_log_to_file(const char *path); /* appends, 0600; 0 or -errno */
 void slu_log_level(enum slu_log_level max);
 bool slu_log_wants(enum slu_log_level level, const char *module); /* cheap when off */
 void slu_log_line(enum slu_log_level level, const char *module, const char *fmt, ...)

@@ -93,48 +93,42 @@ static const struct unit *find_unit(const struct unit *units, const char *name)
 	return NULL;
 }
 
-/* The digits after a point as millionths of a millionth (12 digits are kept). */
-static bool fraction(const char **s, uint64_t *ret)
+/*
+ * floor(0.d1d2...dn * scale), exactly, from the last digit to the first: cutting off after every
+ * division by ten cuts off no more than cutting off once.
+ */
+static uint64_t fraction(const char *p, size_t n, uint64_t scale)
 {
-	const char *p = *s;
 	uint64_t v = 0;
-	int n = 0;
 
-	for (; *p >= '0' && *p <= '9'; p++, n++) {
-		if (n < 12)
-			v = v * 10 + (uint64_t)(*p - '0');
-	}
-	if (n == 0)
-		return false;
-	for (; n < 12; n++)
-		v *= 10;
-	*s = p;
-	*ret = v;
-	return true;
+	while (n-- > 0)
+		v = ((uint64_t)(p[n] - '0') * scale + v) / 10;
+	return v;
 }
 
 /* "<digits>[.<digits>]<unit>" times the unit. */
 static bool scaled(const char *s, const struct unit *units, uint64_t *ret)
 {
+	const char *point = NULL;
 	const struct unit *u;
-	uint64_t whole, part = 0;
-	unsigned __int128 v;
+	uint64_t whole, v;
+	size_t n = 0;
 
 	if (!digits(&s, &whole))
 		return false;
 	if (*s == '.') {
-		s++;
-		if (!fraction(&s, &part))
-			return false;
+		point = s + 1;
+		n = strspn(point, "0123456789");
+		s = point + n;
 	}
 	u = find_unit(units, s);
-	if (!u || (part && u->scale == 1))
+	if (!u || (point && n == 0) || __builtin_mul_overflow(whole, u->scale, &v))
 		return false;
-	v = (unsigned __int128)whole * u->scale +
-	    (unsigned __int128)part * u->scale / 1000000000000u;
-	if (v > UINT64_MAX)
+	if (point && u->scale == 1 && strspn(point, "0") < n)
+		return false; /* there is no half byte */
+	if (point && __builtin_add_overflow(v, fraction(point, n, u->scale), &v))
 		return false;
-	*ret = (uint64_t)v;
+	*ret = v;
 	return true;
 }
 

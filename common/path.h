@@ -27,11 +27,14 @@ enum slu_links {
 	SLU_LINKS_BENEATH /* symlinks resolve while they stay beneath root, else -EXDEV (stores) */
 };
 
-/* open(2) beneath dirfd; flags get O_CLOEXEC.  Returns the descriptor or -errno. */
+/* open(2) beneath dirfd; flags get O_CLOEXEC.  Returns the descriptor or -errno.  rel "" is dirfd's
+ * folder itself; one that is no store path gives -EINVAL.  With SLU_LINKS_BENEATH absolute symlinks
+ * that point back beneath dirfd resolve too; O_NOFOLLOW and O_EXCL leave a last symlink alone. */
 int slu_path_open(int dirfd, const char *rel, int flags, mode_t mode, enum slu_links links);
 /* mkdir -p beneath dirfd without following links; 0 or -errno.  "" is fine. */
 int slu_path_mkdirs(int dirfd, const char *rel, mode_t mode);
-/* Opens the folder that holds rel's last part (made when `make`), *ret_name points into rel. */
+/* Opens the folder that holds rel's last part (made when `make`, mode 0777 less the umask):
+ * descriptor or -errno; *ret_name points into rel. */
 int slu_path_parent(int dirfd, const char *rel, bool make, enum slu_links links,
 		    const char **ret_name);
 /* rm -r of rel beneath dirfd, never across a symlink; 0 when absent. */

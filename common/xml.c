@@ -121,7 +121,7 @@ void slu_xml_free(struct slu_xml *x)
 static int fail_here(struct slu_xml *x, struct slu_err *e, const char *text)
 {
 	x->failed = true;
-	return slu_fail(e, EBADMSG, "'%s' line %d column %d: %s", x->what,
+	return slu_fail(e, EBADMSG, "'%s:%d:%d': %s", x->what,
 			xmlTextReaderGetParserLineNumber(x->reader),
 			xmlTextReaderGetParserColumnNumber(x->reader), text);
 }
@@ -137,8 +137,8 @@ static int advance(struct slu_xml *x, struct slu_err *e)
 	if (x->oom)
 		return slu_fail_oom(e);
 	if (x->err_text[0])
-		return slu_fail(e, EBADMSG, "'%s' line %d column %d: %s", x->what, x->err_line,
-				x->err_col, x->err_text);
+		return slu_fail(e, EBADMSG, "'%s:%d:%d': %s", x->what, x->err_line, x->err_col,
+				x->err_text);
 	return fail_here(x, e, "bad XML");
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * XML pull reader over libxml2 (the only place that includes it): no network, no entities beyond
- * the five, any DOCTYPE is an error, depth 32, size and text limits.  One thread at a time.
+ * the five, any DOCTYPE is an error, depth 32, 256 MiB a document, 1 MiB a text.  Read as UTF-8
+ * whatever it declares.  One thread at a time.
  */
 #ifndef SLU_COMMON_XML_H
 #define SLU_COMMON_XML_H
@@ -20,12 +21,16 @@ int slu_xml_new(const char *text, size_t n, const char *what, struct slu_xml **r
 		struct slu_err *e);
 void slu_xml_free(struct slu_xml *x);
 SLU_DEFINE_CLEANUP(struct slu_xml *, slu_xml_free, slu_xml_freep)
-/* The next event (>= 0) or -EBADMSG.  After OPEN/CLOSE name() is the element's local name, after
- * TEXT text() is the character data; both valid until the next call. */
+/* The next event (>= 0) or -EBADMSG ("what:line:col": ...), -ENOMEM; an error stays an error.  After
+ * OPEN/CLOSE name() is the element's local name, after TEXT text() is all character data up to the
+ * next tag, in one piece, blanks between elements too; both valid until the next call.  An empty
+ * element gives OPEN and CLOSE. */
 int slu_xml_next(struct slu_xml *x, struct slu_err *e);
 const char *slu_xml_name(const struct slu_xml *x);
 const char *slu_xml_text(const struct slu_xml *x);
-int slu_xml_depth(const struct slu_xml *x);                    /* of the current element, root 1 */
-const char *slu_xml_attr(struct slu_xml *x, const char *name); /* after OPEN; NULL: absent */
+int slu_xml_depth(const struct slu_xml *x); /* of the current element, root 1 */
+const char *slu_xml_attr(
+	struct slu_xml *x,
+	const char *name); /* after OPEN; NULL: absent; valid until the next event */
 
 #endif

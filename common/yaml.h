@@ -12,14 +12,15 @@
 
 struct slu_yaml; /* the tree and where each value stood */
 
-/* Errors: -EBADMSG, "job.yml:3:7: ...".  `what` is that file name and is copied. */
+/* Errors: -EBADMSG, "'job.yml:3:7': ...".  `what` is that file name and is copied. */
 int slu_yaml_parse(const char *text, size_t n, const char *what, struct slu_yaml **ret,
 		   struct slu_err *e);
 int slu_yaml_read_file(const char *path, size_t max, struct slu_yaml **ret, struct slu_err *e);
 void slu_yaml_free(struct slu_yaml *y);
 SLU_DEFINE_CLEANUP(struct slu_yaml *, slu_yaml_free, slu_yaml_freep)
 struct json_t *slu_yaml_root(const struct slu_yaml *y); /* borrowed */
-/* Position of a value of this tree, 1-based; false when unknown. */
+/* Position of a value of this tree, 1-based; false when unknown (true, false and null have none of
+ * their own: ask by key).  What an alias brought in stands where the alias stands. */
 bool slu_yaml_where(const struct slu_yaml *y, const struct json_t *v, int *ret_line, int *ret_col);
 /* slu_fail(e, EINVAL, "what:line:col: text") about value v; of key `key` in v when not NULL. */
 int slu_yaml_fail(const struct slu_yaml *y, const struct json_t *v, const char *key,

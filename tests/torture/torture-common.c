@@ -374,7 +374,7 @@ static void torture(enum slu_fault_kind kind, bool persistent)
 {
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
 		const struct scenario *s = &scenarios[i];
-		struct unit_dir d;
+		struct unit_dir d = {0};
 		long nth = 1;
 
 		make_dir(&d);

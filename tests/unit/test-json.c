@@ -29,7 +29,7 @@ static void refused(const char *text, size_t n, const char *says)
 	struct json_t *j = NULL;
 
 	assert_failed(slu_json_parse(text, n, "t.json", &j, &e), e, EBADMSG, says);
-	assert_contains(e.msg, "'t.json'");
+	assert_contains(e.msg, "'t.json");
 	assert_null(j);
 }
 
@@ -90,16 +90,16 @@ static void bad_documents_are_refused_with_their_place(void **state)
 		{"", "empty"},
 		{" \n", "empty"},
 		{"\xef\xbb\xbf", "empty"},
-		{"{", "line 1 column 2: the text ends where a key"},
-		{"{\n \"a\": 1,\n \"a\": 2}", "line 3 column 2: key 'a' stands here twice"},
-		{"[1,]", "column 4: ']' stands where a value should be"},
+		{"{", "t.json:1:2\': the text ends where a key"},
+		{"{\n \"a\": 1,\n \"a\": 2}", "t.json:3:2\': key 'a' stands here twice"},
+		{"[1,]", "t.json:1:4\': ']' stands where a value should be"},
 		{"{\"a\":1,}", "'}' stands where a key"},
 		{"{\"a\" 1}", "'1' stands where ':' should be"},
 		{"{a:1}", "'a' stands where a key"},
 		{"[1 2]", "'2' stands where ',' or ']'"},
 		{"{\"a\":1 \"b\"}", "where ',' or '}'"},
 		{"{\"a\":1} x", "'x' stands where the end should be"},
-		{"[9223372036854775808]", "column 2: an integer is beyond 64 bits"},
+		{"[9223372036854775808]", "t.json:1:2\': an integer is beyond 64 bits"},
 		{"[-9223372036854775809]", "an integer is beyond 64 bits"},
 		{"[1e999]", "overflows"},
 		{"[01]", "malformed number"},
@@ -116,14 +116,14 @@ static void bad_documents_are_refused_with_their_place(void **state)
 		{"[\"\\u12", "four hex digits"},
 		{"[\"\\x\"]", "unknown escape"},
 		{"[\"\\", "the rest of an escape"},
-		{"[\"a", "column 2: a string has no end"},
+		{"[\"a", "t.json:1:2\': a string has no end"},
 		{"[\"a\nb\"]", "control character"},
 		{"[NaN]", "'N' stands where a value"},
 		{"['a']", "a value should be"},
-		{"{\n\"a\":\n  tru}", "line 3 column 3"},
-		{"[\"\xc3\xa4\xff\"]", "column 4: byte 0xff is no UTF-8"},
+		{"{\n\"a\":\n  tru}", "t.json:3:3\'"},
+		{"[\"\xc3\xa4\xff\"]", "t.json:1:4\': byte 0xff is no UTF-8"},
 		{"[\"\xed\xa0\x80\"]", "is no UTF-8"},
-		{"// no\n1", "line 1 column 1"},
+		{"// no\n1", "t.json:1:1\'"},
 	};
 
 	(void)state;

@@ -44,7 +44,7 @@ static void refused_n(const char *text, size_t n, const char *says)
 	struct slu_err e = {0};
 
 	assert_failed(replay(text, n, &b, &e), e, EBADMSG, says);
-	assert_contains(e.msg, "'t.xml'");
+	assert_contains(e.msg, "'t.xml");
 }
 
 static void refused(const char *text, const char *says)
@@ -118,17 +118,17 @@ static void bad_documents_are_refused(void **state)
 {
 	(void)state;
 	refused("", "empty");
-	refused("   ", "line");
-	refused("<a>", "line 1 column");
+	refused("   ", "t.xml:");
+	refused("<a>", "t.xml:1:");
 	refused("<a><b></a>", "mismatch");
 	refused("<a/><b/>", "Extra content");
 	refused("<a x='1' x='2'/>", "redefined");
-	refused("text", "line 1");
+	refused("text", "t.xml:1:");
 	refused("<a>&nbsp;</a>", "nbsp");
-	refused("<a>\xff</a>", "line");
-	refused("<a>\x01</a>", "line");
-	refused("<a>\n\n<b></a>", "line 3");
-	refused_n("<a>\0</a>", 8, "line");
+	refused("<a>\xff</a>", "t.xml:");
+	refused("<a>\x01</a>", "t.xml:");
+	refused("<a>\n\n<b></a>", "t.xml:3:");
+	refused_n("<a>\0</a>", 8, "t.xml:");
 	refused("<n:a/>", "not defined");
 }
 
@@ -141,7 +141,7 @@ static void a_doctype_is_refused(void **state)
 	refused("<?x ?><!DOCTYPE a SYSTEM 'file:///etc/passwd'><a/>", "DOCTYPE");
 	/* one that libxml2 would see in another encoding */
 	refused("<?xml version='1.0' encoding='UTF-16'?><!DOCTYPE a><a/>", "DOCTYPE");
-	refused_n("\xff\xfe<\0!\0D\0O\0C\0", 12, "line");
+	refused_n("\xff\xfe<\0!\0D\0O\0C\0", 12, "t.xml:");
 	/* as text it is only text */
 	reads_as("<a><![CDATA[<!DOCTYPE]]></a>", "<a:1>[<!DOCTYPE]1</a:1>");
 }
@@ -189,7 +189,7 @@ static void a_truncated_document_is_never_whole(void **state)
 		struct slu_err e = {0};
 
 		memcpy(copy, text, n);
-		assert_failed(replay(copy, n, &b, &e), e, EBADMSG, "'t.xml'");
+		assert_failed(replay(copy, n, &b, &e), e, EBADMSG, "'t.xml");
 	}
 }
 
