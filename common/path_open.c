@@ -61,11 +61,14 @@ static bool have_openat2(void)
 	return state == HAVE;
 }
 
-static bool is_link(int dirfd, const char *name)
+/* O_DIRECTORY|O_NOFOLLOW reports a symlink as ENOTDIR.  One that is a folder by now was a symlink a
+ * moment ago. */
+static bool was_link(int dirfd, const char *name)
 {
-	char c;
+	struct stat st;
 
-	return readlinkat(dirfd, name, &c, 1) >= 0;
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       (S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode));
 }
 
 /* One step of a walk: the part [p, p + n) beneath cur, not followed. */
@@ -81,8 +84,8 @@ static int step(int cur, const char *p, size_t n, int flags, mode_t mode)
 	fd = SLU_IO(openat(cur, name, flags | O_NOFOLLOW | O_CLOEXEC, mode));
 	if (fd >= 0)
 		return fd;
-	err = errno; /* O_DIRECTORY reports a symlink as ENOTDIR */
-	return err == ENOTDIR && is_link(cur, name) ? -ELOOP : -err;
+	err = errno;
+	return err == ENOTDIR && was_link(cur, name) ? -ELOOP : -err;
 }
 
 static int open_walk(int dirfd, const char *rel, int flags, mode_t mode)

@@ -12,6 +12,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 static void which_paths_are_store_paths(void **state)
@@ -434,6 +436,74 @@ static void a_moved_root_is_still_the_root(void **state)
 	opens(t, "abs", SLU_LINKS_BENEATH);
 }
 
+struct swapper {
+	int root;
+	atomic_bool stop;
+	atomic_long swaps;
+};
+
+/* Exchanges a folder and a symlink that leaves, over and over. */
+static void *swap(void *arg)
+{
+	struct swapper *s = arg;
+
+	while (!atomic_load(&s->stop)) {
+		if (renameat2(s->root, "swap", s->root, "swap2", RENAME_EXCHANGE) == 0)
+			atomic_fetch_add(&s->swaps, 1);
+	}
+	return NULL;
+}
+
+/* Whatever is opened, made and removed while that goes on, the outside is not touched. */
+static void race(struct tree *t, enum slu_links links, long *opened)
+{
+	for (int i = 0; i < 1500; i++) {
+		SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(100);
+		int fd = slu_path_open(t->root, "swap/f", O_RDONLY, 0, links);
+
+		if (fd >= 0) {
+			assert_int_equal(slu_buf_read_fd(&b, fd), 0);
+			assert_string_equal(b.p, "inside");
+			close(fd);
+			++*opened;
+		} else {
+			assert_true(fd == -ELOOP || fd == -EXDEV || fd == -ENOENT || fd == -EAGAIN);
+		}
+		slu_path_mkdirs(t->root, "swap/made", 0700);
+		fd = slu_path_open(t->root, "swap/new", O_WRONLY | O_CREAT, 0600, links);
+		if (fd >= 0)
+			close(fd);
+		slu_path_rmtree(t->root, "swap/victim");
+	}
+}
+
+static void a_folder_swapped_for_a_link_is_no_way_out(void **state)
+{
+	struct tree *t = *state;
+	struct swapper s = {.root = t->root};
+	long opened = 0;
+	pthread_t thread;
+
+	put(t->d.fd, "out/f", "secret");
+	assert_int_equal(slu_path_mkdirs(t->d.fd, "out/victim/x", 0700), 0);
+	assert_int_equal(slu_path_mkdirs(t->root, "swap", 0700), 0);
+	put(t->root, "swap/f", "inside");
+	put_link(t, "swap2", "@/out");
+	assert_int_equal(pthread_create(&thread, NULL, swap, &s), 0);
+	for (int walk = 0; walk < 2; walk++) {
+		slu_path_no_openat2(walk);
+		race(t, SLU_LINKS_NONE, &opened);
+		race(t, SLU_LINKS_BENEATH, &opened);
+	}
+	atomic_store(&s.stop, true);
+	pthread_join(thread, NULL);
+	assert_true(opened > 0);
+	assert_true(atomic_load(&s.swaps) > 0);
+	assert_int_equal(faccessat(t->d.fd, "out/victim/x", F_OK, 0), 0);
+	assert_int_equal(faccessat(t->d.fd, "out/made", F_OK, 0), -1);
+	assert_int_equal(faccessat(t->d.fd, "out/new", F_OK, 0), -1);
+}
+
 static void trees_are_removed_without_following(void **state)
 {
 	struct tree *t = *state;
@@ -560,6 +630,7 @@ int main(void)
 		WITH_TREE(folders_are_made),
 		WITH_TREE(parents),
 		WITH_TREE(a_moved_root_is_still_the_root),
+		WITH_TREE(a_folder_swapped_for_a_link_is_no_way_out),
 		WITH_TREE(trees_are_removed_without_following),
 		WITH_TREE(very_deep_trees_are_removed),
 		WITH_TREE(big_folders_are_removed),
