@@ -156,7 +156,7 @@ bool slu_hash_put(struct slu_hash *h, const char *key, void *value)
 	copy = slu_strdup(key);
 	if (!copy)
 		return false;
-	if (h->count + 1 > h->size / 4 * 3) {
+	if (!e || h->count + 1 > h->size / 4 * 3) {
 		if (!grow(h)) {
 			free(copy);
 			return false;

@@ -139,6 +139,26 @@ static struct span value_at(const struct text *t, size_t i, bool whole_query)
 	return (struct span){i, value_end(t, i, whole_query)};
 }
 
+static size_t skip_blanks(const struct text *t, size_t i)
+{
+	while (blank(at(t, i)))
+		i++;
+	return i;
+}
+
+/* Where the value begins after a key (its closing quote included) and a colon, or 0.  After a key in
+ * quotes a value has quotes too, or is a number: "cannot read 'token': No such file" is a sentence. */
+static size_t after_colon(const struct text *t, size_t i, bool quoted)
+{
+	i = skip_blanks(t, i);
+	if (at(t, i) != ':')
+		return 0;
+	i = skip_blanks(t, i + 1);
+	if (quoted && at(t, i) != '"' && at(t, i) != '\'' && !(at(t, i) >= '0' && at(t, i) <= '9'))
+		return 0;
+	return i;
+}
+
 /* After a key that ended at `end`: `=`, `%3D`, or, for JSON and YAML, `"?: `. */
 static bool key_value(const struct text *t, size_t end, const char *key, struct span *ret)
 {
@@ -146,20 +166,17 @@ static bool key_value(const struct text *t, size_t end, const char *key, struct 
 	bool quoted = at(t, end) == '"' || at(t, end) == '\'';
 	size_t i = end + quoted;
 
-	while (blank(at(t, i)))
-		i++;
 	if (escape_is(t, i, "3d")) {
 		i += 3;
-	} else if (at(t, i) == '=' && i == end + quoted) {
+	} else if (at(t, i) == '=') {
 		i++;
-	} else if (at(t, i) == ':' &&
-		   (quoted || strpbrk(key, "_-") || slu_starts(key, "account"))) {
-		/* "token: expired" is a sentence, `"token": "x"` and `access_token: x` are not */
-		i++;
-		while (blank(at(t, i)))
-			i++;
 	} else {
-		return false;
+		/* "token: expired" is a sentence, `access_token: x` is not */
+		if (!quoted && !strpbrk(key, "_-") && !slu_starts(key, "account"))
+			return false;
+		i = after_colon(t, i, quoted);
+		if (i == 0)
+			return false;
 	}
 	*ret = value_at(t, i, whole);
 	return ret->end > ret->start;
@@ -169,18 +186,15 @@ static bool key_value(const struct text *t, size_t end, const char *key, struct 
 static bool header_value(const struct text *t, size_t start, size_t end, struct span *ret)
 {
 	char q = start ? t->p[start - 1] : '\0';
-	size_t i = end;
+	bool in_quotes = q == '"' || q == '\'';
+	bool quoted = in_quotes && at(t, end) == q;
+	size_t i = at(t, end) == '=' ? end + 1 : after_colon(t, end + quoted, quoted);
 
-	if (at(t, i) == q && (q == '"' || q == '\''))
-		i++; /* JSON: the quotes closed before the colon, the value has its own */
-	if (at(t, i) != ':' && at(t, i) != '=')
+	if (i == 0)
 		return false;
-	i++;
-	while (blank(at(t, i)))
-		i++;
 	if (at(t, i) == '"' || at(t, i) == '\'')
 		*ret = value_at(t, i, true);
-	else if (q == '"' || q == '\'')
+	else if (in_quotes)
 		*ret = (struct span){i, find_any(t, i, q, '\n')};
 	else
 		*ret = (struct span){i, find_any(t, i, '\r', '\n')};

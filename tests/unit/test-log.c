@@ -77,6 +77,7 @@ static void json_and_yaml(void **state)
 	check("{\"access_token\":\"eyJ\",\"expires_in\":1}",
 	      "{\"access_token\":\"***\",\"expires_in\":1}");
 	check("{\"token\" : \"t\"}", "{\"token\" : \"***\"}");
+	check("{'password': 'p', \"pwd\": 12345}", "{'password': '***', \"pwd\": ***}");
 	check("client_secret: abc", "client_secret: ***");
 	check("account_key: \"a b\"", "account_key: \"***\"");
 }
@@ -89,6 +90,10 @@ static void harmless_text_stays(void **state)
 		"wrong password: try again",
 		"se=2026&sp=r",
 		"design=nice assign=1",
+		"cannot read '/run/token': No such file",
+		"unknown key 'client_secret': did you mean 'x'?",
+		"header 'x-ms-encryption-key': not understood",
+
 		"no sig here",
 		"sig=",
 		"sig=&x=1",
