@@ -424,6 +424,22 @@ static int first_states(const struct slu_glob *g, size_t parts, struct states *r
 	return 0;
 }
 
+/* Is there a folder to begin at?  In a flat store a file may have the name of a folder: there only the
+ * listing can say. */
+static int stat_base(struct slu_store *s, const char *base, const char *pattern,
+		     struct slu_attr *ret, struct slu_err *e)
+{
+	int r;
+
+	*ret = (struct slu_attr){.kind = SLU_KIND_DIR};
+	if (slu_store_can(s, SLU_CAP_FLAT_LIST))
+		return 0;
+	r = slu_store_stat(s, base, ret, e);
+	if (r == -ENOENT || r == -ENOTDIR || (r == 0 && ret->kind == SLU_KIND_FILE))
+		return no_match(pattern, e);
+	return r;
+}
+
 int slu_walk_glob(struct slu_store *s, const char *pattern, slu_walk_fn *fn, void *user,
 		  struct slu_err *e)
 {
@@ -431,9 +447,9 @@ int slu_walk_glob(struct slu_store *s, const char *pattern, slu_walk_fn *fn, voi
 	SLU_AUTO(states_done) struct states first = {0};
 	SLU_AUTO(slu_freep) char *base = NULL;
 	SLU_AUTO(walk_done) struct walk w = {0};
+	bool flat = slu_store_can(s, SLU_CAP_FLAT_LIST), deep;
 	struct slu_attr a;
 	size_t parts;
-	bool deep;
 	int r = slu_glob_parse(pattern, &g, e);
 
 	if (r < 0)
@@ -443,13 +459,12 @@ int slu_walk_glob(struct slu_store *s, const char *pattern, slu_walk_fn *fn, voi
 		return slu_fail_oom(e);
 	r = walk_init(&w, s, base, fn, user, e);
 	if (r == 0)
-		r = slu_store_stat(s, base, &a, e);
-	if (r == -ENOENT || r == -ENOTDIR || (r == 0 && a.kind == SLU_KIND_FILE))
-		return no_match(pattern, e);
+		r = stat_base(s, base, pattern, &a, e);
 	if (r < 0)
 		return r;
 	w.glob = &g;
-	r = deep && slu_store_can(s, SLU_CAP_FLAT_LIST) ? walk_flat(&w, e)
-							: walk_folder(&w, NULL, a.id, &first, e);
+	r = deep && flat ? walk_flat(&w, e) : walk_folder(&w, NULL, a.id, &first, e);
+	if (flat && r == -ENOENT && !w.found)
+		r = 0;
 	return r == 0 && !w.found ? no_match(pattern, e) : r;
 }
