@@ -165,7 +165,7 @@ struct span {
 
 static int bad(const struct parser *ps, const char *why)
 {
-	return slu_fail(ps->e, EBADMSG, "'%s' line %zu: %s", ps->what, ps->line, why);
+	return slu_fail(ps->e, EBADMSG, "'%s:%zu': %s", ps->what, ps->line, why);
 }
 
 static bool next_line(struct parser *ps, struct span *ret)
@@ -400,10 +400,9 @@ int slu_manifest_parse(const char *text, size_t n, const char *what, struct slu_
 	if (r == -ENOMEM)
 		return slu_fail_oom(e);
 	if (r < 0 && at == SIZE_MAX)
-		return slu_fail(e, EBADMSG, "'%s' line 2: %s", what, why.msg);
+		return slu_fail(e, EBADMSG, "'%s:2': %s", what, why.msg);
 	if (r < 0)
-		return slu_fail(e, EBADMSG, "'%s' line %zu: %s", what, 2 + m->sources_n + at,
-				why.msg);
+		return slu_fail(e, EBADMSG, "'%s:%zu': %s", what, 2 + m->sources_n + at, why.msg);
 	*ret = slu_take(m);
 	return 0;
 }

@@ -382,7 +382,7 @@ static void *hammer_reads(void *arg)
 {
 	struct hammer *h = arg;
 	unsigned x = (unsigned)(uintptr_t)pthread_self();
-	char name[4], buf[64];
+	char name[16], buf[64];
 	struct slu_op op;
 
 	for (int i = 0; i < 2000; i++) {
@@ -406,7 +406,7 @@ static void many_threads_read(void **state)
 	pthread_t t[6];
 
 	for (int k = 0; k < 8; k++) {
-		char name[4], text[65] = "";
+		char name[16], text[65] = "";
 
 		snprintf(name, sizeof(name), "h%d", k);
 		memset(text, 'a' + k, 64);

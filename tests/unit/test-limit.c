@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The limit layer: how many, in which order, and how the number moves. */
+#include "tests/unit/fs.h"
+
+#include "common/time.h"
+#include "fs/layers.h"
+
+/* A driver that keeps what it gets until the test lets it go. */
+struct held {
+	struct slu_store s;
+	struct slu_op *op[512];
+	int n;
+	char order[512];
+};
+
+static void held_submit(struct slu_store *s, struct slu_op *op)
+{
+	struct held *h = (struct held *)s;
+
+	h->order[strlen(h->order)] = op->path[0];
+	h->op[h->n++] = op;
+}
+
+static void held_cancel(struct slu_store *s, struct slu_op *op)
+{
+	struct held *h = (struct held *)s;
+
+	for (int i = 0; i < h->n; i++) {
+		if (h->op[i] == op) {
+			h->op[i] = h->op[--h->n];
+			slu_op_finish(op, -ECANCELED);
+			return;
+		}
+	}
+}
+
+static void held_free(struct slu_store *s)
+{
+	(void)s;
+}
+
+static const struct slu_store_ops held_ops = {
+	.name = "held", .submit = held_submit, .cancel = held_cancel, .free = held_free};
+
+/* Lets the oldest go. */
+static void let_go(struct held *h, int rc)
+{
+	struct slu_op *op = h->op[0];
+
+	memmove(h->op, h->op + 1, (size_t)--h->n * sizeof(h->op[0]));
+	slu_op_finish(op, rc);
+}
+
+static void noted(struct slu_op *op)
+{
+	++*(int *)op->user;
+}
+
+static struct slu_store *stack(struct held *h, unsigned start, unsigned max)
+{
+	struct slu_store *s = &h->s;
+
+	*h = (struct held){.s = {.ops = &held_ops, .caps = ~(unsigned)SLU_CAP_READ_ONLY}};
+	assert_int_equal(slu_limit_push(&s, &(struct slu_limit_conf){start, max}), 0);
+	return s;
+}
+
+static void submit(struct slu_store *s, struct slu_op *op, const char *path, uint8_t prio,
+		   int *done)
+{
+	slu_op_stat(op, path);
+	op->prio = prio;
+	op->done = noted;
+	op->user = done;
+	slu_store_submit(s, op);
+}
+
+static void by_priority_then_order(void **state)
+{
+	static const struct {
+		const char *path;
+		uint8_t prio;
+	} in[] = {{"a", 0}, {"b", 9}, {"c", 5}, {"d", 0}, {"e", 9}, {"f", 5}, {"g", 0}, {"h", 200}};
+	struct slu_op op[8];
+	struct held h;
+	struct slu_store *s = stack(&h, 1, 1);
+	int done = 0;
+
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		submit(s, &op[i], in[i].path, in[i].prio, &done);
+	assert_string_equal(h.order, "a");
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(h.n, 1);
+		let_go(&h, 0);
+	}
+	assert_string_equal(h.order, "adgcfbeh");
+	assert_int_equal(done, 8);
+	slu_store_free(s);
+}
+
+static void it_grows_by_one_a_window_and_halves_once(void **state)
+{
+	static struct slu_op op[400];
+	struct held h;
+	struct slu_store *s = stack(&h, 8, 20);
+	int done = 0;
+
+	(void)state;
+	for (int i = 0; i < 400; i++)
+		submit(s, &op[i], "x", 0, &done);
+	assert_int_equal(h.n, 8);
+	/* eight successes: one more */
+	for (int i = 0; i < 9; i++)
+		let_go(&h, 0);
+	assert_int_equal(h.n, 9);
+	/* all nine refused: all were under way, so it halves once */
+	for (int i = 0; i < 9; i++)
+		let_go(&h, -EAGAIN);
+	assert_int_equal(h.n, 4);
+	/* those four began after that: the first of them halves again, and no other error does */
+	let_go(&h, -EAGAIN);
+	let_go(&h, -EIO);
+	assert_int_equal(h.n, 2);
+	while (done < 300)
+		let_go(&h, 0);
+	assert_int_equal(h.n, 20);  /* the maximum */
+	for (int i = 0; i < 5; i++) /* down to one, never to none */
+		while (h.n > 1)
+			let_go(&h, -EAGAIN);
+	while (h.n)
+		let_go(&h, -EAGAIN);
+	assert_int_equal(done, 400);
+	slu_store_free(s);
+}
+
+static void queued_ops_can_be_canceled(void **state)
+{
+	struct slu_op op[5];
+	struct held h;
+	struct slu_store *s = stack(&h, 1, 1);
+	int done = 0;
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		submit(s, &op[i], (const char *[]){"a", "b", "c", "d"}[i], 3, &done);
+	slu_store_cancel(s, &op[3]); /* the last of the queue, then the first */
+	assert_int_equal(op[3].rc, -ECANCELED);
+	slu_store_cancel(s, &op[1]);
+	assert_int_equal(op[1].rc, -ECANCELED);
+	assert_int_equal(done, 2);
+	submit(s, &op[4], "e", 3, &done);
+	slu_store_cancel(s, &op[0]); /* below: passed on */
+	assert_int_equal(op[0].rc, -ECANCELED);
+	while (h.n)
+		let_go(&h, 0);
+	assert_string_equal(h.order, "ace");
+	assert_int_equal(done, 5);
+	slu_store_free(s);
+}
+
+static void too_late_in_the_queue(void **state)
+{
+	struct slu_op op[3];
+	struct held h;
+	struct slu_store *s = stack(&h, 1, 1);
+	int done = 0;
+
+	(void)state;
+	submit(s, &op[0], "a", 0, &done);
+	slu_op_stat(&op[1], "b");
+	op[1].done = noted;
+	op[1].user = &done;
+	op[1].deadline = slu_now(); /* passed by the time it is looked at */
+	slu_store_submit(s, &op[1]);
+	submit(s, &op[2], "c", 0, &done);
+	let_go(&h, 0);
+	assert_failed(op[1].rc, op[1].err, ETIMEDOUT, "'b'");
+	assert_string_equal(h.order, "ac");
+	let_go(&h, 0);
+	assert_int_equal(done, 3);
+	slu_store_free(s);
+}
+
+static atomic_int below, most;
+
+static int busy(struct fake *f, struct slu_op *op)
+{
+	int n = atomic_fetch_add(&below, 1) + 1, m = atomic_load(&most);
+
+	(void)f;
+	while (n > m && !atomic_compare_exchange_weak(&most, &m, n))
+		;
+	sched_yield();
+	atomic_fetch_sub(&below, 1);
+	return op->off % 7 == 3 ? -EAGAIN : 0;
+}
+
+static void *storm(void *arg)
+{
+	char c;
+
+	for (int i = 0; i < 2000; i++) {
+		struct slu_op op;
+
+		slu_op_read(&op, "p", (uint64_t)i, 1, &c, NULL);
+		op.prio = (uint8_t)(i % 10);
+		assert_int_equal(slu_store_wait(arg, &op, NULL), i % 7 == 3 ? -EAGAIN : 0);
+	}
+	return NULL;
+}
+
+static void never_more_than_the_maximum(void **state)
+{
+	struct fake f;
+	struct slu_store *s = fake_init(&f, busy);
+	pthread_t t[8];
+
+	(void)state;
+	assert_int_equal(slu_pool_new(8, &f.pool, NULL), 0);
+	assert_int_equal(slu_limit_push(&s, &(struct slu_limit_conf){.start = 2, .max = 3}), 0);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, storm, s), 0);
+	for (int i = 0; i < 8; i++)
+		pthread_join(t[i], NULL);
+	assert_in_range(most, 1, 3);
+	slu_store_free(s);
+	slu_pool_free(f.pool);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(by_priority_then_order),
+		cmocka_unit_test(it_grows_by_one_a_window_and_halves_once),
+		cmocka_unit_test(queued_ops_can_be_canceled),
+		cmocka_unit_test(too_late_in_the_queue),
+		cmocka_unit_test(never_more_than_the_maximum),
+	};
+
+	return cmocka_run_group_tests_name("limit", tests, NULL, NULL);
+}
