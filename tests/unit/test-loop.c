@@ -185,6 +185,7 @@ static void timers_cancel_and_rearm(void **state)
 	slu_timer_set(a, slu_now() + SLU_MS);
 	wait_count(1);
 	assert_false(slu_timer_cancel(a));
+	sync_loop(loop); /* fn has returned: a running one could not be canceled */
 	slu_timer_set(a, slu_now() + 3600 * SLU_SEC);
 	assert_true(slu_timer_cancel(a));
 	slu_timer_free(a);
