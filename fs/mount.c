@@ -305,13 +305,21 @@ static void log_left_out(const struct slu_mount *m)
 			 m->where, n, SLU_MNAME_MAX, first);
 }
 
-static void say_ready(const struct slu_mount_opts *o, const char *text)
+static void say(int fd, const char *text)
 {
-	if (o->ready_fd < 0)
+	if (fd < 0)
 		return;
-	if (write(o->ready_fd, text, strlen(text)) < 0)
+	if (write(fd, text, strlen(text)) < 0)
 		slu_debug("mount", "nobody waits for this mount: %s", strerror(errno));
-	close(o->ready_fd);
+	close(fd);
+}
+
+void slu_mount_say_failed(int ready_fd, const struct slu_err *e)
+{
+	char text[SLU_ERR_MSG + 16];
+
+	snprintf(text, sizeof text, "%d %s", e->code, e->msg);
+	say(ready_fd, text);
 }
 
 static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
@@ -447,7 +455,7 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 
 	if (!m) {
 		r = slu_fail_oom(err);
-		say_ready(o, err->msg);
+		slu_mount_say_failed(o->ready_fd, err);
 		return r;
 	}
 	m->t = t;
@@ -460,9 +468,9 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	atomic_store(&serving, m);
 	r = begin(m, mountpoint, err);
 	if (r) {
-		say_ready(o, err->msg);
+		slu_mount_say_failed(o->ready_fd, err);
 	} else {
-		say_ready(o, "R");
+		say(o->ready_fd, "R");
 		serve(m);
 	}
 	r2 = end(m);

@@ -62,7 +62,7 @@ struct slu_mount_opts {
 	unsigned uid, gid, umask; /* owner shown; umask of the modes 0555 and 0444 */
 	const char *source;       /* first field of the mount table, "sluice:titanic@1" */
 	int64_t io_timeout;       /* every request is answered by then; 0: 60 s */
-	int ready_fd; /* when usable: "R" is written; when not: the error's text; then closed.  -1: none */
+	int ready_fd; /* when usable: "R" is written; when not: the error's code and text; then closed.  -1: none */
 	int lifeline_fd; /* end of file on it unmounts and ends the process.  -1: none */
 	uint64_t budget; /* of read-ahead; 0: 64 MiB */
 };
@@ -70,6 +70,8 @@ struct slu_mount_opts {
  * mount a process; call it before other threads exist except pool and loops.  */
 int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu_mount_opts *o,
 		    struct slu_err *e);
+/* For a server that fails before it comes to slu_mount_serve: writes e to the ready pipe, closes it. */
+void slu_mount_say_failed(int ready_fd, const struct slu_err *e);
 /* Checks that a mount could be put there: a folder (made when absent), empty, not a mount point. */
 int slu_mount_check(const char *mountpoint, struct slu_err *e);
 /* Unmounts (mount point of ours only: type fuse.sluice), lazily after timeout_ns; waits until gone. */
@@ -79,7 +81,8 @@ int slu_unmount(const char *mountpoint, int64_t timeout_ns, struct slu_err *e);
 
 /* argv: the program that will call slu_mount_serve with the ready pipe at descriptor 3 and the lifeline
  * at 4.  detached: the mount outlives this process (no lifeline, own session).  log_path: where its
- * stderr goes, NULL = /dev/null.  Returns when it is usable, with its error when not. */
+ * stderr goes, NULL = /dev/null.  Returns when it is usable, with its error when not.  wait(): until the
+ * process ends; close(): ends it, in bounded time, but leaves a detached one alone. */
 int slu_mount_open(const char *const *argv, const char *mountpoint, bool detached,
 		   const char *log_path, struct slu_view **ret, struct slu_err *e);
 

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The download view: checks, lanes, progress in the caller's thread, the last batch, and a target
+ * without leftovers whatever happens.  What is complete stays when a later file fails.
+ */
+#include "fs/download.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/time.h"
+
+#include <errno.h>
+
+#define TICK_NS (100 * SLU_MS)
+
+static void progress_now(struct slu_download *d, struct slu_progress *ret)
+{
+	pthread_mutex_lock(&d->lock);
+	*ret = d->progress;
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* Tells how far it is; a refusal is a failure like any other, but too late at the end. */
+static void report(struct slu_download *d, bool end)
+{
+	struct slu_progress p;
+	struct slu_err e;
+
+	if (!d->o->progress)
+		return;
+	progress_now(d, &p);
+	if (d->o->progress(d->o->user, &p) && !end) {
+		int r = slu_fail(&e, ECANCELED, "the download to '%s' was canceled", d->target);
+
+		slu_download_fail(d, r, &e);
+	}
+}
+
+/* Until all lanes ended.  Ten looks a second; after a failure what is in flight is canceled, again
+ * at each look, since a lane may have been just about to submit. */
+static void wait_lanes(struct slu_download *d)
+{
+	int64_t tick = slu_deadline_in(TICK_NS);
+
+	pthread_mutex_lock(&d->lock);
+	while (d->running) {
+		struct timespec at = {.tv_sec = tick / SLU_SEC, .tv_nsec = tick % SLU_SEC};
+		int r = pthread_cond_timedwait(&d->cond, &d->lock, &at);
+		bool failed = d->rc;
+
+		if (!d->running || (r != ETIMEDOUT && !failed))
+			continue;
+		pthread_mutex_unlock(&d->lock);
+		if (failed)
+			slu_download_cancel(d);
+		else
+			report(d, false);
+		if (slu_expired(tick))
+			tick = slu_deadline_in(TICK_NS);
+		pthread_mutex_lock(&d->lock);
+	}
+	pthread_mutex_unlock(&d->lock);
+}
+
+static int finish(struct slu_download *d, struct slu_err *e)
+{
+	struct slu_dfile *batch = d->batch;
+	size_t n = d->batch_n;
+	int r;
+
+	d->batch = NULL;
+	if (d->rc) {
+		while (batch) {
+			struct slu_dfile *f = batch;
+
+			batch = f->next;
+			slu_dfile_free(f);
+		}
+		return 0;
+	}
+	r = slu_download_commit(d, batch, e);
+	if (!r)
+		d->progress.files += n;
+	return r;
+}
+
+static int copy(struct slu_download *d, struct slu_err *e)
+{
+	int r = slu_download_start(d, e);
+
+	if (!r) {
+		wait_lanes(d);
+		r = finish(d, e);
+	}
+	slu_download_lanes_free(d);
+	if (r)
+		slu_download_fail(d, r, e ? e : &(struct slu_err){.code = -r});
+	else if (!d->rc)
+		report(d, true);
+	return r;
+}
+
+static int run(struct slu_download *d, struct slu_err *e)
+{
+	int r = slu_download_check(d, e), r2 = 0;
+
+	if (!r) {
+		d->progress.files_total = slu_manifest_count(d->t->manifest);
+		d->progress.bytes_total = slu_manifest_bytes(d->t->manifest);
+		r = copy(d, e);
+	}
+	if (d->part[0])
+		r2 = slu_path_rmtree(d->dirfd, d->part);
+	if (r2)
+		slu_warn("download", "'%s/%s' could not be removed", d->target, d->part);
+	slu_closep(&d->partfd);
+	slu_closep(&d->dirfd);
+	if (!r && d->rc) {
+		if (e)
+			*e = d->err;
+		r = d->rc;
+	}
+	return r;
+}
+
+static void view_free(struct slu_view *v)
+{
+	free(v->where);
+	free(v);
+}
+
+static const struct slu_view_ops view_ops = {.kind = SLU_VIEW_DOWNLOAD, .free = view_free};
+
+int slu_download_open(struct slu_tree *t, const char *target, const struct slu_download_opts *o,
+		      struct slu_pool *pool, struct slu_view **ret, struct slu_err *e)
+{
+	static const struct slu_download_opts defaults;
+	struct slu_download d = {.t = t,
+				 .target = target,
+				 .o = o ? o : &defaults,
+				 .pool = pool,
+				 .dirfd = -1,
+				 .partfd = -1};
+	struct slu_view *v = slu_new0(struct slu_view);
+	pthread_condattr_t attr;
+	int r;
+
+	if (v)
+		v->where = slu_strdup(target);
+	if (!v || !v->where) {
+		free(v);
+		return slu_fail_oom(e);
+	}
+	v->ops = &view_ops;
+	pthread_mutex_init(&d.lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&d.cond, &attr);
+	pthread_condattr_destroy(&attr);
+	r = run(&d, e);
+	pthread_cond_destroy(&d.cond);
+	pthread_mutex_destroy(&d.lock);
+	if (r) {
+		view_free(v);
+		return r;
+	}
+	*ret = v;
+	return 0;
+}

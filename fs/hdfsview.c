@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hdfs view: one URI that a Hadoop reader opens, and what Spark then reads is the tree, no more
+ * and no less.  A reader lists by itself, later, so the store is compared with the manifest here.
+ *
+ * What Hadoop makes of the text (GlobExpander, GlobPattern; checked against Hadoop 3.4):
+ *   - a URI with any of {}[]*?\ is a pattern, so these are escaped by `\` in names;
+ *   - a brace group with a '/' in it is expanded before matching, and loses one level of escapes
+ *     then, so in the group names are escaped twice; each alternative begins with '/', so every one
+ *     is looked up by name and no folder is listed;
+ *   - ':' in a name cannot be asked for at all.
+ * Percent signs, blanks and '#' are literal: these are Hadoop paths, not RFC 3986 URIs.
+ */
+#include "fs/view.h"
+
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "common/vec.h"
+#include "fs/walk.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SPECIAL "{}[]*?\\"
+#define GLOB_MAX (64u << 10) /* it has to fit into an argument of a command line */
+
+/* The store's listing against the manifest. */
+struct compare {
+	const struct slu_manifest *m;
+	const char *base;
+	size_t seen;   /* entries of the manifest found so far */
+	size_t next;   /* the one expected next: both are sorted alike */
+	size_t extra;  /* other files that a reader of the folder would take */
+	size_t common; /* extra files below the folder that all entries share */
+	size_t share;  /* length of that folder's path in a view path */
+};
+
+/* Spark leaves these out of any folder, and their folders too. */
+static bool is_skipped(const char *path)
+{
+	for (const char *s = path; *s; s += *s == '/') {
+		size_t n = strcspn(s, "/");
+
+		if (*s == '.' || (*s == '_' && !memchr(s, '=', n)))
+			return true;
+		if (n >= 10 && !strncmp(s + n - 10, "._COPYING_", 10))
+			return true;
+		s += n;
+	}
+	return false;
+}
+
+/* Length of the folder, with its '/', that all entries lie in; 0: the top. */
+static size_t shared_folder(const struct slu_manifest *m)
+{
+	const char *a = slu_manifest_at(m, 0)->path;
+	const char *z = slu_manifest_at(m, slu_manifest_count(m) - 1)->path;
+	size_t n = 0, end = 0;
+
+	for (; a[n] && a[n] == z[n]; n++)
+		if (a[n] == '/')
+			end = n + 1;
+	return end;
+}
+
+static int differs(const char *path, const struct slu_file *f, const char *what, struct slu_err *e)
+{
+	return slu_fail(e, ESTALE,
+			"'%s' %s after the dataset was resolved (it was %s): resolve it "
+			"again",
+			path, what, f->id[0] ? f->id : "there");
+}
+
+static int on_file(void *user, const char *path, const struct slu_attr *a, struct slu_err *e)
+{
+	struct compare *c = user;
+	const char *rel = *c->base ? path + strlen(c->base) + 1 : path;
+	size_t i = slu_manifest_find(c->m, rel);
+
+	if (i == SIZE_MAX) {
+		if (is_skipped(rel))
+			return 0;
+		c->extra++;
+		c->common += !strncmp(rel, slu_manifest_at(c->m, 0)->path, c->share);
+		return 0;
+	}
+	const struct slu_file *f = slu_manifest_at(c->m, i);
+
+	if (f->size != a->size || !slu_streq(f->id, a->id))
+		return differs(path, f, "changed", e);
+	if (i > c->next)
+		return differs(slu_manifest_at(c->m, c->next)->path, slu_manifest_at(c->m, c->next),
+			       "vanished", e);
+	c->next = i + 1;
+	c->seen++;
+	return 0;
+}
+
+/* One file of its own: the folder it lies in may hold a million others. */
+static int compare_one(const struct slu_tree *t, struct slu_err *e)
+{
+	const struct slu_file *f = slu_manifest_at(t->manifest, 0);
+	SLU_AUTO(slu_freep) char *path = NULL;
+	struct slu_store *s;
+	struct slu_attr a;
+	int r = slu_tree_locate(t, 0, &s, &path);
+
+	if (r)
+		return slu_fail_oom(e);
+	r = slu_store_stat(s, path, &a, e);
+	if (r == -ENOENT)
+		return differs(path, f, "vanished", e);
+	if (!r && (a.kind != SLU_KIND_FILE || a.size != f->size || !slu_streq(a.id, f->id)))
+		return differs(path, f, "changed", e);
+	return r;
+}
+
+static bool is_one(const struct slu_tree *t)
+{
+	return t->single_file && slu_manifest_count(t->manifest) == 1;
+}
+
+static int compare(const struct slu_tree *t, struct compare *c, struct slu_err *e)
+{
+	size_t n = slu_manifest_count(t->manifest);
+	int r;
+
+	*c = (struct compare){.m = t->manifest, .base = t->sources[0].base};
+	if (is_one(t))
+		return compare_one(t, e);
+	c->share = shared_folder(t->manifest);
+	r = slu_walk(t->sources[0].store, c->base, on_file, c, e);
+	if (r == -ENOENT)
+		return slu_fail(e, ESTALE,
+				"'%s' vanished after the dataset was resolved: resolve it "
+				"again",
+				c->base);
+	if (!r && c->seen < n)
+		r = differs(slu_manifest_at(t->manifest, c->next)->path,
+			    slu_manifest_at(t->manifest, c->next), "vanished", e);
+	return r;
+}
+
+/* s with its special characters escaped `levels` times: Hadoop takes one level away each time. */
+static void add_escaped(struct slu_buf *b, const char *s, unsigned levels)
+{
+	for (; *s; s++) {
+		if (strchr(SPECIAL, *s) || (levels > 1 && *s == ','))
+			slu_buf_str(b, levels > 1 ? "\\\\\\" : "\\");
+		slu_buf_ch(b, *s);
+	}
+}
+
+static int check_colon(const char *path, struct slu_err *e)
+{
+	if (!strchr(path, ':'))
+		return 0;
+	return slu_fail(e, EINVAL,
+			"'%s' has a ':' in its name, which Hadoop cannot ask for: rename "
+			"it, or read the dataset as a mount or a download",
+			path);
+}
+
+/* base{/a,/b/c}: the entries one by one. */
+static int add_group(struct slu_buf *b, const struct slu_manifest *m, size_t skip,
+		     struct slu_err *e)
+{
+	size_t n = slu_manifest_count(m);
+	int r;
+
+	slu_buf_ch(b, '{');
+	for (size_t i = 0; i < n; i++) {
+		const char *path = slu_manifest_at(m, i)->path;
+
+		r = check_colon(path, e);
+		if (r)
+			return r;
+		slu_buf_str(b, i ? ",/" : "/");
+		add_escaped(b, path + skip, 2);
+		if (slu_buf_err(b))
+			break;
+	}
+	slu_buf_ch(b, '}');
+	if (slu_buf_err(b) == -EMSGSIZE)
+		return slu_fail(e, E2BIG,
+				"the dataset is %zu files of a folder that holds others, and "
+				"their names do not fit into one Hadoop pattern: make a folder of "
+				"them, or read the dataset as a mount or a download",
+				n);
+	return slu_buf_err(b) ? slu_fail_oom(e) : 0;
+}
+
+/* Says once what Spark will not read whatever the URI is. */
+static void warn_skipped(const struct slu_manifest *m)
+{
+	const char *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < slu_manifest_count(m); i++) {
+		const char *path = slu_manifest_at(m, i)->path;
+
+		if (!is_skipped(path))
+			continue;
+		n++;
+		if (!first)
+			first = path;
+	}
+	if (n)
+		slu_warn("hdfs",
+			 "Spark skips names that begin with '_' or '.': it will not read %zu of "
+			 "%zu files, such as '%s'",
+			 n, slu_manifest_count(m), first);
+}
+
+static void view_free(struct slu_view *v)
+{
+	slu_json_free(v->props);
+	free(v->where);
+	free(v);
+}
+
+static const struct slu_view_ops view_ops = {.kind = SLU_VIEW_HDFS, .free = view_free};
+
+/* The path, in the store, that the URI names: a file, or a folder.  *ret_group: entries follow. */
+static char *choose(const struct slu_tree *t, const struct compare *c, bool *ret_group)
+{
+	const struct slu_manifest *m = t->manifest;
+	SLU_AUTO(slu_freep) char *shared = NULL;
+	const char *rel;
+
+	*ret_group = false;
+	if (is_one(t)) {
+		(void)slu_manifest_locate(m, 0, &rel);
+		return slu_path_join(c->base, rel);
+	}
+	if (!c->extra)
+		return slu_strdup(c->base);
+	*ret_group = c->common != 0;
+	if (!c->share)
+		return slu_strdup(c->base);
+	shared = slu_strndup(slu_manifest_at(m, 0)->path, c->share - 1);
+	return shared ? slu_path_join(c->base, shared) : NULL;
+}
+
+static int make_uri(const struct slu_tree *t, const struct compare *c, struct slu_hadoop *h,
+		    char **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(GLOB_MAX);
+	SLU_AUTO(slu_freep) char *path = NULL;
+	bool group;
+	int r;
+
+	path = choose(t, c, &group);
+	if (!path)
+		return slu_fail_oom(e);
+	r = slu_store_hadoop(t->sources[0].store, path, h, e);
+	if (r)
+		return r;
+	if (*path && (r = check_colon(path, e)))
+		return r;
+	if (group && slu_ends(h->uri, "/"))
+		h->uri[strlen(h->uri) - 1] = '\0';
+	add_escaped(&b, h->uri, 1);
+	if (group)
+		r = add_group(&b, t->manifest, c->share, e);
+	if (r)
+		return r;
+	*ret = slu_buf_take(&b);
+	return *ret ? 0 : slu_fail_oom(e);
+}
+
+static struct json_t *make_props(const struct slu_hadoop *h)
+{
+	struct json_t *props = slu_json_object();
+
+	if (!props ||
+	    slu_json_set(props, "conf", h->conf ? slu_json_copy(h->conf) : slu_json_object()) ||
+	    slu_json_set(props, "secret_refs",
+			 h->secret_refs ? slu_json_copy(h->secret_refs) : slu_json_object())) {
+		slu_json_free(props);
+		return NULL;
+	}
+	return props;
+}
+
+static int check_tree(const struct slu_tree *t, struct slu_err *e)
+{
+	if (!slu_manifest_count(t->manifest))
+		return slu_fail(e, ENOENT, "the dataset has no files: there is nothing to read");
+	if (slu_manifest_sources(t->manifest) != 1)
+		return slu_fail(
+			e, EINVAL,
+			"the dataset lies in %zu places, and Hadoop gets one URI: "
+			"read it as a mount or a download, or make one dataset of each place",
+			slu_manifest_sources(t->manifest));
+	return 0;
+}
+
+int slu_hdfs_open(struct slu_tree *t, struct slu_view **ret, struct slu_err *e)
+{
+	struct slu_hadoop h = {0};
+	struct slu_view *v;
+	struct compare c;
+	int r = check_tree(t, e);
+
+	if (!r)
+		r = compare(t, &c, e);
+	if (r)
+		return r;
+	v = slu_new0(struct slu_view);
+	if (!v)
+		return slu_fail_oom(e);
+	v->ops = &view_ops;
+	r = make_uri(t, &c, &h, &v->where, e);
+	if (!r) {
+		v->props = make_props(&h);
+		r = v->props ? 0 : slu_fail_oom(e);
+	}
+	slu_hadoop_done(&h);
+	if (r) {
+		view_free(v);
+		return r;
+	}
+	warn_skipped(t->manifest);
+	*ret = v;
+	return 0;
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/views.h"
+
+#include "common/time.h"
+#include "fs/layers.h"
+#include "fs/view.h"
+#include "io/crypt.h"
+#include "io/loop.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+/* A store in src/, a target beside it. */
+struct env {
+	struct unit_dir dir;
+	int src, out;
+	char target[96];
+	struct slu_pool *pool;
+	struct slu_loops *loops;
+	struct slu_store *s;
+	struct slu_tree *t;
+	struct slu_err e;
+};
+
+static int setup(void **state)
+{
+	struct env *v = calloc(1, sizeof *v);
+	char src[96];
+
+	unit_dir_make(&v->dir);
+	snprintf(src, sizeof src, "%s/src", v->dir.path);
+	snprintf(v->target, sizeof v->target, "%s/out", v->dir.path);
+	assert_int_equal(mkdir(src, 0755), 0);
+	assert_int_equal(mkdir(v->target, 0755), 0);
+	v->src = open(src, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	v->out = open(v->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(slu_pool_new(4, &v->pool, NULL), 0);
+	assert_int_equal(slu_local_new(src, false, v->pool, &v->s, NULL), 0);
+	*state = v;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct env *v = *state;
+
+	slu_tree_free(v->t);
+	slu_store_free(v->s);
+	slu_loops_free(v->loops);
+	slu_pool_free(v->pool);
+	close(v->src);
+	close(v->out);
+	unit_dir_done(&v->dir);
+	free(v);
+	return 0;
+}
+
+static void resolve(struct env *v)
+{
+	slu_tree_free(v->t);
+	v->t = views_tree(v->s);
+}
+
+static void fault(struct env *v, const char *rules)
+{
+	struct slu_loops_conf conf = {.threads = 1};
+
+	if (!v->loops)
+		assert_int_equal(slu_loops_new(&conf, &v->loops, NULL), 0);
+	assert_int_equal(slu_faulty_push(&v->s, rules, v->loops, NULL), 0);
+	v->t->sources[0].store = v->s;
+}
+
+static int download(struct env *v, struct slu_download_opts o)
+{
+	struct slu_view *view = NULL;
+	int r = slu_download_open(v->t, v->target, &o, v->pool, &view, &v->e);
+
+	if (!r) {
+		assert_string_equal(view->where, v->target);
+		assert_int_equal(slu_view_wait(view, NULL), 0);
+		assert_int_equal(slu_view_close(view, NULL), 0);
+		assert_int_equal(slu_view_close(view, NULL), 0);
+	} else {
+		assert_null(view);
+	}
+	slu_view_free(view);
+	return r;
+}
+
+static void download_ok(struct env *v, struct slu_download_opts o)
+{
+	if (download(v, o))
+		fail_msg("download: %s", v->e.msg);
+}
+
+/* A target file has n known bytes and the source's time. */
+static void check_file(struct env *v, const char *path, size_t n)
+{
+	struct stat a, b;
+	char *p = malloc(n + 1);
+	int fd = openat(v->out, path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &a), 0);
+	assert_int_equal(fstatat(v->src, path, &b, 0), 0);
+	assert_int_equal(a.st_size, n);
+	assert_memory_equal(&a.st_mtim, &b.st_mtim, sizeof a.st_mtim);
+	assert_int_equal(pread(fd, p, n + 1, 0), n);
+	views_check(p, 0, n);
+	free(p);
+	close(fd);
+}
+
+/* How many names the top of the target has; parts are never left. */
+static int count_top(struct env *v)
+{
+	DIR *d = fdopendir(openat(v->out, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	const struct dirent *de;
+	int n = 0;
+
+	while ((de = readdir(d))) {
+		if (!strncmp(de->d_name, ".sluice", 7))
+			fail_msg("'%s' is left over", de->d_name);
+		n += de->d_name[0] != '.';
+	}
+	closedir(d);
+	return n;
+}
+
+static void fill(struct env *v)
+{
+	views_file(v->src, "big", 9 * 1024 * 1024 + 77);
+	views_file(v->src, "empty", 0);
+	views_file(v->src, "d/one", 1);
+	views_file(v->src, "d/e/exact", 1024 * 1024);
+	views_file(v->src, "d/e/more", 1024 * 1024 + 1);
+	resolve(v);
+}
+
+static void check_all(struct env *v)
+{
+	check_file(v, "big", 9 * 1024 * 1024 + 77);
+	check_file(v, "empty", 0);
+	check_file(v, "d/one", 1);
+	check_file(v, "d/e/exact", 1024 * 1024);
+	check_file(v, "d/e/more", 1024 * 1024 + 1);
+	assert_int_equal(count_top(v), 3);
+}
+
+static void copies_a_tree(void **state)
+{
+	struct env *v = *state;
+
+	fill(v);
+	download_ok(v, (struct slu_download_opts){0});
+	check_all(v);
+}
+
+static void copies_with_any_number_of_jobs(void **state)
+{
+	struct env *v = *state;
+	unsigned jobs[] = {1, 2, 3, 64, 1000};
+
+	fill(v);
+	for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
+		download_ok(v, (struct slu_download_opts){
+				       .jobs = jobs[i], .overwrite = i > 0, .nosync = i % 2});
+		check_all(v);
+	}
+}
+
+/* Answers late and out of order, nothing inline: ranges of one file by many lanes. */
+static void copies_from_a_slow_store(void **state)
+{
+	struct env *v = *state;
+
+	fill(v);
+	fault(v, "seed=5,read:0.5:delay=3ms");
+	v->s->caps &= ~(unsigned)SLU_CAP_INLINE_READ;
+	download_ok(v, (struct slu_download_opts){.jobs = 16});
+	check_all(v);
+}
+
+static void copies_an_empty_tree(void **state)
+{
+	struct env *v = *state;
+
+	resolve(v);
+	download_ok(v, (struct slu_download_opts){0});
+	assert_int_equal(count_top(v), 0);
+}
+
+static void makes_the_target(void **state)
+{
+	struct env *v = *state;
+	struct stat st;
+
+	fill(v);
+	snprintf(v->target, sizeof v->target, "%.60s/new/deeper", v->dir.path);
+	download_ok(v, (struct slu_download_opts){0});
+	assert_int_equal(fstatat(v->dir.fd, "new/deeper/d/e/more", &st, 0), 0);
+}
+
+/* More than one batch: all complete, folders made on the way. */
+static void copies_many_small_files(void **state)
+{
+	struct env *v = *state;
+	struct stat st;
+
+	for (int i = 0; i < 2500; i++) {
+		char name[64];
+
+		snprintf(name, sizeof name, "s%d/f%04d", i % 13, i);
+		views_file(v->src, name, 10);
+	}
+	resolve(v);
+	download_ok(v, (struct slu_download_opts){0});
+	for (int i = 0; i < 2500; i++) {
+		char name[64];
+
+		snprintf(name, sizeof name, "s%d/f%04d", i % 13, i);
+		assert_int_equal(fstatat(v->out, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+		assert_int_equal(st.st_size, 10);
+	}
+	check_file(v, "s7/f0007", 10);
+	assert_int_equal(count_top(v), 13);
+}
+
+static void refuses_a_target_with_content(void **state)
+{
+	struct env *v = *state;
+
+	fill(v);
+	views_file(v->out, "other", 3);
+	assert_failed(download(v, (struct slu_download_opts){0}), v->e, ENOTEMPTY, "other");
+	assert_int_equal(count_top(v), 1);
+	views_file(v->out, "big", 3);
+	download_ok(v, (struct slu_download_opts){.overwrite = true});
+	check_file(v, "big", 9 * 1024 * 1024 + 77);
+	assert_int_equal(count_top(v), 4);
+}
+
+static void a_folder_in_the_place_of_a_file_is_found_first(void **state)
+{
+	struct env *v = *state;
+
+	fill(v);
+	assert_int_equal(mkdirat(v->out, "empty", 0755), 0);
+	assert_failed(download(v, (struct slu_download_opts){.overwrite = true}), v->e, EISDIR,
+		      "'empty' is a folder");
+	views_file(v->out, "d", 3);
+	unlinkat(v->out, "empty", AT_REMOVEDIR);
+	assert_failed(download(v, (struct slu_download_opts){.overwrite = true}), v->e, ENOTDIR,
+		      "needs a folder");
+	assert_int_equal(count_top(v), 1);
+}
+
+/* Nothing is written through a link that somebody planted in the target. */
+static void links_in_the_target_are_not_followed(void **state)
+{
+	struct env *v = *state;
+	struct stat st;
+
+	fill(v);
+	assert_int_equal(mkdirat(v->dir.fd, "victim", 0755), 0);
+	views_file(v->dir.fd, "victim/file", 5);
+	assert_int_equal(symlinkat("../victim", v->out, "d"), 0);
+	assert_failed(download(v, (struct slu_download_opts){.overwrite = true}), v->e, ELOOP,
+		      "symbolic link");
+	assert_int_equal(unlinkat(v->out, "d", 0), 0);
+	assert_int_equal(symlinkat("../victim/file", v->out, "big"), 0);
+	download_ok(v, (struct slu_download_opts){.overwrite = true});
+	check_all(v);
+	assert_int_equal(fstatat(v->out, "big", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(fstatat(v->dir.fd, "victim/file", &st, 0), 0);
+	assert_int_equal(st.st_size, 5);
+	assert_int_equal(fstatat(v->dir.fd, "victim/one", &st, 0), -1);
+}
+
+/* A dead download's folder of parts is not content; a living one's is a refusal. */
+static void leftovers_go_and_living_downloads_stay(void **state)
+{
+	struct env *v = *state;
+
+	fill(v);
+	views_file(v->out, ".sluice-part-dead/1", 100);
+	int fd = openat(v->out, ".sluice-part-dead", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_failed(download(v, (struct slu_download_opts){0}), v->e, EBUSY, "another download");
+	close(fd);
+	views_file(v->out, ".sluice-part-file", 100);
+	download_ok(v, (struct slu_download_opts){0});
+	check_all(v);
+}
+
+static void names_too_long_are_found_first(void **state)
+{
+	struct env *v = *state;
+	struct slu_attr a = {.kind = SLU_KIND_FILE, .size = 1, .id = "x"};
+	char name[PATH_MAX + 10];
+
+	memset(name, 'n', sizeof name);
+	name[256] = '\0';
+	for (int round = 0; round < 2; round++) {
+		slu_tree_free(v->t);
+		v->t = views_tree(v->s);
+		slu_manifest_free(v->t->manifest);
+		assert_int_equal(slu_manifest_new(&v->t->manifest), 0);
+		slu_manifest_add_source(v->t->manifest, "", "file:///x");
+		slu_manifest_add(v->t->manifest, "a", &a);
+		slu_manifest_add(v->t->manifest, name, &a);
+		assert_int_equal(slu_manifest_finish(v->t->manifest, &v->e), 0);
+		assert_failed(download(v, (struct slu_download_opts){0}), v->e, ENAMETOOLONG,
+			      round ? "bytes would be needed" : "part of 256 bytes");
+		assert_int_equal(count_top(v), 0);
+		for (size_t i = 0; i < sizeof name - 1; i++)
+			name[i] = i % 100 == 99 ? '/' : 'n';
+		name[PATH_MAX - 1] = '\0';
+	}
+}
+
+static void too_little_room_is_found_first(void **state)
+{
+	struct env *v = *state;
+
+	fill(v);
+	if (mount("tmpfs", v->target, "tmpfs", 0, "size=1m"))
+		skip();
+	close(v->out);
+	v->out = open(v->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = download(v, (struct slu_download_opts){0});
+
+	assert_int_equal(count_top(v), 0);
+	close(v->out);
+	v->out = open(v->dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	umount2(v->target, MNT_DETACH);
+	assert_failed(r, v->e, ENOSPC, "has room for 1048576 bytes, and the dataset has 11534415");
+}
+
+static void a_changed_file_is_stale(void **state)
+{
+	struct env *v = *state;
+
+	fill(v);
+	views_file(v->src, "d/one", 2);
+	assert_failed(download(v, (struct slu_download_opts){0}), v->e, ESTALE, "'d/one' changed");
+	unlinkat(v->src, "d/one", 0);
+	assert_failed(download(v, (struct slu_download_opts){.overwrite = true}), v->e, ESTALE,
+		      "'d/one' changed");
+	count_top(v);
+}
+
+static void a_failure_ends_it_and_leaves_no_parts(void **state)
+{
+	struct env *v = *state;
+
+	fill(v);
+	fault(v, "read:#5:EACCES");
+	assert_failed(download(v, (struct slu_download_opts){0}), v->e, EACCES, "cannot download '");
+	count_top(v);
+}
+
+static void a_wrong_checksum_is_an_error(void **state)
+{
+	struct env *v = *state;
+	struct slu_attr a = {0};
+	uint8_t sum[16];
+	char byte = (char)views_byte(0), hex[33];
+
+	views_file(v->src, "one", 1);
+	for (int good = 1; good >= 0; good--) {
+		resolve(v);
+		slu_manifest_free(v->t->manifest);
+		assert_int_equal(slu_manifest_new(&v->t->manifest), 0);
+		slu_manifest_add_source(v->t->manifest, "", "file:///x");
+		assert_int_equal(slu_store_stat(v->s, "one", &a, NULL), 0);
+		slu_digest(SLU_MD5, &byte, 1, sum);
+		slu_hex(hex, sum, 16);
+		snprintf(a.sum, sizeof a.sum, "md5:%s", good ? hex : "00");
+		slu_manifest_add(v->t->manifest, "one", &a);
+		assert_int_equal(slu_manifest_finish(v->t->manifest, &v->e), 0);
+		int r = download(v, (struct slu_download_opts){.overwrite = true});
+
+		if (good)
+			assert_int_equal(r, 0);
+		else
+			assert_failed(r, v->e, EBADMSG, "arrived damaged");
+	}
+}
+
+struct seen {
+	int calls, cancel_at;
+	struct slu_progress last;
+};
+
+static int on_progress(void *user, const struct slu_progress *p)
+{
+	struct seen *s = user;
+
+	assert_true(p->bytes >= s->last.bytes && p->files >= s->last.files);
+	s->last = *p;
+	return ++s->calls == s->cancel_at;
+}
+
+static void progress_is_told_and_can_cancel(void **state)
+{
+	struct env *v = *state;
+	struct seen s = {0};
+
+	fill(v);
+	download_ok(v, (struct slu_download_opts){.progress = on_progress, .user = &s});
+	assert_true(s.calls >= 1);
+	assert_int_equal(s.last.files, 5);
+	assert_int_equal(s.last.files_total, 5);
+	assert_int_equal(s.last.bytes, s.last.bytes_total);
+	fault(v, "read:1:hang");
+	s = (struct seen){.cancel_at = 2};
+	int64_t begin = slu_now();
+
+	assert_failed(download(v, (struct slu_download_opts){
+					  .overwrite = true, .progress = on_progress, .user = &s}),
+		      v->e, ECANCELED, "canceled");
+	assert_true(slu_now() - begin < 5 * SLU_SEC);
+	assert_int_equal(s.calls, 2);
+	count_top(v);
+}
+
+/* kill -9 anywhere: what has a final name is complete, and the next download cleans up. */
+static void killed_downloads_show_only_whole_files(void **state)
+{
+	struct env *v = *state;
+
+	for (int i = 0; i < 1500; i++) {
+		char name[64];
+
+		snprintf(name, sizeof name, "s%d/f%04d", i % 3, i);
+		views_file(v->src, name, 3000);
+	}
+	for (unsigned round = 0; round < 12; round++) {
+		pid_t pid = fork();
+		struct stat st;
+
+		if (pid == 0) {
+			struct slu_pool *pool;
+			struct slu_store *s;
+			char src[96];
+
+			snprintf(src, sizeof src, "%s/src", v->dir.path);
+			slu_pool_new(4, &pool, NULL);
+			slu_local_new(src, false, pool, &s, NULL);
+			v->pool = pool;
+			v->t = views_tree(s);
+			_exit(download(v, (struct slu_download_opts){.overwrite = true}) ? 1 : 0);
+		}
+		struct timespec ts = {.tv_nsec = (long)(round * 9 + 5) * 1000000};
+
+		nanosleep(&ts, NULL);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		for (int i = 0; i < 1500; i++) {
+			char name[64];
+
+			snprintf(name, sizeof name, "s%d/f%04d", i % 3, i);
+			if (!fstatat(v->out, name, &st, 0))
+				assert_int_equal(st.st_size, 3000);
+		}
+	}
+	resolve(v);
+	download_ok(v, (struct slu_download_opts){.overwrite = true});
+	check_file(v, "s0/f0003", 3000);
+	assert_int_equal(count_top(v), 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(copies_a_tree),
+		T(copies_with_any_number_of_jobs),
+		T(copies_from_a_slow_store),
+		T(copies_an_empty_tree),
+		T(makes_the_target),
+		T(copies_many_small_files),
+		T(refuses_a_target_with_content),
+		T(a_folder_in_the_place_of_a_file_is_found_first),
+		T(links_in_the_target_are_not_followed),
+		T(leftovers_go_and_living_downloads_stay),
+		T(names_too_long_are_found_first),
+		T(too_little_room_is_found_first),
+		T(a_changed_file_is_stale),
+		T(a_failure_ends_it_and_leaves_no_parts),
+		T(a_wrong_checksum_is_an_error),
+		T(progress_is_told_and_can_cancel),
+		T(killed_downloads_show_only_whole_files),
+	};
+
+	return cmocka_run_group_tests_name("download", tests, NULL, NULL);
+}
