@@ -1,26 +1,24 @@
-#Unit tests : tests / unit / NAME.c, each a program of its own(plain cmocka), linked against the
-#folders' static libraries, not libsluice.so: tests see internals.  Names are written with their
-#folder, as automake needs them; one line per folder owner:
-#UNIT_TESTS += tests / unit / test - buf tests / unit / test - str
-UNIT_TESTS = UNIT_TESTS +=
-	tests / unit / test - mem tests / unit / test - buf tests / unit / test -
-	str tests / unit / test - hash tests / unit / test - time tests / unit / test -
-	err tests / unit / test - log tests / unit / test - path tests / unit / test -
-	json tests / unit / test - yaml tests / unit / test - xml tests / unit / test -
-	corpus UNIT_TESTS +=
-	tests / unit / test - loop tests / unit / test - pool tests / unit / test -
-	xfer tests / unit / test - xfer - life tests / unit / test - http tests / unit / test -
-	backoff tests / unit / test - crypt UNIT_TESTS +=
-	tests / unit / test - once tests / unit / test - registry tests / unit / test - registry -
-	storm tests / unit / test - outcome tests / unit / test - input tests / unit / test -
-	output UNIT_TESTS +=
-	tests / unit / test - op tests / unit / test - store tests / unit / test -
-	local tests / unit / test - local - write tests / unit / test - walk tests / unit / test -
-	glob tests / unit / test - manifest tests / unit / test - tree tests / unit / test -
-	writer tests / unit / test - retry tests / unit / test - limit tests / unit / test -
-	faulty tests / unit / test -
-	trace
+# Unit tests: tests/unit/NAME.c, each a program of its own (plain cmocka), linked against the
+# folders' static libraries, not libsluice.so: tests see internals.  Names are written with their
+# folder, as automake needs them; one line per folder owner:
+#     UNIT_TESTS += tests/unit/test-buf tests/unit/test-str
+UNIT_TESTS =
+UNIT_TESTS += tests/unit/test-mem tests/unit/test-buf tests/unit/test-str tests/unit/test-hash \
+	tests/unit/test-time tests/unit/test-err tests/unit/test-log tests/unit/test-path \
+	tests/unit/test-json tests/unit/test-yaml tests/unit/test-xml \
+	tests/unit/test-corpus
+UNIT_TESTS += tests/unit/test-loop tests/unit/test-pool tests/unit/test-xfer \
+	tests/unit/test-xfer-life tests/unit/test-http tests/unit/test-backoff tests/unit/test-crypt
+UNIT_TESTS += tests/unit/test-once tests/unit/test-registry tests/unit/test-registry-storm \
+	tests/unit/test-outcome tests/unit/test-input tests/unit/test-output
+UNIT_TESTS += tests/unit/test-op tests/unit/test-store tests/unit/test-local \
+	tests/unit/test-local-write tests/unit/test-walk tests/unit/test-glob tests/unit/test-manifest \
+	tests/unit/test-tree tests/unit/test-writer tests/unit/test-retry tests/unit/test-limit \
+	tests/unit/test-faulty tests/unit/test-trace
 
-		UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS) LDADD = $(UNIT_LIBS)
+UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
+LDADD = $(UNIT_LIBS)
 
-		if HAVE_CMOCKA check_PROGRAMS += $(UNIT_TESTS) endif
+if HAVE_CMOCKA
+check_PROGRAMS += $(UNIT_TESTS)
+endif
