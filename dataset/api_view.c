@@ -224,11 +224,8 @@ int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 		};
 
 		r = slu_mount_serve(d->tree, abs, &m, &er);
-	} else if (ready_fd >= 0) {
-		/* slu_mount_serve tells its own errors; whoever waits must hear this one as well. */
-		if (write(ready_fd, er.msg, strlen(er.msg)) < 0)
-			slu_fail_more(&er, "(nobody heard)");
-		close(ready_fd);
+	} else {
+		slu_mount_say_failed(ready_fd, &er);
 	}
 	return slu_api_error(e, &er, r);
 }

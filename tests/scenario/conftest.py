@@ -101,7 +101,9 @@ class Sluice:
         )
         noise = done.stderr if text else done.stderr.decode(errors="replace")
         assert not NOISE.search(noise), noise
-        assert done.returncode == code, f"sluice {args}: exit {done.returncode}, not {code}\n{noise}{done.stdout if text else ''}"
+        assert done.returncode == code, (
+            f"sluice {args}: exit {done.returncode}, not {code}\n{noise}{done.stdout if text else ''}"
+        )
         if code != 0 and text:
             lines = [x for x in done.stderr.splitlines() if x.startswith("sluice: ")]
             assert len(lines) >= 1, f"no line that says why: {done.stderr!r}"

@@ -91,5 +91,7 @@ WAITING = """
 def waiting_job(ws):
     os.mkfifo(ws.cwd / "pipe")
     keep = os.open(ws.cwd / "pipe", os.O_RDWR)
-    text = WAITING.replace("while [ ! -e %(cwd)s/go ]; do read -t 0.05 x < %(cwd)s/pipe || :; done", "read x < %(cwd)s/pipe")
+    text = WAITING.replace(
+        "while [ ! -e %(cwd)s/go ]; do read -t 0.05 x < %(cwd)s/pipe || :; done", "read x < %(cwd)s/pipe"
+    )
     return write_job(ws, "wait.yml", text % {"cwd": ws.cwd}), keep

@@ -135,7 +135,8 @@ def test_eight_processes_register_at_once(ws):
     for i in range(n):
         ws.put(f"f{i}", str(i))
     procs = [
-        ws.start("data", "create", "--name", "d", "--path", ws.ref(f"f{i}"), stdout=subprocess.DEVNULL) for i in range(n)
+        ws.start("data", "create", "--name", "d", "--path", ws.ref(f"f{i}"), stdout=subprocess.DEVNULL)
+        for i in range(n)
     ]
     assert [p.wait() for p in procs] == [0] * n
     records = ws.json("data", "list", "d")

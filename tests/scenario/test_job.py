@@ -8,7 +8,18 @@ import subprocess
 
 import pytest
 from conftest import BAD_INPUT, CANCELED, EXISTS, NOT_FOUND, RUN_FAILED, is_mount, needs_fuse, needs_root, until
-from jobs import children, outcome, run_job, show, start_job, std_log, supervisor_of, wait_for_file, waiting_job, write_job
+from jobs import (
+    children,
+    outcome,
+    run_job,
+    show,
+    start_job,
+    std_log,
+    supervisor_of,
+    wait_for_file,
+    waiting_job,
+    write_job,
+)
 
 
 def command(ws, text, inputs="", outputs="", name="job.yml"):
@@ -35,7 +46,9 @@ def test_a_completed_step_registers_its_output(ws):
 @pytest.mark.parametrize("status", [1, 3, 127])
 def test_a_failing_step_registers_nothing(ws, status):
     """Promise 3."""
-    run = run_job(ws, command(ws, f"echo x > ${{{{outputs.result}}}}/p; exit {status}", outputs=RESULT), code=RUN_FAILED)
+    run = run_job(
+        ws, command(ws, f"echo x > ${{{{outputs.result}}}}/p; exit {status}", outputs=RESULT), code=RUN_FAILED
+    )
     got = show(ws, run)
     assert got["status"] == "Failed" and got["exit_code"] == status
     assert outcome(ws, run)["status"] == "Failed"
@@ -50,7 +63,9 @@ def test_input_modes(ws, mode, kind):
     ws.put("in/data.csv", "1,2,3\n")
     path = "in/data.csv" if kind == "uri_file" else "in"
     shell = "cat ${{inputs.data}}" if kind == "uri_file" else "cat ${{inputs.data}}/data.csv"
-    inputs = f"  data:\n    type: {kind}\n    mode: {mode}\n    path: azureml://datastores/workspaceblobstore/paths/{path}\n"
+    inputs = (
+        f"  data:\n    type: {kind}\n    mode: {mode}\n    path: azureml://datastores/workspaceblobstore/paths/{path}\n"
+    )
     run = run_job(ws, command(ws, shell, inputs))
     assert "1,2,3" in std_log(ws, run)
     assert not any(is_mount(p) for p in ws.runs().rglob("*") if p.is_dir())
@@ -76,10 +91,7 @@ def test_a_registered_version_as_input_is_that_version(ws):
 
 def test_the_environment_of_a_step(ws):
     ws.put("in/f", "1")
-    inputs = (
-        "  data:\n    type: uri_file\n    mode: download\n    path: workspaceblobstore:in/f\n"
-        "  n: 5\n"
-    )
+    inputs = "  data:\n    type: uri_file\n    mode: download\n    path: workspaceblobstore:in/f\n  n: 5\n"
     env = std_log(ws, run_job(ws, command(ws, "echo ${{inputs.n}}; env", inputs, "")))
     got = dict(line.split("=", 1) for line in env.splitlines() if "=" in line)
     assert env.splitlines()[0] == "5"
@@ -160,10 +172,9 @@ def test_a_failed_step_keeps_what_depends_on_it_from_running(ws):
             outputs: {made: {type: uri_folder, name: made}}
           second:
             type: command
-            command: touch %s/second-ran
+            command: touch CWD/second-ran
             inputs: {got: {type: uri_folder, path: "${{parent.jobs.first.outputs.made}}"}}
-        """
-        % ws.cwd,
+        """.replace("CWD", str(ws.cwd)),
     )
     run = run_job(ws, path, code=RUN_FAILED)
     assert show(ws, run)["status"] == "Failed"
@@ -369,7 +380,9 @@ def test_a_destination_in_use_is_refused(ws):
     path.write_text(text)
     first = start_job(ws, path)
     wait_for_file(ws.cwd / "started")
-    other = command(ws, "echo 1 > ${{outputs.result}}/f", outputs=RESULT + "    path: workspaceblobstore:fixed\n", name="b.yml")
+    other = command(
+        ws, "echo 1 > ${{outputs.result}}/f", outputs=RESULT + "    path: workspaceblobstore:fixed\n", name="b.yml"
+    )
     second = run_job(ws, other, code=RUN_FAILED)
     assert first in show(ws, second)["reason"]
     os.write(keep, b"go\n")

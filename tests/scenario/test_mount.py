@@ -31,9 +31,10 @@ def test_the_mount_shows_the_same_tree_and_bytes(files):
 
 def test_a_checksum_through_the_mount_is_that_of_the_source(files):
     with files.mounted(files.ref("in")) as m:
-        assert hashlib.sha256((m / "big").read_bytes()).digest() == hashlib.sha256(
-            (files.folder / "in/big").read_bytes()
-        ).digest()
+        assert (
+            hashlib.sha256((m / "big").read_bytes()).digest()
+            == hashlib.sha256((files.folder / "in/big").read_bytes()).digest()
+        )
 
 
 def test_random_reads_are_right(files):

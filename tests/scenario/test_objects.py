@@ -7,7 +7,17 @@ import os
 import pytest
 from conftest import BAD_INPUT, EXISTS, NOT_FOUND
 
-HOSTILE = ["new\nline", "hash#q?p%25", "späce and ünïcode", "x" * 255, "-dash", "quote'\"", "\x1b[31mred", "back\\slash", "br[a]ce{b}*"]
+HOSTILE = [
+    "new\nline",
+    "hash#q?p%25",
+    "späce and ünïcode",
+    "x" * 255,
+    "-dash",
+    "quote'\"",
+    "\x1b[31mred",
+    "back\\slash",
+    "br[a]ce{b}*",
+]
 
 
 @pytest.fixture

@@ -38,7 +38,9 @@ def test_the_pipeline(titanic, pipeline):
     assert set(kids) == {"prep", "train"}
     record = ws.json("data", "show", "registered_dataset@1")
     assert record["run"] == kids["prep"]
-    names = [x.split()[-1] for x in ws.run("data", "manifest", "registered_dataset@1").out.splitlines() if x[0].isdigit()]
+    names = [
+        x.split()[-1] for x in ws.run("data", "manifest", "registered_dataset@1").out.splitlines() if x[0].isdigit()
+    ]
     assert "_SUCCESS" in names and not [n for n in names if n.endswith(".crc")]
     assert "accuracy" in std_log(ws, kids["train"]).lower()
     lineage = ws.json("data", "lineage", "registered_dataset@1")

@@ -96,7 +96,9 @@ def test_doctor_reports_and_never_stops(ws):
     ws.run("doctor", code=BAD_INPUT)
 
 
-@pytest.mark.parametrize("args", [["frobnicate"], ["ls", "--nosuch"], ["data"], ["download", "x"], ["cp", "a", "b", "c"]])
+@pytest.mark.parametrize(
+    "args", [["frobnicate"], ["ls", "--nosuch"], ["data"], ["download", "x"], ["cp", "a", "b", "c"]]
+)
 def test_wrong_usage_is_two(bare, args):
     done = bare.start(*args, stderr=-1, stdout=-1)
     err = done.communicate()[1]
