@@ -355,8 +355,6 @@ static int add_refs(struct build *b, const struct json_t *spec)
 			 : slu_fail(b->e, EINVAL, "path %zu of the dataset has to be a text",
 				    i + 1);
 	}
-	if (r == 0 && b->n == 0)
-		return slu_fail(b->e, EINVAL, "all paths of the dataset are exclusions");
 	return r;
 }
 
@@ -398,7 +396,7 @@ static int check_spec_type(const char *type, const struct build *b, const struct
 	if (delimited && !slu_streq(type, "mltable"))
 		return slu_fail(e, EINVAL,
 				"a dataset with 'delimited' is of type mltable, not '%s'", type);
-	if (slu_streq(type, "uri_file") && b->key && slu_streq(b->key, "folder"))
+	if (slu_streq(type, "uri_file") && slu_streq(b->key, "folder"))
 		return slu_fail(e, EINVAL,
 				"the path of the dataset is a folder; its type is uri_folder, not "
 				"uri_file");
@@ -409,38 +407,47 @@ static int check_spec_type(const char *type, const struct build *b, const struct
 	return 0;
 }
 
+/* NULL: not given, or false. */
+static const struct json_t *delimited_of(const struct json_t *spec)
+{
+	const struct json_t *v = slu_json_get(spec, "delimited");
+	bool off = slu_json_is_null(v) || (slu_json_is_bool(v) && !slu_json_true(v));
+
+	return off ? NULL : v;
+}
+
+static int find_doc(struct build *b, const char *type, const struct json_t *delimited,
+		    struct json_t **ret)
+{
+	if (!type || !slu_streq(type, "mltable") || delimited)
+		return make_doc(b, delimited, ret);
+	if (slu_json_count(b->paths) != 1 || !slu_streq(b->key, "folder"))
+		return slu_fail(
+			b->e, EINVAL,
+			"a dataset of type mltable is one folder with an MLTable file, or says "
+			"'delimited'");
+	return slu_mltable_read(b->s, b->last, ret, b->e);
+}
+
 static int from_build(struct build *b, const struct json_t *spec, struct slu_definition **ret)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *doc = NULL;
-	const struct json_t *delimited = slu_json_get(spec, "delimited");
+	const struct json_t *delimited = delimited_of(spec);
 	const char *type = slu_json_str(spec, "type");
 	int r = add_refs(b, spec);
 
-	if (slu_json_is_null(delimited) ||
-	    (slu_json_is_bool(delimited) && !slu_json_true(delimited)))
-		delimited = NULL;
+	if (r == 0 && b->n == 0)
+		return slu_fail(b->e, EINVAL, "all paths of the dataset are exclusions");
 	if (r == 0)
 		r = check_spec_type(type, b, delimited, b->e);
+	if (r == 0)
+		r = find_doc(b, type, delimited, &doc);
 	if (r < 0)
 		return r;
-	bool single = slu_json_count(b->paths) == 1;
+	bool file = slu_json_count(b->paths) == 1 && slu_streq(b->key, "file");
 
-	if (type && slu_streq(type, "mltable") && !delimited) {
-		if (!single || !slu_streq(b->key, "folder"))
-			return slu_fail(
-				b->e, EINVAL,
-				"a dataset of type mltable is one folder with an MLTable file, "
-				"or says 'delimited'");
-		r = slu_mltable_read(b->s, b->last, &doc, b->e);
-	} else {
-		r = make_doc(b, delimited, &doc);
-	}
-	if (r < 0)
-		return r;
 	if (!type)
-		type = delimited                             ? "mltable"
-		       : single && slu_streq(b->key, "file") ? "uri_file"
-							     : "uri_folder";
+		type = delimited ? "mltable" : file ? "uri_file" : "uri_folder";
 	return slu_definition_from_doc(type, doc, "the dataset", ret, b->e);
 }
 

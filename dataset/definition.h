@@ -34,7 +34,8 @@ int slu_definition_from_doc(const char *type, struct json_t *doc, const char *wh
 			    struct slu_definition **ret, struct slu_err *e); /* doc is copied */
 void slu_definition_free(struct slu_definition *d);
 SLU_DEFINE_CLEANUP(struct slu_definition *, slu_definition_free, slu_definition_freep)
-/* Options for spark.read.csv that read as the definition says ({"header": "true", "sep": ...}). */
+/* Options for spark.read.csv that read as the definition says ({"header": "true", "sep": ...}).  NULL: it
+ * is not delimited text, or Spark has no options for it (a header in the first file only). */
 struct json_t *slu_definition_spark_options(const struct slu_definition *d);
 
 #endif

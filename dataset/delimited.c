@@ -207,33 +207,44 @@ static const struct json_t *read_delimited(const struct slu_definition *d)
 	return NULL;
 }
 
+static const char *charset(const char *encoding)
+{
+	for (size_t i = 0; i < NENCODINGS; i++)
+		if (slu_streq(encodings[i].name, encoding))
+			return encodings[i].spark;
+	return "UTF-8";
+}
+
+static const char *truth(bool v)
+{
+	return v ? "true" : "false";
+}
+
 struct json_t *slu_definition_spark_options(const struct slu_definition *d)
 {
 	const struct json_t *a = read_delimited(d);
 	const char *header = slu_json_str(a, "header"), *encoding = slu_json_str(a, "encoding");
-	const char *charset = "UTF-8";
+	const struct json_t *infer = slu_json_get(a, "infer_column_types");
 
-	if (!a || !header || !encoding)
+	if (!header || !encoding)
 		return NULL;
 	/* Spark takes a header off every file or off none. */
-	if (slu_streq(header, "from_first_file") &&
-	    !(d->npaths == 1 && slu_streq(d->type, "uri_file")))
+	if (slu_streq(header, "from_first_file"))
 		return NULL;
-	for (size_t i = 0; i < NENCODINGS; i++)
-		if (slu_streq(encodings[i].name, encoding))
-			charset = encodings[i].spark;
-	const struct json_t *infer = slu_json_get(a, "infer_column_types");
-	bool inferred = slu_json_is_object(infer) || slu_json_true(infer);
+
+	const char *const options[][2] = {
+		{"header", truth(!slu_streq(header, "no_header"))},
+		{"sep", slu_json_str(a, "delimiter")},
+		{"encoding", charset(encoding)},
+		{"multiLine", truth(slu_json_bool(a, "support_multi_line", false))},
+		{"inferSchema", truth(slu_json_is_object(infer) || slu_json_true(infer))},
+		{"quote", "\""},
+		{"escape", "\""},
+	};
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
 
-	if (slu_json_set_str(o, "header", slu_streq(header, "no_header") ? "false" : "true") < 0 ||
-	    slu_json_set_str(o, "sep", slu_json_str(a, "delimiter")) < 0 ||
-	    slu_json_set_str(o, "encoding", charset) < 0 ||
-	    slu_json_set_str(o, "multiLine",
-			     slu_json_bool(a, "support_multi_line", false) ? "true" : "false") <
-		    0 ||
-	    slu_json_set_str(o, "inferSchema", inferred ? "true" : "false") < 0 ||
-	    slu_json_set_str(o, "quote", "\"") < 0 || slu_json_set_str(o, "escape", "\"") < 0)
-		return NULL;
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (slu_json_set_str(o, options[i][0], options[i][1]) < 0)
+			return NULL;
 	return slu_take(o);
 }

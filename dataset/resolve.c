@@ -401,7 +401,7 @@ static int check_type(const struct job *j, const struct slu_definition *d)
 	return 0;
 }
 
-static int resolve(struct job *j, const struct slu_definition *d, struct slu_tree **ret)
+static int read_definition(struct job *j, const struct slu_definition *d)
 {
 	int r = 0;
 
@@ -410,29 +410,51 @@ static int resolve(struct job *j, const struct slu_definition *d, struct slu_tre
 					  : add_item(j, d->paths[i]);
 	if (r == 0 && j->items.n == 0)
 		return slu_fail(j->e, EINVAL, "the dataset has no path that is no exclusion");
-	if (r == 0)
-		r = check_type(j, d);
+	return r < 0 ? r : check_type(j, d);
+}
+
+static int make_groups(struct job *j)
+{
+	int r = 0;
+
 	for (size_t i = 0; r == 0 && i < j->items.n; i++)
 		r = join_group(j, &j->items.p[i]);
 	if (r == 0)
 		r = name_groups(j);
-	if (r < 0)
-		return r;
-	if (slu_manifest_new(&j->m) < 0 || (j->items.n > 1 && !(j->seen = slu_hash_new())))
-		return slu_fail_oom(j->e);
 	for (size_t i = 0; r == 0 && i < j->groups.n; i++)
 		r = open_group(j, i);
+	return r;
+}
+
+static int list_items(struct job *j)
+{
+	int r = 0;
+
 	for (size_t i = 0; r == 0 && i < j->items.n; i++)
 		r = list_item(j, &j->items.p[i]);
 	if (r == 0)
 		r = slu_manifest_finish(j->m, j->e);
-	if (r < 0)
-		return r;
-	if (slu_manifest_count(j->m) == 0)
+	if (r == 0 && slu_manifest_count(j->m) == 0)
 		return slu_fail(j->e, ENOENT,
 				"'%s': its exclusions leave out all of the %zu files there",
 				j->items.p[0].ref, j->items.p[0].excluded);
-	return build_tree(j, ret);
+	return r;
+}
+
+static int resolve(struct job *j, const struct slu_definition *d, struct slu_tree **ret)
+{
+	int r = read_definition(j, d);
+
+	if (r < 0)
+		return r;
+	if (j->items.n > 1)
+		j->seen = slu_hash_new();
+	if (slu_manifest_new(&j->m) < 0 || (j->items.n > 1 && !j->seen))
+		return slu_fail_oom(j->e);
+	r = make_groups(j);
+	if (r == 0)
+		r = list_items(j);
+	return r < 0 ? r : build_tree(j, ret);
 }
 
 int slu_resolve_definition(struct sluice *s, const struct slu_definition *d, struct slu_tree **ret,

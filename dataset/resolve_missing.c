@@ -85,42 +85,55 @@ static void list(struct sluice *s, const struct slu_uri *folder, struct listing 
 		l->n = 0;
 }
 
-int slu_resolve_missing(struct sluice *s, const struct slu_uri *c, struct slu_err *e)
+static struct slu_uri *copy_place(const struct slu_uri *c)
 {
 	SLU_AUTO(slu_uri_freep) struct slu_uri *u = slu_new0(struct slu_uri);
-	SLU_AUTO(slu_freep) char *uri = slu_uri_text(c);
-	SLU_AUTO(slu_freep) char *folder = NULL;
-	struct listing l = {.names = SLU_BUF(512)};
-	bool itself = false, glob = slu_glob_is(c->path);
 
-	if (!u || !uri)
-		return slu_fail_oom(e);
+	if (!u)
+		return NULL;
 	u->kind = c->kind;
 	u->name = slu_strdup(c->name);
 	u->path = slu_strdup(c->path);
-	if (!u->path || (c->name && !u->name))
-		return slu_fail_oom(e);
+	return u->path && (u->name || !c->name) ? slu_take(u) : NULL;
+}
 
-	int r = nearest(s, u, &itself);
+/* folder: the nearest that exists. */
+static int say(struct sluice *s, const struct slu_uri *folder, const char *where, const char *uri,
+	       bool glob, struct slu_err *e)
+{
+	struct listing l = {.names = SLU_BUF(512)};
+	const char *what = glob ? "no file matches" : "nothing is at";
 
-	if (r == 0)
-		list(s, u, &l);
-	folder = slu_uri_text(u);
-	if (r < 0 || !folder) {
-		slu_fail(e, ENOENT, "nothing is at '%s'", uri);
-	} else if (itself) {
-		slu_fail(e, ENOENT, "the folder '%s' holds no files", uri);
-	} else if (l.n == 0) {
-		slu_fail(e, ENOENT, "%s '%s': the folder '%s' is empty",
-			 glob ? "no file matches" : "nothing is at", uri, folder);
-	} else {
-		SLU_AUTO(slu_freep)
-		char *more = l.n > SHOWN ? slu_asprintf(" and %zu more", l.n - SHOWN) : NULL;
-
-		slu_fail(e, ENOENT, "%s '%s': the folder '%s' holds %s%s",
-			 glob ? "no file matches" : "nothing is at", uri, folder,
-			 l.names.p ? l.names.p : "", more ? more : "");
-	}
+	list(s, folder, &l);
+	if (l.n == 0)
+		slu_fail(e, ENOENT, "%s '%s': the folder '%s' is empty", what, uri, where);
+	else if (l.n <= SHOWN)
+		slu_fail(e, ENOENT, "%s '%s': the folder '%s' holds %s", what, uri, where,
+			 l.names.p ? l.names.p : "");
+	else
+		slu_fail(e, ENOENT, "%s '%s': the folder '%s' holds %s and %zu more", what, uri,
+			 where, l.names.p ? l.names.p : "", l.n - SHOWN);
 	slu_buf_done(&l.names);
 	return -ENOENT;
+}
+
+int slu_resolve_missing(struct sluice *s, const struct slu_uri *c, struct slu_err *e)
+{
+	SLU_AUTO(slu_uri_freep) struct slu_uri *folder = copy_place(c);
+	SLU_AUTO(slu_freep) char *uri = slu_uri_text(c);
+	SLU_AUTO(slu_freep) char *where = NULL;
+	bool itself = false;
+
+	if (!folder || !uri)
+		return slu_fail_oom(e);
+	int r = nearest(s, folder, &itself);
+
+	where = slu_uri_text(folder);
+	if (!where)
+		return slu_fail_oom(e);
+	if (r < 0)
+		return slu_fail(e, ENOENT, "nothing is at '%s'", uri);
+	if (itself)
+		return slu_fail(e, ENOENT, "the folder '%s' holds no files", uri);
+	return say(s, folder, where, uri, slu_glob_is(c->path), e);
 }

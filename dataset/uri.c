@@ -272,32 +272,39 @@ static int parse_azureml(const struct parser *p, const char *s)
 	}
 }
 
-/* host[:port] or [v6][:port] */
-static bool host_ok(const char *s, size_t n)
+/* ":1" to ":65535" */
+static bool port_ok(const char *s, size_t n)
+{
+	char text[8];
+	int64_t port;
+
+	if (n < 2 || n > 6 || s[0] != ':')
+		return false;
+	memcpy(text, s + 1, n - 1);
+	text[n - 1] = '\0';
+	return slu_i64(text, 1, 65535, &port);
+}
+
+/* Length of the host at the beginning of s[0, n): a name, an address, or [v6]; 0: none. */
+static size_t host_len(const char *s, size_t n)
 {
 	size_t i = 0;
 
-	if (n && s[0] == '[') {
-		for (i = 1; i < n && (isxdigit((unsigned char)s[i]) || strchr(":.", s[i])); i++)
-			;
-		if (i < 3 || i == n || s[i++] != ']')
-			return false;
-	} else {
-		for (; i < n && (isalnum((unsigned char)s[i]) || strchr(".-_", s[i])); i++)
-			;
+	if (s[0] != '[') {
+		while (i < n && (isalnum((unsigned char)s[i]) || strchr(".-_", s[i])))
+			i++;
+		return i;
 	}
-	if (i == 0)
-		return false;
-	if (i < n && s[i] == ':') {
-		uint64_t port = 0;
-		size_t digits = n - i - 1;
+	for (i = 1; i < n && (isxdigit((unsigned char)s[i]) || strchr(":.", s[i])); i++)
+		;
+	return i >= 3 && i < n && s[i] == ']' ? i + 1 : 0;
+}
 
-		for (i++; i < n && isdigit((unsigned char)s[i]); i++)
-			port = port * 10 + (uint64_t)(s[i] - '0');
-		if (digits == 0 || digits > 5 || port == 0 || port > 65535)
-			return false;
-	}
-	return i == n;
+static bool host_ok(const char *s, size_t n)
+{
+	size_t host = n ? host_len(s, n) : 0;
+
+	return host && (host == n || port_ok(s + host, n - host));
 }
 
 static bool container_ok(const char *s, size_t n)
@@ -420,43 +427,44 @@ static int set_scheme(const struct parser *p, size_t n)
 	return r;
 }
 
-/* Texts with a scheme; 1: this one has none that we know, and no "//" after it. */
-static int parse_scheme(struct parser *p, const char *s)
+static int parse_url(struct parser *p, size_t n, const char *rest)
 {
-	size_t n = scheme_len(s);
-
-	if (n == 0)
-		return 1;
-	const char *rest = s + n + 1;
-	bool slashes = rest[0] == '/' && rest[1] == '/';
-
-	if (strncasecmp(s, "azureml", n) == 0 && n == 7) {
-		int r = set_scheme(p, n);
-
-		if (r < 0)
-			return r;
-		if (slashes)
-			return parse_azureml(p, rest + 2);
-		return *rest == '/' ? parse_azureml(p, rest + 1) : parse_asset(p, rest);
-	}
-	if (strncasecmp(s, "file", n) == 0 && n == 4 && *rest == '/') {
-		int r = set_scheme(p, n);
-
-		return r < 0 ? r : parse_file(p, rest);
-	}
-	if (!slashes)
-		return 1;
 	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-		if (strlen(schemes[i].scheme) == n && strncasecmp(s, schemes[i].scheme, n) == 0) {
+		if (strlen(schemes[i].scheme) == n &&
+		    strncasecmp(p->text, schemes[i].scheme, n) == 0) {
 			int r = set_scheme(p, n);
 
-			return r < 0 ? r : parse_storage(p, i, rest + 2);
+			return r < 0 ? r : parse_storage(p, i, rest);
 		}
 	return slu_fail(
 		p->e, EINVAL,
 		"'%.*s://' is no scheme that sluice knows; they are azureml, file, abfs[s], "
 		"wasb[s], adl, http[s], hdfs",
-		(int)(n > 40 ? 40 : n), s);
+		(int)(n > 40 ? 40 : n), p->text);
+}
+
+/* Texts with a scheme; 1: this one has none that we know, and no "//" after it. */
+static int parse_scheme(struct parser *p, const char *s)
+{
+	size_t n = scheme_len(s);
+	const char *rest = s + n + 1;
+	int r;
+
+	if (n == 0)
+		return 1;
+	if (slu_iafter(s, "azureml:")) {
+		r = set_scheme(p, n);
+		if (r < 0)
+			return r;
+		if (slu_starts(rest, "//"))
+			return parse_azureml(p, rest + 2);
+		return *rest == '/' ? parse_azureml(p, rest + 1) : parse_asset(p, rest);
+	}
+	if (slu_iafter(s, "file:/")) {
+		r = set_scheme(p, n);
+		return r < 0 ? r : parse_file(p, rest);
+	}
+	return slu_starts(rest, "//") ? parse_url(p, n, rest + 2) : 1;
 }
 
 /* NAME@VERSION without '/' or ':' */

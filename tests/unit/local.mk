@@ -15,6 +15,8 @@ UNIT_TESTS += tests/unit/test-op tests/unit/test-store tests/unit/test-local \
 	tests/unit/test-local-write tests/unit/test-walk tests/unit/test-glob tests/unit/test-manifest \
 	tests/unit/test-tree tests/unit/test-writer tests/unit/test-retry tests/unit/test-limit \
 	tests/unit/test-faulty tests/unit/test-trace
+UNIT_TESTS += tests/unit/test-uri tests/unit/test-workspace tests/unit/test-datastore \
+	tests/unit/test-context tests/unit/test-definition
 
 UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
 LDADD = $(UNIT_LIBS)
