@@ -93,7 +93,7 @@ int slu_definition_path(struct sluice *s, const char *ref, const struct slu_uri 
 		enum slu_kind kind;
 		int r = slu_context_kind(s, c, &kind, e);
 
-		if (r == -ENOENT)
+		if (r == -ENOENT || r == -ENOTDIR)
 			return slu_resolve_missing(s, c, e);
 		if (r < 0)
 			return slu_fail_more(e, "'%s'", ref);

@@ -145,7 +145,7 @@ static int add_item(struct job *j, const char *ref)
 	it.glob = slu_glob_is(it.c->path);
 	if (!it.glob)
 		r = slu_context_kind(j->s, it.c, &it.kind, j->e);
-	if (r == -ENOENT)
+	if (r == -ENOENT || r == -ENOTDIR)
 		r = slu_resolve_missing(j->s, it.c, j->e);
 	else if (r < 0)
 		slu_fail_more(j->e, "'%s'", ref);

@@ -125,8 +125,9 @@ int slu_resolve_job(struct sluice *s, const struct slu_uri *u, struct slu_datase
 	SLU_AUTO(slu_json_freep) struct json_t *outcome = NULL;
 	int r = slu_context_need_workspace(s, e);
 
-	if (r == 0)
-		r = slu_outcome_get(s, u->name, &outcome, e);
+	if (r < 0)
+		return r;
+	r = slu_outcome_get(s, u->name, &outcome, e);
 	if (r == -ENOENT)
 		return slu_fail(e, ENOENT,
 				"job '%s' has no outcome: it is not over yet, or `sluice job list` "

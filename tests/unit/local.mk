@@ -16,7 +16,7 @@ UNIT_TESTS += tests/unit/test-op tests/unit/test-store tests/unit/test-local \
 	tests/unit/test-tree tests/unit/test-writer tests/unit/test-retry tests/unit/test-limit \
 	tests/unit/test-faulty tests/unit/test-trace
 UNIT_TESTS += tests/unit/test-uri tests/unit/test-workspace tests/unit/test-datastore \
-	tests/unit/test-context tests/unit/test-definition
+	tests/unit/test-context tests/unit/test-definition tests/unit/test-resolve
 
 UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
 LDADD = $(UNIT_LIBS)
