@@ -185,8 +185,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < SOURCE; i += sizeof(size_t))
 		*(size_t *)(void *)(source + i) = i * 0x9e3779b97f4a7c15u;
 
-	char *args[] = {argv[0], "-o", "ro,fsname=floorfs,max_read=1048576", NULL};
-	struct fuse_args fa = FUSE_ARGS_INIT(3, args);
+	struct fuse_args fa = FUSE_ARGS_INIT(0, NULL);
+
+	if (fuse_opt_add_arg(&fa, argv[0]) || fuse_opt_add_arg(&fa, "-o") ||
+	    fuse_opt_add_arg(&fa, "ro,fsname=floorfs,max_read=1048576"))
+		return 1;
 	struct fuse_session *se = fuse_session_new(&fa, &ops, sizeof ops, NULL);
 	struct fuse_loop_config *conf = fuse_loop_cfg_create();
 
