@@ -224,7 +224,8 @@ static int stale(const struct slu_local *l, struct slu_op *op, const char *now)
 		op->path, l->root, op->if_match, now);
 }
 
-/* Does the descriptor still have the identity that op wants? */
+/* Does the descriptor still have the identity that op wants?  Asked after the bytes were copied: a
+ * write sets the time before it changes the first byte. */
 static int check_id(const struct slu_local *l, struct slu_op *op, int fd)
 {
 	char id[SLU_ID_MAX];

@@ -3,7 +3,7 @@
  * The local driver's changes.  Data first goes to a file that no listing shows: PUT to one without
  * a name (O_TMPFILE) where the file system has that, so that a killed process leaves nothing at
  * all; blocks to `.sluice-<txn>` beside the target.  Then one link or rename makes it visible.
- * What a killed writer of blocks leaves behind is not cleaned up here: `sluice gc` does, by age.
+ * What a killed writer of blocks leaves behind stays hidden; nothing here sweeps it.
  */
 #include "fs/local_parts.h"
 

@@ -295,23 +295,30 @@ static int read_source(struct parser *ps, struct span line)
 	return r < 0 ? bad(ps, "malformed source") : 0;
 }
 
+/* Five fields and nothing else. */
+static bool cut_file(struct span line, struct span f[5])
+{
+	for (int i = 0; i < 5; i++)
+		if (!next_field(&line, &f[i]))
+			return false;
+	return line.p == line.end && f[4].end == line.end;
+}
+
 static int read_file(struct parser *ps, struct span line)
 {
-	struct span size, mtime, id, sum, path;
 	struct slu_manifest *m = ps->m;
+	struct span field[5];
 	struct slu_file f;
 
-	if (!next_field(&line, &size) || !next_field(&line, &mtime) || !next_field(&line, &id) ||
-	    !next_field(&line, &sum) || !next_field(&line, &path) || line.p != line.end ||
-	    path.end != line.end)
+	if (!cut_file(line, field))
 		return bad(ps, "not '<size> <mtime> <identity> <checksum> <path>'");
-	if (!get_u64(&size, &f.size))
+	if (!get_u64(&field[0], &f.size))
 		return bad(ps, "malformed size");
-	if (!get_i64(&mtime, &f.mtime_ns))
+	if (!get_i64(&field[1], &f.mtime_ns))
 		return bad(ps, "malformed time");
-	f.id = take_text(ps, &id);
-	f.sum = f.id ? take_text(ps, &sum) : NULL;
-	f.path = f.sum ? take_text(ps, &path) : NULL;
+	f.id = take_text(ps, &field[2]);
+	f.sum = f.id ? take_text(ps, &field[3]) : NULL;
+	f.path = f.sum ? take_text(ps, &field[4]) : NULL;
 	if (!f.path)
 		return bad(ps, "malformed escape");
 	if (strlen(f.id) >= SLU_ID_MAX || strlen(f.sum) >= SLU_ID_MAX)

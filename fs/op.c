@@ -178,5 +178,9 @@ void slu_op_finish(struct slu_op *op, int rc)
 		op->err = (struct slu_err){0};
 	else if (rc < 0 && op->err.code != -rc)
 		slu_fail_sys(&op->err, -rc, "cannot %s '%s'", slu_op_name(op->type), op->path);
-	slu_bounce(&op->bounce, run_done, op);
+	/* who waits in this thread is let go at once, even when it is inside somebody's done() */
+	if (slu_op_waited(op))
+		run_done(op);
+	else
+		slu_bounce(&op->bounce, run_done, op);
 }

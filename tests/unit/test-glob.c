@@ -9,82 +9,79 @@
 
 #include <errno.h>
 
+static const struct {
+	const char *pattern, *yes[6], *no[8];
+} cases[] = {
+	{"dir/*", {"dir/a", "dir/.hidden", "dir/_x", "dir/a b"}, {"dir", "dir/a/b", "xdir/a"}},
+	{"dir/**", {"dir/a", "dir/a/b", "dir/.x/_y"}, {"dir", "dirx/a", "x/dir/a"}},
+	{"**", {"a", "a/b", ".x"}, {""}},
+	{"dir/**/*.jpg",
+	 {"dir/a.jpg", "dir/x/a.jpg", "dir/x/y/.jpg"},
+	 {"a.jpg", "dir/a.jpeg", "dir/x.jpg/y"}},
+	{"**/1.jpg", {"1.jpg", "a/1.jpg", "a/b/1.jpg"}, {"11.jpg", "a/1.jpg/b"}},
+	{"a/*/b/**/*.x", {"a/1/b/c.x", "a/1/b/2/3/c.x"}, {"a/b/c.x", "a/1/2/b/c.x"}},
+	{"year-*/*.csv", {"year-2020/a.csv", "year-/.csv"}, {"year-2020/m/a.csv", "year/a.csv"}},
+	{"**/b/**", {"b/x", "a/b/x", "a/b/c/d", "b/b"}, {"b", "a/b", "a/x"}},
+	{"**/**", {"a", "a/b", "a/b/c"}, {""}},
+	{"a/**/b/**/c", {"a/b/c", "a/x/b/y/c", "a/b/b/c/c"}, {"a/c", "a/b", "b/c"}},
+	{"a**b", {"ab", "axb", "a**b"}, {"a/b", "a"}},
+	{"***", {"a", "abc"}, {"a/b"}},
+	{"**.jpg", {"a.jpg", ".jpg"}, {"x/a.jpg"}},
+	{"a?c",
+	 {"abc", "a.c",
+	  "a\xc3\xa9"
+	  "c",
+	  "a\xf0\x9f\x98\x80"
+	  "c",
+	  "a\xff"
+	  "c",
+	  "a\nc"},
+	 {"ac", "abbc", "a/c",
+	  "a\xff\xfe"
+	  "c"}},
+	{"[ab]x", {"ax", "bx"}, {"cx", "x", "abx"}},
+	{"[a-c1-3]", {"a", "b", "3"}, {"d", "4", "-"}},
+	{"[!a-c]", {"d", "-", "\xc3\xa9"}, {"a", "", "dd"}},
+	{"[^a]", {"b", "^"}, {"a"}},
+	{"[]x]", {"]", "x"}, {"[", "a"}},
+	{"[!]x]", {"a", "["}, {"]", "x"}},
+	{"[a-]", {"a", "-"}, {"b"}},
+	{"[\\]]", {"]"}, {"\\", "["}},
+	{"[\\a-c]", {"b"}, {"\\", "d"}},
+	{"[*?{]", {"*", "?", "{"}, {"a"}},
+	{"[\xc3\xa0-\xc3\xaf]", {"\xc3\xa9"}, {"\xc3\xb1", "e"}},
+	{"{a,b}.txt", {"a.txt", "b.txt"}, {"c.txt", "{a,b}.txt"}},
+	{"{a,b/c}/d", {"a/d", "b/c/d"}, {"b/d", "c/d"}},
+	{"{,x}a", {"a", "xa"}, {"xxa"}},
+	{"{a{1,2},b}", {"a1", "a2", "b"}, {"a", "a1b"}},
+	{"{**,x}/f", {"f", "a/f", "a/b/f", "x/f"}, {"a/g"}},
+	{"x{a,b}{c,d}", {"xac", "xbd"}, {"xab", "xa"}},
+	{"{a}", {"a"}, {"{a}"}},
+	{"{[,],b}", {",", "b"}, {"[", "]"}},
+	{"a}b,c", {"a}b,c"}, {"ab,c"}},
+	{"\\*", {"*"}, {"a", "\\*"}},
+	{"\\{a,b\\}", {"{a,b}"}, {"a", "b"}},
+	{"a\\?", {"a?"}, {"ab"}},
+	{"\\a", {"a"}, {"\\a"}},
+	{"A*", {"Ab"}, {"ab"}},
+	{"a.b*", {"a.bc"}, {"axbc"}},
+	{"*a*b*c*", {"abc", "xaxbxc", "aabbcc"}, {"acb", "ab"}},
+	{"a//b", {NULL}, {"a/b", "a//b"}},
+	{"*", {"x", "\xff"}, {"", "x/y"}},
+};
+
 static void table(void **state)
 {
-	static const struct {
-		const char *pattern, *yes[6], *no[8];
-	} t[] = {
-		{"dir/*",
-		 {"dir/a", "dir/.hidden", "dir/_x", "dir/a b"},
-		 {"dir", "dir/a/b", "xdir/a"}},
-		{"dir/**", {"dir/a", "dir/a/b", "dir/.x/_y"}, {"dir", "dirx/a", "x/dir/a"}},
-		{"**", {"a", "a/b", ".x"}, {""}},
-		{"dir/**/*.jpg",
-		 {"dir/a.jpg", "dir/x/a.jpg", "dir/x/y/.jpg"},
-		 {"a.jpg", "dir/a.jpeg", "dir/x.jpg/y"}},
-		{"**/1.jpg", {"1.jpg", "a/1.jpg", "a/b/1.jpg"}, {"11.jpg", "a/1.jpg/b"}},
-		{"a/*/b/**/*.x", {"a/1/b/c.x", "a/1/b/2/3/c.x"}, {"a/b/c.x", "a/1/2/b/c.x"}},
-		{"year-*/*.csv",
-		 {"year-2020/a.csv", "year-/.csv"},
-		 {"year-2020/m/a.csv", "year/a.csv"}},
-		{"**/b/**", {"b/x", "a/b/x", "a/b/c/d", "b/b"}, {"b", "a/b", "a/x"}},
-		{"**/**", {"a", "a/b", "a/b/c"}, {""}},
-		{"a/**/b/**/c", {"a/b/c", "a/x/b/y/c", "a/b/b/c/c"}, {"a/c", "a/b", "b/c"}},
-		{"a**b", {"ab", "axb", "a**b"}, {"a/b", "a"}},
-		{"***", {"a", "abc"}, {"a/b"}},
-		{"**.jpg", {"a.jpg", ".jpg"}, {"x/a.jpg"}},
-		{"a?c",
-		 {"abc", "a.c",
-		  "a\xc3\xa9"
-		  "c",
-		  "a\xf0\x9f\x98\x80"
-		  "c",
-		  "a\xff"
-		  "c",
-		  "a\nc"},
-		 {"ac", "abbc", "a/c",
-		  "a\xff\xfe"
-		  "c"}},
-		{"[ab]x", {"ax", "bx"}, {"cx", "x", "abx"}},
-		{"[a-c1-3]", {"a", "b", "3"}, {"d", "4", "-"}},
-		{"[!a-c]", {"d", "-", "\xc3\xa9"}, {"a", "", "dd"}},
-		{"[^a]", {"b", "^"}, {"a"}},
-		{"[]x]", {"]", "x"}, {"[", "a"}},
-		{"[!]x]", {"a", "["}, {"]", "x"}},
-		{"[a-]", {"a", "-"}, {"b"}},
-		{"[\\]]", {"]"}, {"\\", "["}},
-		{"[\\a-c]", {"b"}, {"\\", "d"}},
-		{"[*?{]", {"*", "?", "{"}, {"a"}},
-		{"[\xc3\xa0-\xc3\xaf]", {"\xc3\xa9"}, {"\xc3\xb1", "e"}},
-		{"{a,b}.txt", {"a.txt", "b.txt"}, {"c.txt", "{a,b}.txt"}},
-		{"{a,b/c}/d", {"a/d", "b/c/d"}, {"b/d", "c/d"}},
-		{"{,x}a", {"a", "xa"}, {"xxa"}},
-		{"{a{1,2},b}", {"a1", "a2", "b"}, {"a", "a1b"}},
-		{"{**,x}/f", {"f", "a/f", "a/b/f", "x/f"}, {"a/g"}},
-		{"x{a,b}{c,d}", {"xac", "xbd"}, {"xab", "xa"}},
-		{"{a}", {"a"}, {"{a}"}},
-		{"{[,],b}", {",", "b"}, {"[", "]"}},
-		{"a}b,c", {"a}b,c"}, {"ab,c"}},
-		{"\\*", {"*"}, {"a", "\\*"}},
-		{"\\{a,b\\}", {"{a,b}"}, {"a", "b"}},
-		{"a\\?", {"a?"}, {"ab"}},
-		{"\\a", {"a"}, {"\\a"}},
-		{"A*", {"Ab"}, {"ab"}},
-		{"a.b*", {"a.bc"}, {"axbc"}},
-		{"*a*b*c*", {"abc", "xaxbxc", "aabbcc"}, {"acb", "ab"}},
-		{"a//b", {NULL}, {"a/b", "a//b"}},
-		{"*", {"x", "\xff"}, {"", "x/y"}},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		for (int k = 0; k < 6 && t[i].yes[k]; k++)
-			if (!slu_glob_match(t[i].pattern, t[i].yes[k]))
-				fail_msg("'%s' must match '%s'", t[i].pattern, t[i].yes[k]);
-		for (int k = 0; k < 8 && t[i].no[k]; k++)
-			if (slu_glob_match(t[i].pattern, t[i].no[k]))
-				fail_msg("'%s' must not match '%s'", t[i].pattern, t[i].no[k]);
-		assert_int_equal(slu_glob_check(t[i].pattern, NULL), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (int k = 0; k < 6 && cases[i].yes[k]; k++)
+			if (!slu_glob_match(cases[i].pattern, cases[i].yes[k]))
+				fail_msg("'%s' must match '%s'", cases[i].pattern, cases[i].yes[k]);
+		for (int k = 0; k < 8 && cases[i].no[k]; k++)
+			if (slu_glob_match(cases[i].pattern, cases[i].no[k]))
+				fail_msg("'%s' must not match '%s'", cases[i].pattern,
+					 cases[i].no[k]);
+		assert_int_equal(slu_glob_check(cases[i].pattern, NULL), 0);
 	}
 }
 

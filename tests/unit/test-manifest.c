@@ -184,64 +184,65 @@ static void several_sources(void **state)
 	slu_manifest_free(m);
 }
 
+static const struct {
+	const char *text, *want;
+} mistakes[] = {
+	{"", ":1': this is no manifest"},
+	{"hello\n", ":1': this is no manifest"},
+	{"sluice-manifest 2\n", ":1': this manifest is of another version"},
+	{"sluice-manifest 1", ":1': this is no manifest"},
+	{"sluice-manifest 1\nend 0 0\n", ":2': a manifest needs a source"},
+	{"sluice-manifest 1\nsource .\nend 0 0\n", ":2': not 'source"},
+	{"sluice-manifest 1\nsource  u\nend 0 0\n", ":2': not 'source"},
+	{"sluice-manifest 1\nsource . -\nend 0 0\n", ":2': malformed source"},
+	{"sluice-manifest 1\nsource - u\nend 0 0\n", ":2': malformed source"},
+	{"sluice-manifest 1\nsource a/b u\nend 0 0\n", ":2': malformed source"},
+	{"sluice-manifest 1\nsource . a%2fb\nend 0 0\n", ":2': malformed source"},
+	{HEAD, ":3': the text is cut"},
+	{HEAD "1 2 i - a\n", ":4': the text is cut"},
+	{HEAD "1 2 i - a\nend 1 1", ":4': the text is cut"},
+	{HEAD "1 2 i - a\nend 1 1\n\n", ":4': text after the end"},
+	{HEAD "1 2 i - a\nend 2 1\n", ":4': the numbers"},
+	{HEAD "1 2 i - a\nend 1 2\n", ":4': the numbers"},
+	{HEAD "1 2 i - a\nend 01 1\n", ":4': not 'end"},
+	{HEAD "1 2 i a\nend 1 1\n", ":3': not '<size>"},
+	{HEAD "1 2 i - a b\nend 1 1\n", ":3': not '<size>"},
+	{HEAD "1  i - a\nend 1 1\n", ":3': not '<size>"},
+	{HEAD "01 2 i - a\nend 1 1\n", ":3': malformed size"},
+	{HEAD "-1 2 i - a\nend 1 1\n", ":3': malformed size"},
+	{HEAD "18446744073709551616 2 i - a\nend 1 1\n", ":3': malformed size"},
+	{HEAD "1 -0 i - a\nend 1 1\n", ":3': malformed time"},
+	{HEAD "1 9223372036854775808 i - a\nend 1 1\n", ":3': malformed time"},
+	{HEAD "1 +2 i - a\nend 1 1\n", ":3': malformed time"},
+	{HEAD "1 2 i - %41\nend 1 1\n", ":3': malformed escape"},
+	{HEAD "1 2 i - a%0a\nend 1 1\n", ":3': malformed escape"},
+	{HEAD "1 2 i - a%00\nend 1 1\n", ":3': malformed escape"},
+	{HEAD "1 2 i - a%0\nend 1 1\n", ":3': malformed escape"},
+	{HEAD "1 2 i - a\tb\nend 1 1\n", ":3': malformed escape"},
+	{HEAD "1 2 i - -\nend 1 1\n", ":3': malformed path"},
+	{HEAD "1 2 i - a/../b\nend 1 1\n", ":3': malformed path"},
+	{HEAD "1 2 i - /a\nend 1 1\n", ":3': malformed path"},
+	{HEAD
+	 "1 2 0123456789012345678901234567890123456789012345678901234567890123456789ab - a\nend 1 1\n",
+	 ":3': identity or checksum too long"},
+	{HEAD "1 2 i - b\n1 2 i - a\nend 2 2\n", ":4': 'a' is out of order"},
+	{HEAD "1 2 i - a\n1 2 i - a\nend 2 2\n", ":4': 'a' is there twice"},
+	{HEAD "1 2 i - a\n1 2 i - a.b\n1 2 i - a/b\nend 3 3\n", ":5': 'a' is a file and"},
+	{HEAD "18446744073709551615 2 i - a\n1 2 i - b\nend 2 0\n", ":4': the sizes"},
+	{"sluice-manifest 1\nsource p u\n1 2 i - q/a\nend 1 1\n",
+	 ":3': 'q/a' belongs to no source"},
+};
+
 static void every_mistake_has_its_line(void **state)
 {
-	static const struct {
-		const char *text, *want;
-	} t[] = {
-		{"", ":1': this is no manifest"},
-		{"hello\n", ":1': this is no manifest"},
-		{"sluice-manifest 2\n", ":1': this manifest is of another version"},
-		{"sluice-manifest 1", ":1': this is no manifest"},
-		{"sluice-manifest 1\nend 0 0\n", ":2': a manifest needs a source"},
-		{"sluice-manifest 1\nsource .\nend 0 0\n", ":2': not 'source"},
-		{"sluice-manifest 1\nsource  u\nend 0 0\n", ":2': not 'source"},
-		{"sluice-manifest 1\nsource . -\nend 0 0\n", ":2': malformed source"},
-		{"sluice-manifest 1\nsource - u\nend 0 0\n", ":2': malformed source"},
-		{"sluice-manifest 1\nsource a/b u\nend 0 0\n", ":2': malformed source"},
-		{"sluice-manifest 1\nsource . a%2fb\nend 0 0\n", ":2': malformed source"},
-		{HEAD, ":3': the text is cut"},
-		{HEAD "1 2 i - a\n", ":4': the text is cut"},
-		{HEAD "1 2 i - a\nend 1 1", ":4': the text is cut"},
-		{HEAD "1 2 i - a\nend 1 1\n\n", ":4': text after the end"},
-		{HEAD "1 2 i - a\nend 2 1\n", ":4': the numbers"},
-		{HEAD "1 2 i - a\nend 1 2\n", ":4': the numbers"},
-		{HEAD "1 2 i - a\nend 01 1\n", ":4': not 'end"},
-		{HEAD "1 2 i a\nend 1 1\n", ":3': not '<size>"},
-		{HEAD "1 2 i - a b\nend 1 1\n", ":3': not '<size>"},
-		{HEAD "1  i - a\nend 1 1\n", ":3': not '<size>"},
-		{HEAD "01 2 i - a\nend 1 1\n", ":3': malformed size"},
-		{HEAD "-1 2 i - a\nend 1 1\n", ":3': malformed size"},
-		{HEAD "18446744073709551616 2 i - a\nend 1 1\n", ":3': malformed size"},
-		{HEAD "1 -0 i - a\nend 1 1\n", ":3': malformed time"},
-		{HEAD "1 9223372036854775808 i - a\nend 1 1\n", ":3': malformed time"},
-		{HEAD "1 +2 i - a\nend 1 1\n", ":3': malformed time"},
-		{HEAD "1 2 i - %41\nend 1 1\n", ":3': malformed escape"},
-		{HEAD "1 2 i - a%0a\nend 1 1\n", ":3': malformed escape"},
-		{HEAD "1 2 i - a%00\nend 1 1\n", ":3': malformed escape"},
-		{HEAD "1 2 i - a%0\nend 1 1\n", ":3': malformed escape"},
-		{HEAD "1 2 i - a\tb\nend 1 1\n", ":3': malformed escape"},
-		{HEAD "1 2 i - -\nend 1 1\n", ":3': malformed path"},
-		{HEAD "1 2 i - a/../b\nend 1 1\n", ":3': malformed path"},
-		{HEAD "1 2 i - /a\nend 1 1\n", ":3': malformed path"},
-		{HEAD
-		 "1 2 0123456789012345678901234567890123456789012345678901234567890123456789ab - a\nend 1 1\n",
-		 ":3': identity or checksum too long"},
-		{HEAD "1 2 i - b\n1 2 i - a\nend 2 2\n", ":4': 'a' is out of order"},
-		{HEAD "1 2 i - a\n1 2 i - a\nend 2 2\n", ":4': 'a' is there twice"},
-		{HEAD "1 2 i - a\n1 2 i - a.b\n1 2 i - a/b\nend 3 3\n", ":5': 'a' is a file and"},
-		{HEAD "18446744073709551615 2 i - a\n1 2 i - b\nend 2 0\n", ":4': the sizes"},
-		{"sluice-manifest 1\nsource p u\n1 2 i - q/a\nend 1 1\n",
-		 ":3': 'q/a' belongs to no source"},
-	};
 	struct slu_manifest *m = NULL;
 	struct slu_err e = {0};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		assert_failed(
-			slu_manifest_parse(t[i].text, strlen(t[i].text), "x.manifest", &m, &e), e,
-			EBADMSG, t[i].want);
+	for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+		assert_failed(slu_manifest_parse(mistakes[i].text, strlen(mistakes[i].text),
+						 "x.manifest", &m, &e),
+			      e, EBADMSG, mistakes[i].want);
 		assert_contains(e.msg, "'x.manifest:");
 		assert_null(m);
 	}

@@ -137,6 +137,32 @@ static void chains_do_not_recurse(void **state)
 	assert_int_equal(f.calls, 1000001);
 }
 
+static int waits;
+
+static void wait_inside(struct slu_op *op)
+{
+	struct slu_op inner;
+
+	slu_op_stat(&inner, "y");
+	assert_int_equal(slu_store_wait(op->user, &inner, NULL), 0);
+	waits++;
+}
+
+/* A done() that blocks is wrong, but it must not wait for itself. */
+static void waiting_inside_done_ends(void **state)
+{
+	struct fake f;
+	struct slu_store *s = fake_init(&f, succeed);
+	struct slu_op op;
+
+	(void)state;
+	slu_op_stat(&op, "x");
+	op.done = wait_inside;
+	op.user = s;
+	slu_store_submit(s, &op);
+	assert_int_equal(waits, 1);
+}
+
 static void lists_copy_and_free(void **state)
 {
 	struct slu_attr a = {.kind = SLU_KIND_FILE, .size = 3, .id = "x"};
@@ -164,6 +190,7 @@ int main(void)
 		cmocka_unit_test(hooks_unwind_in_reverse),
 		cmocka_unit_test(finish_always_has_a_reason),
 		cmocka_unit_test(chains_do_not_recurse),
+		cmocka_unit_test(waiting_inside_done_ends),
 		cmocka_unit_test(lists_copy_and_free),
 	};
 

@@ -89,85 +89,70 @@ static void failures_are_survived_up_to_the_limit(void **state)
 	}
 }
 
-static void only_what_is_safe_is_repeated(void **state)
+/* Which of these codes lead to another try of an op. */
+static const int codes[] = {EAGAIN, ETIMEDOUT, ECONNRESET, EIO,   ENOENT,
+			    EACCES, ESTALE,    EEXIST,     ENOSPC};
+
+static void one_kind(struct stack *st, const struct slu_op *like, const char *again)
 {
-	enum {
-		STAT,
-		LIST,
-		READ,
-		BLOCK,
-		ABORT,
-		MKDIR,
-		PUT,
-		PUT_ABSENT,
-		PUT_MATCH,
-		COMMIT,
-		RENAME,
-		DELETE,
-		N
-	};
-	/* which error codes lead to another try */
-	static const int codes[] = {EAGAIN, ETIMEDOUT, ECONNRESET, EIO,   ENOENT,
-				    EACCES, ESTALE,    EEXIST,     ENOSPC};
-	static const char *const again[N] = {
-		[STAT] = "yyyynnnnn",   [LIST] = "yyyynnnnn",       [READ] = "yyyynnnnn",
-		[BLOCK] = "yyynnnnnn",  [ABORT] = "yyynnnnnn",      [MKDIR] = "yyynnnnnn",
-		[PUT] = "yyynnnnnn",    [PUT_ABSENT] = "ynnnnnnnn", [PUT_MATCH] = "ynnnnnnnn",
-		[COMMIT] = "ynnnnnnnn", [RENAME] = "ynnnnnnnn",     [DELETE] = "ynnnnnnnn",
-	};
+	for (int c = 0; again[c]; c++) {
+		struct slu_list list = {0};
+		struct slu_op op = *like;
+		int r;
+
+		op.list = &list;
+		r = run(st, &op, 1, -codes[c], NULL);
+		if (r != (again[c] == 'y' ? 0 : -codes[c]) ||
+		    st->f.calls != (again[c] == 'y' ? 2 : 1))
+			fail_msg("%s, %s: rc %d after %d calls", slu_op_name(op.type),
+				 strerror(codes[c]), r, st->f.calls);
+		if (op.type == SLU_OP_LIST)
+			assert_int_equal(list.n, 1); /* nothing of the failed page */
+		slu_list_done(&list);
+	}
+}
+
+static void reads_and_blocks_are_repeated(void **state)
+{
 	struct stack *st = *state;
+	struct slu_list list;
+	struct slu_op op;
 	char buf[4];
 
-	for (int i = 0; i < N; i++) {
-		for (int c = 0; again[i][c]; c++) {
-			struct slu_list list = {0};
-			struct slu_op op;
+	slu_op_stat(&op, "p");
+	one_kind(st, &op, "yyyynnnnn");
+	slu_op_list(&op, "p", NULL, &list);
+	one_kind(st, &op, "yyyynnnnn");
+	slu_op_read(&op, "p", 0, 4, buf, NULL);
+	one_kind(st, &op, "yyyynnnnn");
+	slu_op_put_block(&op, "p", "T", 0, "x", 1);
+	one_kind(st, &op, "yyynnnnnn");
+	slu_op_abort(&op, "p", "T");
+	one_kind(st, &op, "yyynnnnnn");
+	slu_op_mkdir(&op, "p");
+	one_kind(st, &op, "yyynnnnnn");
+	slu_op_put(&op, "p", "x", 1, 0);
+	one_kind(st, &op, "yyynnnnnn");
+}
 
-			switch (i) {
-			case STAT:
-				slu_op_stat(&op, "p");
-				break;
-			case LIST:
-				slu_op_list(&op, "p", NULL, &list);
-				break;
-			case READ:
-				slu_op_read(&op, "p", 0, 4, buf, NULL);
-				break;
-			case BLOCK:
-				slu_op_put_block(&op, "p", "T", 0, "x", 1);
-				break;
-			case ABORT:
-				slu_op_abort(&op, "p", "T");
-				break;
-			case MKDIR:
-				slu_op_mkdir(&op, "p");
-				break;
-			case PUT:
-			case PUT_ABSENT:
-			case PUT_MATCH:
-				slu_op_put(&op, "p", "x", 1, i == PUT_ABSENT ? SLU_OPF_ABSENT : 0);
-				op.if_match = i == PUT_MATCH ? "id" : NULL;
-				break;
-			case COMMIT:
-				slu_op_commit(&op, "p", "T", 1, 0);
-				break;
-			case RENAME:
-				slu_op_rename(&op, "p", "q", SLU_OPF_ABSENT);
-				break;
-			default:
-				slu_op_delete(&op, "p", 0);
-			}
-			int r = run(st, &op, 1, -codes[c], NULL);
+static void the_rest_only_when_refused_before_any_effect(void **state)
+{
+	struct stack *st = *state;
+	struct slu_op op;
 
-			if (r != (again[i][c] == 'y' ? 0 : -codes[c]) ||
-			    st->f.calls != (again[i][c] == 'y' ? 2 : 1))
-				fail_msg("op %d, %s: rc %d after %d calls", i, strerror(codes[c]),
-					 r, st->f.calls);
-			if (i == LIST)
-				assert_int_equal(list.n, 1); /* nothing of the failed page */
-			slu_list_done(&list);
-		}
-	}
+	slu_op_put(&op, "p", "x", 1, SLU_OPF_ABSENT);
+	one_kind(st, &op, "ynnnnnnnn");
+	slu_op_put(&op, "p", "x", 1, 0);
+	op.if_match = "id";
+	one_kind(st, &op, "ynnnnnnnn");
+	slu_op_commit(&op, "p", "T", 1, 0);
+	one_kind(st, &op, "ynnnnnnnn");
+	slu_op_rename(&op, "p", "q", SLU_OPF_ABSENT);
+	one_kind(st, &op, "ynnnnnnnn");
+	slu_op_delete(&op, "p", 0);
+	one_kind(st, &op, "ynnnnnnnn");
+	slu_op_prefetch(&op, "p", 0, 1, NULL);
+	one_kind(st, &op, "nnnnnnnnn");
 }
 
 static void a_deadline_ends_it_before_it_waits_in_vain(void **state)
@@ -293,7 +278,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RETRY_TEST(failures_are_survived_up_to_the_limit),
-		RETRY_TEST(only_what_is_safe_is_repeated),
+		RETRY_TEST(reads_and_blocks_are_repeated),
+		RETRY_TEST(the_rest_only_when_refused_before_any_effect),
 		RETRY_TEST(a_deadline_ends_it_before_it_waits_in_vain),
 		RETRY_TEST(a_cancel_ends_the_waiting),
 		RETRY_TEST(many_at_once),
