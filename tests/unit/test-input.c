@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inputs: modes, names, and what the program gets in each mode. */
-#include "dataset.h"
+#include "tests/unit/dataset.h"
 
 #include "dataset/input.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Put-if-absent over a store that loses replies, and the gang. */
-#include "unit.h"
+#include "tests/unit/unit.h"
 
 #include "common/mem.h"
 #include "dataset/gang.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who wins an outcome, and what follows from it. */
-#include "dataset.h"
+#include "tests/unit/dataset.h"
 
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Outputs: where they go, who may write there, and what a run is said to have written. */
-#include "dataset.h"
+#include "tests/unit/dataset.h"
 
 #include "dataset/claim.h"
 #include "dataset/output.h"

@@ -8,7 +8,7 @@
  *
  * The second test kills one registering process at each of its system calls, by ptrace.
  */
-#include "dataset.h"
+#include "tests/unit/dataset.h"
 
 #include "common/time.h"
 
@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 
 #define WORKERS 8
-#define RUNS 48
+#define RUNS 96
 #define NAMES 2
 #define STORM (6 * SLU_SEC)
 
@@ -278,7 +278,7 @@ static void test_storm(void **state)
 	print_message("# %u starts, %u kills, %u stops\n", t.starts, t.kills, t.stops);
 	assert_int_equal(check_all(t.dir.path, versions), RUNS);
 	check_acks(&t.dir, versions);
-	assert_true(t.kills > 5 && t.stops > 5); /* else it was no storm */
+	assert_true(t.kills > 2 && t.stops > 2); /* else it was no storm */
 	unit_dir_done(&t.dir);
 }
 
@@ -296,9 +296,9 @@ static bool killed_at(const char *dir, long nth, bool *ret_ended)
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
-		raise(SIGSTOP); /* until it is traced */
-		struct sluice *s = space_context(dir);
+		struct sluice *s = space_context(dir); /* no thread yet */
 
+		raise(SIGSTOP); /* until it is traced */
 		finish_run(s, 0, -1);
 		_exit(0);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The registry's objects and versions, one process at a time; test-registry-storm.c has the others. */
-#include "dataset.h"
+#include "tests/unit/dataset.h"
 
 #include <errno.h>
 
@@ -266,7 +266,7 @@ static void test_hint(void **state)
 	SLU_AUTO(free_id) char *a = space_saved(w.s, "a");
 
 	for (int i = 1; i <= 5; i++) {
-		char want[8];
+		char want[16];
 
 		snprintf(want, sizeof want, "%d", i);
 		assert_reg(w.s, "t", NULL, a, NULL, 0, want);
@@ -445,7 +445,7 @@ static void test_lineage(void **state)
 	/* A chain longer than anybody's. */
 	free(reg(w.s, "chain", NULL, a, "c0", 0));
 	for (int i = 1; i <= 40; i++) {
-		char run[16], ref[16];
+		char run[32], ref[32];
 
 		snprintf(run, sizeof run, "c%d", i);
 		snprintf(ref, sizeof ref, "chain@%d", i);
