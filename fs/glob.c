@@ -98,9 +98,9 @@ static uint32_t class_char(const char **p, const char *end)
 /* p is past the `[`, end at the `]`. */
 static bool class_has(const char *p, const char *end, uint32_t c)
 {
-	bool not = p < end && (*p == '!' || *p == '^'), hit = false;
+	bool negated = p < end && (*p == '!' || *p == '^'), hit = false;
 
-	p += not ;
+	p += negated;
 	while (p < end) {
 		uint32_t lo = class_char(&p, end), hi = lo;
 
@@ -110,7 +110,7 @@ static bool class_has(const char *p, const char *end, uint32_t c)
 		}
 		hit |= c >= lo && c <= hi;
 	}
-	return hit != not ;
+	return hit != negated;
 }
 
 /* Does the token at *p (not `*`) match the character at *s?  Moves both past it when so. */

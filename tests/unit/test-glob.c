@@ -150,11 +150,11 @@ static bool slow_part(const char *p, const char *pe, const char *s, const char *
 	if (s == se)
 		return false;
 	if (*p == '[') {
-		bool not = p[1] == '!', hit = false;
+		bool negated = p[1] == '!', hit = false;
 
-		for (p += 1 + not ; *p != ']'; p++)
+		for (p += 1 + negated; *p != ']'; p++)
 			hit |= *p == *s;
-		return hit != not &&slow_part(p + 1, pe, s + 1, se);
+		return hit != negated && slow_part(p + 1, pe, s + 1, se);
 	}
 	return (*p == '?' || *p == *s) && slow_part(p + 1, pe, s + 1, se);
 }
