@@ -246,8 +246,10 @@ static bool get_text(const struct span *s, char *out, size_t *ret_n)
 			int hi = s->end - p > 2 ? nibble(p[1]) : -1;
 			int lo = hi >= 0 ? nibble(p[2]) : -1;
 
+			if (lo < 0)
+				return false;
 			c = (unsigned char)(hi << 4 | lo);
-			if (lo < 0 || !c || (plain(c) && !(c == '-' && s->end - s->p == 3)))
+			if (!c || (plain(c) && !(c == '-' && s->end - s->p == 3)))
 				return false;
 			p += 2;
 		} else if (!plain(c)) {
