@@ -176,6 +176,10 @@ static void a_hang_ends_by_deadline_or_cancel(void **state)
 	pthread_join(t, NULL);
 	assert_int_equal(done, 1);
 	assert_int_equal(op.rc, -ECANCELED);
+	/* canceled before it began to wait */
+	slu_op_stat(&op, "p");
+	op.canceled = true;
+	assert_int_equal(slu_store_wait(st.s, &op, &e), -ECANCELED);
 	assert_int_equal(st.f.calls, 0);
 	unstack(&st);
 }
