@@ -37,3 +37,4 @@ libdataset_la_SOURCES += dataset/mltable.c
 libdataset_la_SOURCES += dataset/resolve.c dataset/resolve.h dataset/resolve_impl.h
 libdataset_la_SOURCES += dataset/resolve_missing.c
 libdataset_la_SOURCES += dataset/resolve_ref.c
+libdataset_la_SOURCES += dataset/broker_client.c dataset/broker_client.h

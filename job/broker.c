@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The broker's side that serves.  One thread accepts, one thread a connection works; connections and
+ * their requests are bounded.  The token is compared in constant time.
+ */
+#include "job/broker.h"
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "common/vec.h"
+#include "dataset/api.h"
+#include "dataset/broker_client.h"
+#include "dataset/input.h"
+#include "io/crypt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+enum { CONNS_MAX = 16, VIEWS_MAX = 256, IDLE_SECONDS = 30 };
+
+struct conn {
+	struct slu_broker *b;
+	pthread_t thread;
+	int fd;
+	bool used, done;
+};
+
+struct slu_broker {
+	struct slu_run *run;
+	char token[SLU_BROKER_TOKEN];
+	int listen, stop; /* stop: an eventfd */
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards what follows */
+	struct conn conns[CONNS_MAX];
+	SLU_VEC(struct slu_input *) views;
+	unsigned serial;
+};
+
+/* --- operations --- */
+
+static int op_show(struct slu_broker *b, const char *ref, struct json_t *answer, struct slu_err *e)
+{
+	struct sluice_error why;
+	struct json_t *data = NULL;
+	char *text = NULL;
+	int r = sluice_data_show(b->run->s, ref, &text, &why);
+
+	if (r < 0)
+		return slu_fail(e, -r, "%s", why.message);
+	r = slu_json_parse(text, strlen(text), "data show", &data, e);
+	sluice_free(text);
+	if (r < 0)
+		return r;
+	return slu_json_set(answer, "data", data) < 0 ? slu_fail_oom(e) : 0;
+}
+
+/* A slot in the list of views, taken before the work so that the bound holds. */
+static int keep_view(struct slu_broker *b, struct slu_input *in, struct slu_err *e)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&b->lock);
+	if (b->views.n >= VIEWS_MAX)
+		r = slu_fail(e, EMFILE, "a step opens at most %d views through its broker",
+			     VIEWS_MAX);
+	else if (!slu_vec_push(&b->views, in))
+		r = slu_fail_oom(e);
+	pthread_mutex_unlock(&b->lock);
+	return r;
+}
+
+static struct slu_input *new_view(struct slu_broker *b, const char *ref, const char *name)
+{
+	struct slu_input *in = slu_new0(struct slu_input);
+	unsigned serial;
+
+	pthread_mutex_lock(&b->lock);
+	serial = b->serial++;
+	pthread_mutex_unlock(&b->lock);
+	if (!in)
+		return NULL;
+	in->ref = slu_strdup(ref);
+	/* The number keeps two views of one name apart. */
+	in->name = slu_asprintf("%s_%u", name ? name : "broker", serial);
+	if (!in->ref || !in->name) {
+		slu_input_free(in);
+		return NULL;
+	}
+	return in;
+}
+
+static int open_view(struct slu_broker *b, struct slu_input *in, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *place = slu_asprintf("%s/inputs", b->run->dir);
+	SLU_AUTO(slu_freep) char *log = slu_asprintf("%s/" SLU_RUN_DATA_LOG, b->run->dir);
+	int r = place && log ? slu_resolve_ref(b->run->s, in->ref, &in->dataset, e)
+			     : slu_fail_oom(e);
+
+	return r < 0 ? r : slu_input_open(b->run->s, in, place, false, log, e);
+}
+
+static int op_open(struct slu_broker *b, const struct json_t *req, const char *ref,
+		   struct json_t *answer, struct slu_err *e)
+{
+	const char *mode = slu_json_str(req, "mode"), *name = slu_json_str(req, "name");
+	enum slu_mode m = SLU_MODE_DOWNLOAD;
+	struct slu_input *in;
+	int r = mode ? slu_mode_parse(mode, &m, e) : 0;
+
+	if (r == 0 && name)
+		r = slu_input_name_check(name, e);
+	if (r < 0)
+		return r;
+	in = new_view(b, ref, name);
+	if (!in)
+		return slu_fail_oom(e);
+	in->mode = m;
+	r = keep_view(b, in, e);
+	if (r < 0) {
+		slu_input_free(in);
+		return r;
+	}
+	r = open_view(b, in, e); /* kept also when it failed: closing it is harmless */
+	if (r < 0)
+		return r;
+	if (slu_json_set_str(answer, "value", in->value) < 0 ||
+	    (in->view && in->view->props &&
+	     slu_json_set(answer, "props", slu_json_copy(in->view->props)) < 0))
+		return slu_fail_oom(e);
+	return 0;
+}
+
+static bool token_ok(const struct slu_broker *b, const struct json_t *req)
+{
+	const char *t = slu_json_str(req, "token");
+	unsigned char diff = 0;
+
+	if (!t || strlen(t) != SLU_BROKER_TOKEN - 1)
+		return false;
+	for (size_t i = 0; i < SLU_BROKER_TOKEN - 1; i++)
+		diff |= (unsigned char)(t[i] ^ b->token[i]);
+	return diff == 0;
+}
+
+static int serve(struct slu_broker *b, const struct json_t *req, struct json_t *answer,
+		 struct slu_err *e)
+{
+	const char *op = slu_json_str(req, "op"), *ref = slu_json_str(req, "ref");
+
+	if (!token_ok(b, req))
+		return slu_fail(e, EACCES, "the token of this request is not that of run '%s'",
+				b->run->id);
+	if (op && slu_streq(op, "ping"))
+		return slu_json_set_str(answer, "run", b->run->id) < 0 ? slu_fail_oom(e) : 0;
+	if (!op || (!slu_streq(op, "show") && !slu_streq(op, "open")))
+		return slu_fail(e, EINVAL, "the broker has no operation '%s'", op ? op : "");
+	if (!ref || !*ref)
+		return slu_fail(e, EINVAL, "the request has no 'ref'");
+	return slu_streq(op, "show") ? op_show(b, ref, answer, e) : op_open(b, req, ref, answer, e);
+}
+
+/* --- connections --- */
+
+static int answer_line(struct slu_broker *b, const struct slu_buf *line, int fd)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *req = NULL, *answer = slu_json_object();
+	SLU_AUTO(slu_freep) char *text = NULL;
+	struct slu_err why = {0};
+	int r = slu_json_parse(line->p ? line->p : "", line->len, "the request", &req, &why);
+
+	if (!answer)
+		return -ENOMEM;
+	if (r == 0)
+		r = serve(b, req, answer, &why);
+	if (slu_json_set_bool(answer, "ok", r == 0) < 0 ||
+	    (r < 0 && (slu_json_set_int(answer, "code", -r) < 0 ||
+		       slu_json_set_str(answer, "message", why.msg) < 0)))
+		return -ENOMEM;
+	text = slu_json_text(answer, SLU_JSON_COMPACT);
+	return text ? slu_line_write(fd, text) : -ENOMEM;
+}
+
+static void *conn_main(void *arg)
+{
+	struct conn *c = arg;
+	SLU_AUTO(slu_buf_done) struct slu_buf line = SLU_BUF(SLU_BROKER_LINE);
+	const struct timeval limit = {.tv_sec = IDLE_SECONDS};
+
+	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	while (slu_line_read(c->fd, &line) == 1)
+		if (answer_line(c->b, &line, c->fd) < 0)
+			break;
+	shutdown(c->fd, SHUT_RDWR);
+	pthread_mutex_lock(&c->b->lock);
+	c->done = true;
+	pthread_mutex_unlock(&c->b->lock);
+	return NULL;
+}
+
+static bool peer_ok(int fd)
+{
+	struct ucred who;
+	socklen_t n = sizeof(who);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 &&
+	       (who.uid == geteuid() || who.uid == 0);
+}
+
+/* Joins what has ended.  Locked. */
+static void reap(struct slu_broker *b, bool all)
+{
+	for (int i = 0; i < CONNS_MAX; i++) {
+		struct conn *c = &b->conns[i];
+
+		if (!c->used || (!c->done && !all))
+			continue;
+		if (!c->done)
+			shutdown(c->fd, SHUT_RDWR);
+		pthread_mutex_unlock(&b->lock);
+		pthread_join(c->thread, NULL);
+		pthread_mutex_lock(&b->lock);
+		close(c->fd);
+		*c = (struct conn){.fd = -1};
+	}
+}
+
+static void take_conn(struct slu_broker *b, int fd)
+{
+	struct conn *c = NULL;
+
+	pthread_mutex_lock(&b->lock);
+	reap(b, false);
+	for (int i = 0; i < CONNS_MAX && !c; i++)
+		if (!b->conns[i].used)
+			c = &b->conns[i];
+	if (c && peer_ok(fd)) {
+		*c = (struct conn){.b = b, .fd = fd, .used = true};
+		if (pthread_create(&c->thread, NULL, conn_main, c) == 0)
+			fd = -1;
+		else
+			*c = (struct conn){.fd = -1};
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void *accept_main(void *arg)
+{
+	struct slu_broker *b = arg;
+
+	for (;;) {
+		struct pollfd p[2] = {{.fd = b->listen, .events = POLLIN},
+				      {.fd = b->stop, .events = POLLIN}};
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return NULL;
+		if (p[1].revents)
+			return NULL;
+		if (p[0].revents) {
+			int fd = accept4(b->listen, NULL, NULL, SOCK_CLOEXEC);
+
+			if (fd >= 0)
+				take_conn(b, fd);
+		}
+	}
+}
+
+/* --- life --- */
+
+static void broker_free(struct slu_broker *b)
+{
+	slu_closep(&b->listen);
+	slu_closep(&b->stop);
+	for (size_t i = 0; i < b->views.n; i++) {
+		struct slu_err why = {0};
+
+		if (slu_input_close(b->views.p[i], &why) < 0)
+			slu_warn("job", "run '%s': %s", b->run->id, why.msg);
+		slu_input_free(b->views.p[i]);
+	}
+	free(b->views.p);
+	pthread_mutex_destroy(&b->lock);
+	explicit_bzero(b->token, sizeof(b->token));
+	free(b);
+}
+
+static int broker_listen(struct slu_broker *b, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *path = slu_asprintf("%s/" SLU_BROKER_SOCKET, b->run->dir);
+
+	if (!path)
+		return slu_fail_oom(e);
+	unlinkat(b->run->fd, SLU_BROKER_SOCKET, 0);
+	b->listen = slu_unix_socket(path, true);
+	if (b->listen < 0)
+		return slu_fail_sys(e, -b->listen, "cannot make the socket '%s'", path);
+	if (listen(b->listen, CONNS_MAX) < 0)
+		return slu_fail_sys(e, errno, "cannot listen on '%s'", path);
+	b->stop = eventfd(0, EFD_CLOEXEC);
+	return b->stop < 0 ? slu_fail_sys(e, errno, "cannot make an event descriptor") : 0;
+}
+
+int slu_broker_start(struct slu_run *r, char token[SLU_BROKER_TOKEN], struct slu_broker **ret,
+		     struct slu_err *e)
+{
+	struct slu_broker *b = slu_new0(struct slu_broker);
+	int rc;
+
+	if (!b)
+		return slu_fail_oom(e);
+	*b = (struct slu_broker){.run = r, .listen = -1, .stop = -1};
+	pthread_mutex_init(&b->lock, NULL);
+	rc = slu_random_id(b->token, (SLU_BROKER_TOKEN - 1) / 2);
+	rc = rc < 0 ? slu_fail_sys(e, -rc, "cannot make a token") : broker_listen(b, e);
+	if (rc == 0 && pthread_create(&b->thread, NULL, accept_main, b) != 0)
+		rc = slu_fail(e, EAGAIN, "cannot start a thread");
+	if (rc < 0) {
+		broker_free(b);
+		return rc;
+	}
+	memcpy(token, b->token, SLU_BROKER_TOKEN);
+	*ret = b;
+	return 0;
+}
+
+void slu_broker_stop(struct slu_broker *b)
+{
+	const uint64_t one = 1;
+
+	if (!b)
+		return;
+	while (write(b->stop, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	pthread_join(b->thread, NULL);
+	pthread_mutex_lock(&b->lock);
+	reap(b, true);
+	pthread_mutex_unlock(&b->lock);
+	unlinkat(b->run->fd, SLU_BROKER_SOCKET, 0);
+	broker_free(b);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guard runs in a fork of a process with threads, so from _Fork() on it makes system calls only: no
+ * allocation, no locks, no stdio.  What it sends are struct news, which are atomic on a pipe.
+ */
+#include "job/guard.h"
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "common/time.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Descriptors in the guard. */
+enum { FD_REPORT = 3, FD_CWD = 4, FD_SAFE = 16 };
+enum { NEWS_PID = 'P', NEWS_ERROR = 'E', NEWS_END = 'X' };
+
+#define KILL_TIME (5 * SLU_SEC)
+
+struct news {
+	int kind;
+	int value;
+};
+
+/* --- in the guard: system calls only --- */
+
+static void tell(int kind, int value)
+{
+	struct news n = {kind, value};
+	ssize_t done;
+
+	do
+		done = write(FD_REPORT, &n, sizeof(n));
+	while (done < 0 && errno == EINTR);
+}
+
+static void step_main(const struct slu_guard_opts *o, pid_t guard, const sigset_t *none)
+{
+	struct sigaction dflt = {.sa_handler = SIG_DFL};
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != guard)
+		_exit(127);
+	for (int sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &dflt, NULL);
+	sigprocmask(SIG_SETMASK, none, NULL);
+	if (o->core)
+		setrlimit(RLIMIT_CORE, o->core);
+	if (fchdir(FD_CWD) < 0) {
+		tell(NEWS_ERROR, errno);
+		_exit(127);
+	}
+	close(FD_CWD);
+	execve(o->argv[0], (char *const *)o->argv, o->envp);
+	tell(NEWS_ERROR, errno);
+	_exit(127);
+}
+
+/* Kills the children that the kernel lists for this process: orphans of the tree end up among them. */
+static void kill_children(void)
+{
+	char text[4096];
+	int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	long pid = 0;
+
+	if (fd >= 0)
+		close(fd);
+	for (ssize_t i = 0; i < n; i++) {
+		if (text[i] >= '0' && text[i] <= '9') {
+			pid = pid * 10 + (text[i] - '0');
+		} else {
+			if (pid > 1)
+				kill((pid_t)pid, SIGKILL);
+			pid = 0;
+		}
+	}
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * SLU_SEC + t.tv_nsec;
+}
+
+/* Until no child is left, or the time is over (a process in an uninterruptible wait). */
+static void kill_tree(pid_t step, const sigset_t *chld)
+{
+	const struct timespec tick = {0, 20 * 1000 * 1000};
+	int64_t end = now_ns() + KILL_TIME;
+	pid_t got;
+
+	do {
+		kill(-step, SIGKILL);
+		kill_children();
+		sigtimedwait(chld, NULL, &tick);
+		do
+			got = waitpid(-1, NULL, WNOHANG);
+		while (got > 0);
+	} while (got == 0 && now_ns() < end);
+}
+
+/* Has the step itself ended?  Seen without reaping it, so that its group's number stays taken. */
+static bool step_ended(pid_t step)
+{
+	siginfo_t info = {0};
+
+	return waitid(P_PID, (id_t)step, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid == step;
+}
+
+static void reap_others(pid_t step)
+{
+	siginfo_t info;
+
+	for (;;) {
+		info.si_pid = 0;
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0 ||
+		    info.si_pid == step)
+			return;
+		waitpid(info.si_pid, NULL, WNOHANG);
+	}
+}
+
+static void guard_wait(pid_t step, const sigset_t *wanted, const sigset_t *chld)
+{
+	int status = 0, sig;
+
+	for (;;) {
+		if (step_ended(step))
+			break;
+		reap_others(step);
+		sig = sigwaitinfo(wanted, NULL);
+		if (sig == SIGTERM || sig == SIGINT || sig == SIGHUP)
+			break;
+	}
+	kill(-step, SIGKILL);
+	/* Killed just now, it ends soon; one that cannot is the kernel's. */
+	for (int i = 0; i < 250 && !step_ended(step); i++) {
+		const struct timespec tick = {0, 20 * 1000 * 1000};
+
+		sigtimedwait(chld, NULL, &tick);
+	}
+	if (waitpid(step, &status, WNOHANG) != step)
+		status = SIGKILL;
+	kill_tree(step, chld);
+	tell(NEWS_END, status);
+	_exit(0);
+}
+
+static void guard_signals(sigset_t *ret_wanted, sigset_t *ret_chld, sigset_t *ret_none)
+{
+	struct sigaction dflt = {.sa_handler = SIG_DFL};
+
+	sigemptyset(ret_none);
+	sigemptyset(ret_chld);
+	sigaddset(ret_chld, SIGCHLD);
+	*ret_wanted = *ret_chld;
+	sigaddset(ret_wanted, SIGTERM);
+	sigaddset(ret_wanted, SIGINT);
+	sigaddset(ret_wanted, SIGHUP);
+	sigprocmask(SIG_SETMASK, ret_wanted, NULL);
+	for (int sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &dflt, NULL);
+	dflt.sa_handler = SIG_IGN; /* the supervisor may be gone when it is told */
+	sigaction(SIGPIPE, &dflt, NULL);
+}
+
+static void guard_main(const struct slu_guard_opts *o, pid_t parent, const int fds[5])
+{
+	sigset_t wanted, chld, none;
+	pid_t self = getpid(), step;
+
+	prctl(PR_SET_NAME, "sluice-guard");
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	setpgid(0, 0);
+	guard_signals(&wanted, &chld, &none);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
+	for (int i = 0; i < 5; i++) /* 0, 1, 2, FD_REPORT, FD_CWD */
+		if (dup2(fds[i], i) < 0)
+			_exit(1);
+	syscall(SYS_close_range, FD_CWD + 1, ~0u, 0);
+	fcntl(FD_REPORT, F_SETFD, FD_CLOEXEC);
+	step = _Fork();
+	if (step == 0)
+		step_main(o, self, &none);
+	if (step < 0) {
+		tell(NEWS_ERROR, errno);
+		_exit(1);
+	}
+	setpgid(step, step);
+	tell(NEWS_PID, step);
+	/* Nothing of the step's is held, so that its pipes end with it. */
+	close(0);
+	close(1);
+	close(2);
+	close(FD_CWD);
+	guard_wait(step, &wanted, &chld);
+}
+
+/* --- in the supervisor --- */
+
+/* A copy above the numbers that the guard gives out. */
+static int high(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, FD_SAFE);
+}
+
+int slu_guard_start(const struct slu_guard_opts *o, struct slu_guard *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_closep) int null = -1, cwd = -1, out = -1, err = -1, rd = -1, wr = -1;
+	int pipe_fds[2];
+	pid_t parent = getpid(), pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return slu_fail_sys(e, errno, "cannot make a pipe");
+	rd = pipe_fds[0];
+	wr = high(pipe_fds[1]);
+	close(pipe_fds[1]);
+	SLU_AUTO(slu_closep) int low_null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	SLU_AUTO(slu_closep) int low_cwd = open(o->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (low_cwd < 0)
+		return slu_fail_sys(e, errno, "cannot enter '%s'", o->cwd);
+	null = high(low_null);
+	cwd = high(low_cwd);
+	out = high(o->out);
+	err = high(o->err);
+	if (null < 0 || cwd < 0 || out < 0 || err < 0 || wr < 0 ||
+	    fcntl(rd, F_SETFL, O_NONBLOCK) < 0)
+		return slu_fail_sys(e, errno, "cannot prepare a process");
+	const int fds[5] = {null, out, err, wr, cwd};
+	pid = _Fork();
+	if (pid == 0) {
+		guard_main(o, parent, fds);
+		_exit(1);
+	}
+	if (pid < 0)
+		return slu_fail_sys(e, errno, "cannot start a process");
+	*ret = (struct slu_guard){.guard = pid, .report = slu_take_fd(rd)};
+	return 0;
+}
+
+void slu_guard_news(struct slu_guard *g)
+{
+	struct news n;
+	ssize_t got;
+
+	while (g->report >= 0) {
+		got = read(g->report, &n, sizeof(n));
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (got != (ssize_t)sizeof(n)) {
+			slu_closep(&g->report);
+			g->report = -1;
+		} else if (n.kind == NEWS_PID) {
+			g->step = n.value;
+		} else if (n.kind == NEWS_ERROR) {
+			g->error = n.value;
+		} else {
+			g->status = n.value;
+			g->ended = true;
+		}
+	}
+}
+
+void slu_guard_signal(const struct slu_guard *g, int sig)
+{
+	if (g->step > 0 && !g->ended)
+		kill(-g->step, sig);
+}
+
+/* Waits for the guard's end, at most until the deadline. */
+static bool wait_guard(struct slu_guard *g, int64_t deadline)
+{
+	SLU_AUTO(slu_closep) int fd = (int)syscall(SYS_pidfd_open, g->guard, 0);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t left = deadline - slu_now();
+
+	if (fd >= 0)
+		poll(&p, 1, left > 0 ? (int)(left / SLU_MS) + 1 : 0);
+	return waitpid(g->guard, NULL, WNOHANG) != 0;
+}
+
+static void kill_orphans(pid_t group)
+{
+	int64_t deadline = slu_deadline_in(KILL_TIME);
+	pid_t got;
+
+	do {
+		kill(-group, SIGKILL);
+		got = waitpid(-group, NULL, WNOHANG);
+		if (got == 0)
+			poll(NULL, 0, 20);
+	} while (got >= 0 && !slu_expired(deadline));
+}
+
+void slu_guard_end(struct slu_guard *g)
+{
+	if (g->guard <= 0)
+		return;
+	if (!g->ended)
+		kill(g->guard, SIGTERM);
+	if (!wait_guard(g, slu_deadline_in(KILL_TIME + 2 * SLU_SEC))) {
+		slu_guard_signal(g, SIGKILL);
+		kill(g->guard, SIGKILL);
+		wait_guard(g, slu_deadline_in(2 * SLU_SEC));
+	}
+	slu_guard_news(g);
+	/* A guard that was killed told nothing; then its children came to this process. */
+	if (!g->ended && g->step > 0)
+		kill_orphans(g->step);
+	slu_closep(&g->report);
+	g->report = -1;
+	g->guard = 0;
+}
