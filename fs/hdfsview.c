@@ -8,7 +8,7 @@
  *   - a brace group with a '/' in it is expanded before matching, and loses one level of escapes
  *     then, so in the group names are escaped twice; each alternative begins with '/', so every one
  *     is looked up by name and no folder is listed;
- *   - ':' in a name cannot be asked for at all.
+ *   - ':' in a name cannot be asked for, nor listed by Spark.
  * Percent signs, blanks and '#' are literal: these are Hadoop paths, not RFC 3986 URIs.
  */
 #include "fs/view.h"
@@ -170,19 +170,11 @@ static int add_group(struct slu_buf *b, const struct slu_manifest *m, size_t ski
 		     struct slu_err *e)
 {
 	size_t n = slu_manifest_count(m);
-	int r;
 
 	slu_buf_ch(b, '{');
-	for (size_t i = 0; i < n; i++) {
-		const char *path = slu_manifest_at(m, i)->path;
-
-		r = check_colon(path, e);
-		if (r)
-			return r;
+	for (size_t i = 0; i < n && !slu_buf_err(b); i++) {
 		slu_buf_str(b, i ? ",/" : "/");
-		add_escaped(b, path + skip, 2);
-		if (slu_buf_err(b))
-			break;
+		add_escaped(b, slu_manifest_at(m, i)->path + skip, 2);
 	}
 	slu_buf_ch(b, '}');
 	if (slu_buf_err(b) == -EMSGSIZE)
@@ -192,6 +184,19 @@ static int add_group(struct slu_buf *b, const struct slu_manifest *m, size_t ski
 				"them, or read the dataset as a mount or a download",
 				n);
 	return slu_buf_err(b) ? slu_fail_oom(e) : 0;
+}
+
+/* Files in plain folders below one that is read as a whole: a reader has to be told to go there. */
+static bool is_nested(const struct slu_manifest *m, size_t skip)
+{
+	for (size_t i = 0; i < slu_manifest_count(m); i++) {
+		const char *s = slu_manifest_at(m, i)->path + skip, *slash;
+
+		for (; (slash = strchr(s, '/')); s = slash + 1)
+			if (!memchr(s, '=', (size_t)(slash - s)))
+				return true;
+	}
+	return false;
 }
 
 /* Says once what Spark will not read whatever the URI is. */
@@ -260,11 +265,17 @@ static int make_uri(const struct slu_tree *t, const struct compare *c, struct sl
 	r = slu_store_hadoop(t->sources[0].store, path, h, e);
 	if (r)
 		return r;
-	if (*path && (r = check_colon(path, e)))
+	r = check_colon(path, e);
+	if (r)
 		return r;
 	if (group && slu_ends(h->uri, "/"))
 		h->uri[strlen(h->uri) - 1] = '\0';
 	add_escaped(&b, h->uri, 1);
+	if (!group && !is_one(t) && is_nested(t->manifest, c->extra ? c->share : 0))
+		slu_log(SLU_LOG_INFO, "hdfs",
+			"'%s' has folders in it: Spark reads those only with the option "
+			"recursiveFileLookup",
+			h->uri);
 	if (group)
 		r = add_group(&b, t->manifest, c->share, e);
 	if (r)
@@ -289,6 +300,8 @@ static struct json_t *make_props(const struct slu_hadoop *h)
 
 static int check_tree(const struct slu_tree *t, struct slu_err *e)
 {
+	int r = 0;
+
 	if (!slu_manifest_count(t->manifest))
 		return slu_fail(e, ENOENT, "the dataset has no files: there is nothing to read");
 	if (slu_manifest_sources(t->manifest) != 1)
@@ -297,7 +310,9 @@ static int check_tree(const struct slu_tree *t, struct slu_err *e)
 			"the dataset lies in %zu places, and Hadoop gets one URI: "
 			"read it as a mount or a download, or make one dataset of each place",
 			slu_manifest_sources(t->manifest));
-	return 0;
+	for (size_t i = 0; i < slu_manifest_count(t->manifest) && !r; i++)
+		r = check_colon(slu_manifest_at(t->manifest, i)->path, e);
+	return r;
 }
 
 int slu_hdfs_open(struct slu_tree *t, struct slu_view **ret, struct slu_err *e)

@@ -164,8 +164,7 @@ static int probe(const char *canon)
 	return -ETIMEDOUT;
 }
 
-/* Takes away what dead servers of ours left there; refuses any other mount. */
-static int check_mounted(const char *canon, struct slu_err *e)
+int slu_mpoint_clear(const char *canon, struct slu_err *e)
 {
 	struct slu_mpoint mp;
 	int r;
@@ -253,7 +252,7 @@ int slu_mount_check(const char *mountpoint, struct slu_err *e)
 		return r;
 	if (slu_streq(canon, "/"))
 		return slu_fail(e, EINVAL, "'/' cannot be a mount point: choose an empty folder");
-	r = check_mounted(canon, e);
+	r = slu_mpoint_clear(canon, e);
 	if (r)
 		return r;
 	r = make_dirs(canon, e);

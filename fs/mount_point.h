@@ -19,6 +19,10 @@ int slu_mpoint_canon(const char *path, char **ret, struct slu_err *e);
 /* The topmost mount at exactly this canonical path: 1 and *ret, 0 when there is none, -errno. */
 int slu_mpoint_find(const char *canon, struct slu_mpoint *ret);
 
+/* Takes away what dead servers of ours left there.  0: nothing is mounted there now.  -EBUSY: a mount
+ * that is alive, or not ours. */
+int slu_mpoint_clear(const char *canon, struct slu_err *e);
+
 /* mount_attach.c: opens /dev/fuse and mounts it, read-only; by mount(2), or by fusermount3 where that
  * is not allowed.  *ret_fd is close-on-exec and the caller's. */
 int slu_mpoint_attach(const char *canon, const struct slu_mount_opts *o, uint32_t max_read,

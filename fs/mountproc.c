@@ -32,7 +32,7 @@ struct mount_view {
 	struct slu_view v;
 	pid_t pid; /* 0: reaped */
 	int lifeline;
-	bool detached;
+	bool detached, closed;
 };
 
 /* The descriptors of the child, in order: nothing may be overwritten before it was copied. */
@@ -179,14 +179,12 @@ static int view_wait(struct slu_view *v, struct slu_err *e)
 			WEXITSTATUS(status));
 }
 
-/* Nobody serves it any more: what it left mounted goes too. */
+/* Nobody serves it any more: what it left mounted goes too.  A living mount is not ours. */
 static int clear_leftover(const struct mount_view *mv, struct slu_err *e)
 {
-	struct slu_mpoint mp;
+	int r = slu_mpoint_clear(mv->v.where, e);
 
-	if (slu_mpoint_find(mv->v.where, &mp) <= 0 || !slu_streq(mp.type, SLU_MPOINT_TYPE))
-		return 0;
-	return slu_unmount(mv->v.where, 0, e);
+	return r == -EBUSY ? 0 : r;
 }
 
 static int view_close(struct slu_view *v, struct slu_err *e)
@@ -194,20 +192,22 @@ static int view_close(struct slu_view *v, struct slu_err *e)
 	struct mount_view *mv = (struct mount_view *)v;
 	int status;
 
-	if (!mv->pid)
+	if (mv->closed)
 		return 0;
+	mv->closed = true;
 	if (mv->detached) {
 		/* It was asked to outlive us. */
-		(void)waitpid(mv->pid, &status, WNOHANG);
+		if (mv->pid)
+			(void)waitpid(mv->pid, &status, WNOHANG);
 		mv->pid = 0;
 		return 0;
 	}
 	slu_closep(&mv->lifeline);
 	mv->lifeline = -1;
-	if (reap(mv, slu_deadline_in(END_NS), &status))
-		return clear_leftover(mv, e);
-	kill(mv->pid, SIGKILL);
-	(void)reap(mv, 0, &status);
+	if (!reap(mv, slu_deadline_in(END_NS), &status)) {
+		kill(mv->pid, SIGKILL);
+		(void)reap(mv, 0, &status);
+	}
 	return clear_leftover(mv, e);
 }
 

@@ -158,8 +158,9 @@ static void cancel_ops(struct slu_reader *r, bool all)
 	for (size_t i = 0; i < r->nb; i++) {
 		struct slu_block *b = r->b[i];
 
-		if (b->state != SLU_BLOCK_FILLING || (b->waiters && !all) || b->pins)
+		if (b->state != SLU_BLOCK_FILLING || (b->waiters && !all) || b->canceling)
 			continue;
+		b->canceling = true;
 		b->pins++;
 		b->next = blocks;
 		blocks = b;

@@ -42,6 +42,7 @@ struct slu_block {
 	char *p;
 	enum slu_block_state state;
 	bool demand; /* a program waits; else read ahead */
+	bool canceling;
 	unsigned pins;
 	uint64_t eaten; /* bytes shown to reads */
 	int64_t stamp;  /* last touched */

@@ -25,6 +25,15 @@ struct env {
 	struct slu_err e;
 };
 
+static void open_store(struct env *v)
+{
+	char src[96];
+
+	snprintf(src, sizeof src, "%s/src", v->dir.path);
+	assert_int_equal(slu_pool_new(4, &v->pool, NULL), 0);
+	assert_int_equal(slu_local_new(src, false, v->pool, &v->s, NULL), 0);
+}
+
 static int setup(void **state)
 {
 	struct env *v = calloc(1, sizeof *v);
@@ -37,8 +46,7 @@ static int setup(void **state)
 	assert_int_equal(mkdir(v->target, 0755), 0);
 	v->src = open(src, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	v->out = open(v->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(slu_pool_new(4, &v->pool, NULL), 0);
-	assert_int_equal(slu_local_new(src, false, v->pool, &v->s, NULL), 0);
+	open_store(v);
 	*state = v;
 	return 0;
 }
@@ -362,7 +370,8 @@ static void a_failure_ends_it_and_leaves_no_parts(void **state)
 
 	fill(v);
 	fault(v, "read:#5:EACCES");
-	assert_failed(download(v, (struct slu_download_opts){0}), v->e, EACCES, "cannot download '");
+	assert_failed(download(v, (struct slu_download_opts){0}), v->e, EACCES,
+		      "cannot download '");
 	count_top(v);
 }
 
@@ -423,8 +432,9 @@ static void progress_is_told_and_can_cancel(void **state)
 	s = (struct seen){.cancel_at = 2};
 	int64_t begin = slu_now();
 
-	assert_failed(download(v, (struct slu_download_opts){
-					  .overwrite = true, .progress = on_progress, .user = &s}),
+	assert_failed(download(v, (struct slu_download_opts){.overwrite = true,
+							     .progress = on_progress,
+							     .user = &s}),
 		      v->e, ECANCELED, "canceled");
 	assert_true(slu_now() - begin < 5 * SLU_SEC);
 	assert_int_equal(s.calls, 2);
@@ -442,20 +452,16 @@ static void killed_downloads_show_only_whole_files(void **state)
 		snprintf(name, sizeof name, "s%d/f%04d", i % 3, i);
 		views_file(v->src, name, 3000);
 	}
+	/* Threads and fork do not go together. */
+	slu_store_free(v->s);
+	slu_pool_free(v->pool);
 	for (unsigned round = 0; round < 12; round++) {
 		pid_t pid = fork();
 		struct stat st;
 
 		if (pid == 0) {
-			struct slu_pool *pool;
-			struct slu_store *s;
-			char src[96];
-
-			snprintf(src, sizeof src, "%s/src", v->dir.path);
-			slu_pool_new(4, &pool, NULL);
-			slu_local_new(src, false, pool, &s, NULL);
-			v->pool = pool;
-			v->t = views_tree(s);
+			open_store(v);
+			resolve(v);
 			_exit(download(v, (struct slu_download_opts){.overwrite = true}) ? 1 : 0);
 		}
 		struct timespec ts = {.tv_nsec = (long)(round * 9 + 5) * 1000000};
@@ -471,6 +477,7 @@ static void killed_downloads_show_only_whole_files(void **state)
 				assert_int_equal(st.st_size, 3000);
 		}
 	}
+	open_store(v);
 	resolve(v);
 	download_ok(v, (struct slu_download_opts){.overwrite = true});
 	check_file(v, "s0/f0003", 3000);

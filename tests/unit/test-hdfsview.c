@@ -106,8 +106,7 @@ static void special_characters_are_escaped(void **state)
 	fs_put(v->s, "d[1]/a{b}.csv", "1");
 	fs_put(v->s, "d[1]/c,*?\\.csv", "1");
 	fs_put(v->s, "d[1]/plain #%20 \xc3\xa9", "1");
-	expect(v,
-	       pick(v->s, "d[1]", NAMES("a{b}.csv", "c,*?\\.csv", "plain #%20 \xc3\xa9")),
+	expect(v, pick(v->s, "d[1]", NAMES("a{b}.csv", "c,*?\\.csv", "plain #%20 \xc3\xa9")),
 	       "/d\\[1\\]");
 	expect(v, pick(v->s, "d[1]", NAMES("a{b}.csv", "c,*?\\.csv")),
 	       "/d\\[1\\]{/a\\\\\\{b\\\\\\}.csv,/c\\\\\\,\\\\\\*\\\\\\?\\\\\\\\.csv}");
