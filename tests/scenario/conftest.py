@@ -105,7 +105,7 @@ class Sluice:
             f"sluice {args}: exit {done.returncode}, not {code}\n{noise}{done.stdout if text else ''}"
         )
         if code != 0 and text:
-            lines = [x for x in done.stderr.splitlines() if x.startswith("sluice: ")]
+            lines = [x for x in done.stderr.splitlines() if x.startswith(("sluice: ", '{"error":'))]
             assert len(lines) >= 1, f"no line that says why: {done.stderr!r}"
         return Result(done)
 

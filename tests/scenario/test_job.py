@@ -376,7 +376,7 @@ def test_a_crash_between_outcome_and_registration_is_finished_by_the_next_reader
 
 def test_a_destination_in_use_is_refused(ws):
     path, keep = waiting_job(ws)
-    text = path.read_text().replace("name: result", "name: result\n        path: workspaceblobstore:fixed")
+    text = path.read_text().replace("name: result", "name: result\n    path: workspaceblobstore:fixed")
     path.write_text(text)
     first = start_job(ws, path)
     wait_for_file(ws.cwd / "started")
