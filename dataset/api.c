@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "dataset/broker_client.h"
 #include "dataset/datastore.h"
 #include "fs/walk.h"
 
@@ -83,8 +84,9 @@ static int open_context(const char *path, unsigned flags, struct sluice **ret, s
 	SLU_AUTO(slu_workspace_freep) struct slu_workspace *ws = NULL;
 	int r = slu_workspace_find(path, &ws, e);
 
-	/* A path that was named must be there; without one, "none found" may be fine. */
-	if (r < 0 && !(r == -ENOENT && !path && (flags & SLUICE_OPTIONAL)))
+	/* A path that was named must be there; without one, "none found" may be fine: also in a step,
+	 * whose broker answers for its workspace. */
+	if (r < 0 && !(r == -ENOENT && !path && ((flags & SLUICE_OPTIONAL) || slu_broker_here())))
 		return r;
 	return slu_context_new(slu_take(ws), ret, e);
 }

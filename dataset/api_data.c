@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "dataset/broker_client.h"
 #include "dataset/registry.h"
 #include "io/crypt.h"
 
@@ -134,6 +135,20 @@ int sluice_data_create(struct sluice *s, const char *spec_json, char **ret_json,
 	return slu_api_error(e, &er, r < 0 ? r : slu_api_json(j, ret_json, &er));
 }
 
+/* Asked of the broker of the step that this process is part of. */
+static int broker_show(const char *ref, struct json_t **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *answer = NULL;
+	int r = slu_broker_call(slu_broker_request("show", ref, NULL), &answer, e);
+
+	if (r < 0)
+		return r;
+	if (!slu_json_is_object(slu_json_get(answer, "data")))
+		return slu_fail(e, EBADMSG, "the broker of this run says nothing about '%s'", ref);
+	*ret = slu_json_ref(slu_json_get(answer, "data"));
+	return 0;
+}
+
 static int data_show(struct sluice *s, const char *ref, struct json_t **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
@@ -158,7 +173,8 @@ int sluice_data_show(struct sluice *s, const char *ref, char **ret_json, struct 
 {
 	struct slu_err er = {0};
 	struct json_t *j = NULL;
-	int r = data_show(s, ref, &j, &er);
+	int r = !slu_context_workspace(s) && slu_broker_for(ref) ? broker_show(ref, &j, &er)
+								 : data_show(s, ref, &j, &er);
 
 	return slu_api_error(e, &er, r < 0 ? r : slu_api_json(j, ret_json, &er));
 }

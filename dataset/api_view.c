@@ -8,6 +8,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
+#include "dataset/broker_client.h"
 #include "dataset/registry.h"
 
 #include <errno.h>
@@ -251,21 +252,31 @@ static int hdfs_props(struct sluice_view *v, struct slu_err *e)
 
 	if (!o || slu_json_set_str(o, "uri", v->view->where) < 0)
 		return slu_fail_oom(e);
-	if (v->dataset->def && v->dataset->def->tabular &&
+	if (v->dataset && v->dataset->def && v->dataset->def->tabular &&
 	    (slu_json_set_str(o, "format", "csv") < 0 ||
 	     slu_json_set(o, "options", slu_definition_spark_options(v->dataset->def)) < 0))
 		return slu_fail_oom(e);
 	return slu_api_json(slu_take(o), &v->props, e);
 }
 
+/* In a step without a workspace around it, its broker opens the view. */
+static int hdfs_open(struct sluice *s, const char *ref, struct sluice_view **v, struct slu_err *e)
+{
+	if (!slu_context_workspace(s) && slu_broker_for(ref)) {
+		*v = slu_new0(struct sluice_view);
+		return *v ? slu_broker_view(ref, "hdfs", &(*v)->view, e) : slu_fail_oom(e);
+	}
+	int r = view_new(s, ref, &no_options, v, e);
+
+	return r < 0 ? r : slu_hdfs_open((*v)->dataset->tree, &(*v)->view, e);
+}
+
 int sluice_hdfs(struct sluice *s, const char *ref, struct sluice_view **ret, struct sluice_error *e)
 {
 	struct sluice_view *v = NULL;
 	struct slu_err er = {0};
-	int r = view_new(s, ref, &no_options, &v, &er);
+	int r = hdfs_open(s, ref, &v, &er);
 
-	if (r == 0)
-		r = slu_hdfs_open(v->dataset->tree, &v->view, &er);
 	if (r == 0)
 		r = hdfs_props(v, &er);
 	if (r < 0)

@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "fs/view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -127,6 +128,11 @@ bool slu_broker_here(void)
 	return endpoint && slu_starts(endpoint, "unix:") && token && *token;
 }
 
+bool slu_broker_for(const char *ref)
+{
+	return ref[0] != '/' && ref[0] != '.' && !slu_starts(ref, "file:") && slu_broker_here();
+}
+
 struct json_t *slu_broker_request(const char *op, const char *ref, const char *mode)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
@@ -186,4 +192,38 @@ int slu_broker_call(struct json_t *request, struct json_t **ret, struct slu_err 
 	if (fd < 0)
 		return slu_fail_sys(e, -fd, "cannot reach the broker of this run at '%s'", path);
 	return ask(fd, text, ret, e);
+}
+
+/* --- views --- */
+
+static void view_free(struct slu_view *v)
+{
+	free(v->where);
+	slu_json_free(v->props);
+	free(v);
+}
+
+static const struct slu_view_ops view_ops = {.kind = SLU_VIEW_HDFS, .free = view_free};
+
+int slu_broker_view(const char *ref, const char *mode, struct slu_view **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *answer = NULL;
+	struct slu_view *v;
+	int r = slu_broker_call(slu_broker_request("open", ref, mode), &answer, e);
+
+	if (r < 0)
+		return r;
+	v = slu_new0(struct slu_view);
+	if (!v)
+		return slu_fail_oom(e);
+	v->ops = &view_ops;
+	v->where = slu_strdup(slu_json_str(answer, "value"));
+	if (slu_json_get(answer, "props"))
+		v->props = slu_json_ref(slu_json_get(answer, "props"));
+	if (!v->where) {
+		view_free(v);
+		return slu_fail(e, EBADMSG, "the broker of this run gave no value for '%s'", ref);
+	}
+	*ret = v;
+	return 0;
 }

@@ -20,10 +20,16 @@
 #define SLU_BROKER_LINE (1u << 20)
 
 bool slu_broker_here(void); /* is this process part of a step? */
+/* Is it the broker that knows what ref means?  Local paths need nobody. */
+bool slu_broker_for(const char *ref);
 /* request: without token, taken.  *ret: the answer; the broker's error becomes this call's. */
 int slu_broker_call(struct json_t *request, struct json_t **ret, struct slu_err *e);
 /* {"op", "ref", "mode"?} as a request; NULL: no memory. */
 struct json_t *slu_broker_request(const char *op, const char *ref, const char *mode);
+
+struct slu_view;
+/* A view that the broker opened for this step: it lives as long as the step; closing it does nothing. */
+int slu_broker_view(const char *ref, const char *mode, struct slu_view **ret, struct slu_err *e);
 
 /* Connects to (bind false) or binds a stream socket at any path, however long.  -errno. */
 int slu_unix_socket(const char *path, bool bind_it);
