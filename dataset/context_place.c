@@ -70,9 +70,6 @@ static int split_local(const char *pattern, char **ret_abs, const char **ret_res
 	}
 	pattern += n;
 	pattern += *pattern == '/';
-	if (!slu_path_ok(pattern))
-		return slu_fail(e, EINVAL, "pattern '%s': '..' cannot stand behind a wildcard",
-				pattern);
 	int r = slu_path_absolute(plain, ret_abs, e);
 
 	if (r == 0)

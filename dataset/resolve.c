@@ -37,6 +37,7 @@ struct item {
 struct except {
 	struct slu_uri *c; /* NULL: relative to each source */
 	char *pattern;
+	char *below; /* what is below it: a folder leaves that out too */
 };
 
 struct group {
@@ -67,6 +68,7 @@ static void job_done(struct job *j)
 	for (size_t i = 0; i < j->excepts.n; i++) {
 		slu_uri_free(j->excepts.p[i].c);
 		free(j->excepts.p[i].pattern);
+		free(j->excepts.p[i].below);
 	}
 	for (size_t i = 0; i < j->groups.n; i++) {
 		free(j->groups.p[i].base);
@@ -111,12 +113,16 @@ static int add_except(struct job *j, const char *text)
 	if (r < 0)
 		return r;
 	x.pattern = slu_strdup(relative ? relative : full_of(x.c));
-	if (!x.pattern || !slu_vec_push(&j->excepts, x)) {
+	x.below = x.pattern ? slu_asprintf("%s/**", x.pattern) : NULL;
+	r = x.below ? slu_glob_check(x.below, j->e) : slu_fail_oom(j->e);
+	if (r == 0 && !slu_vec_push(&j->excepts, x))
+		r = slu_fail_oom(j->e);
+	if (r < 0) {
 		slu_uri_free(x.c);
 		free(x.pattern);
-		return slu_fail_oom(j->e);
+		free(x.below);
 	}
-	return 0;
+	return r;
 }
 
 static char *anchor_of(const struct item *it)
@@ -273,7 +279,6 @@ static int open_group(struct job *j, size_t i)
 static bool leaves_out(const struct job *j, const struct except *x, const char *full)
 {
 	const struct item *it = j->item;
-	SLU_AUTO(slu_freep) char *below = NULL;
 
 	if (x->c &&
 	    (x->c->kind != it->c->kind || (x->c->name && !slu_streq(x->c->name, it->c->name))))
@@ -283,11 +288,7 @@ static bool leaves_out(const struct job *j, const struct except *x, const char *
 
 		full += n + (n && full[n] == '/');
 	}
-	if (slu_glob_match(x->pattern, full))
-		return true;
-	/* A folder leaves out all that is below it. */
-	below = slu_asprintf("%s/**", x->pattern);
-	return below && slu_glob_match(below, full);
+	return slu_glob_match(x->pattern, full) || slu_glob_match(x->below, full);
 }
 
 static int take_file(struct job *j, const char *full, const struct slu_attr *attr)

@@ -46,8 +46,11 @@ static char *segment(const struct parser *p, const char **s, int *ret_rc)
 	*ret_rc = 0;
 	if (n == 0)
 		return NULL;
-	if (!slu_url_decode(&b, *s, n)) {
-		*ret_rc = bad(p, "a percent escape in it is malformed; write '%' as '%25'");
+	if (!slu_url_decode(&b, *s, n) || b.err) {
+		*ret_rc =
+			b.err == ENOMEM
+				? slu_fail_oom(p->e)
+				: bad(p, "a percent escape in it is malformed; write '%' as '%25'");
 		return NULL;
 	}
 	*s += n;

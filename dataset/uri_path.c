@@ -146,14 +146,29 @@ static char *tidy_local(const char *s)
 	return slu_buf_take(&b);
 }
 
-int slu_uri_path(const char *what, const char *raw, unsigned flags, char **ret, struct slu_err *e)
+/* What "x*" and then ".." would be depends on what is there; braces may even span the two. */
+static bool climbs_behind_wildcard(const char *path)
+{
+	if (!slu_glob_is(path))
+		return false;
+	for (const char *s = path + slu_glob_prefix(path); *s;) {
+		s += *s == '/';
+		size_t n = strcspn(s, "/");
+
+		if (n == 2 && s[0] == '.' && s[1] == '.')
+			return true;
+		s += n;
+	}
+	return false;
+}
+
+/* Decoded and normalised into b. */
+static int pattern_form(const char *what, const char *raw, bool encoded_form, struct slu_buf *b,
+			struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf plain = SLU_BUF(PATH_BYTES);
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(PATH_BYTES);
-	SLU_AUTO(slu_freep) char *path = NULL;
-	int r;
 
-	if (flags & SLU_URI_PATH_ENCODED) {
+	if (encoded_form) {
 		if (decode(raw, &plain) < 0)
 			return slu_fail(e, EINVAL,
 					"reference '%.200s': a percent escape in it is malformed; "
@@ -163,29 +178,37 @@ int slu_uri_path(const char *what, const char *raw, unsigned flags, char **ret, 
 			return slu_fail_oom(e);
 		raw = plain.p ? plain.p : "";
 	}
-	if (normalise(raw, &b) < 0)
+	if (normalise(raw, b) < 0)
 		return slu_fail(e, EINVAL,
 				"reference '%.200s': the '\\' at its end escapes nothing; write "
 				"'\\\\' for a backslash",
 				what);
-	if (b.err)
-		return slu_fail_oom(e);
+	slu_buf_add(b, "", 0); /* so that there is a text */
+	return b->err ? slu_fail_oom(e) : 0;
+}
+
+int slu_uri_path(const char *what, const char *raw, unsigned flags, char **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(PATH_BYTES);
+	SLU_AUTO(slu_freep) char *path = NULL;
+	int r = pattern_form(what, raw, flags & SLU_URI_PATH_ENCODED, &b, e);
+
+	if (r < 0)
+		return r;
+	if (climbs_behind_wildcard(b.p))
+		return slu_fail(e, EINVAL,
+				"reference '%.200s': '..' cannot stand behind a wildcard", what);
 	if (flags & SLU_URI_PATH_ROOTED) {
-		r = slu_path_clean(b.p ? b.p : "", &path, e);
-		if (r < 0)
-			return r;
+		r = slu_path_clean(b.p, &path, e);
 	} else {
-		path = tidy_local(b.p ? b.p : "");
-		if (!path)
-			return slu_fail_oom(e);
+		path = tidy_local(b.p);
+		r = path ? 0 : slu_fail_oom(e);
 	}
-	if (slu_glob_is(path)) {
+	if (r == 0 && slu_glob_is(path))
 		r = slu_glob_check(path, e);
-		if (r < 0)
-			return r;
-	}
-	*ret = slu_take(path);
-	return 0;
+	if (r == 0)
+		*ret = slu_take(path);
+	return r;
 }
 
 void slu_uri_path_encode(struct slu_buf *b, const char *pattern)

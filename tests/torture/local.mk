@@ -5,6 +5,7 @@ TORTURE_TESTS =
 TORTURE_TESTS += tests/torture/torture-common
 TORTURE_TESTS += tests/torture/torture-io
 TORTURE_TESTS += tests/torture/torture-registry
+TORTURE_TESTS += tests/torture/torture-dataset
 TORTURE_TESTS += tests/torture/torture-fs
 
 if HAVE_CMOCKA
