@@ -242,8 +242,12 @@ static int check_scope(const struct parser *p)
 /* The part after "azureml://". */
 static int parse_azureml(const struct parser *p, const char *s)
 {
-	if (!strchr(s, '/'))
+	if (!strchr(s, '/')) {
+		if (!strpbrk(s, ":@"))
+			return bad(p, "it is not whole; azureml://datastores/NAME/paths/PATH and "
+				      "azureml:NAME:VERSION are");
 		return parse_asset(p, s);
+	}
 	for (;;) {
 		SLU_AUTO(slu_freep) char *key = NULL;
 		int r = need(p, &s, "'datastores', 'data' or 'jobs'", &key);

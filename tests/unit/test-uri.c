@@ -213,7 +213,9 @@ struct wrong {
 static const struct wrong wrongs[] = {
 	{"", "empty"},
 	{"azureml:", "names no dataset"},
-	{"azureml://", "names no dataset"},
+	{"azureml://", "not whole"},
+	{"azureml://datastores", "not whole"},
+	{"azureml://:1", "names no dataset"},
 	{"azureml:a b:1", "names no dataset"},
 	{"azureml:t:", "version"},
 	{"azureml:t:a b", "version"},
