@@ -50,7 +50,7 @@ build_tree()
 	shift 2
 	build_configure "$dir" "$(build_werror)" "$@" &&
 		make -C "$dir" --no-print-directory -j"$(nproc)" all &&
-		make -C "$dir" --no-print-directory -j"$(nproc)" "$target" &&
+		{ [ "$target" = all ] || make -C "$dir" --no-print-directory -j"$(nproc)" "$target"; } &&
 		build_man "$dir"
 }
 

@@ -165,7 +165,7 @@ deps_pip()
 		[ -e "$venv/.has-$requirement" ] && continue
 		say "installing $requirement (pip, into $venv): $why"
 		"$venv/bin/pip" -q --no-input install --disable-pip-version-check \
-			"$requirement" </dev/null >&2
+			--use-pep517 "$requirement" </dev/null >&2
 		touch "$venv/.has-$requirement"
 	done < <(deps_rows "$DEPS_PIP" "$@")
 }
