@@ -271,7 +271,7 @@ struct build {
 static int add_canon(struct build *b, const char *ref, struct slu_uri *c)
 {
 	struct json_t *o;
-	const char *key;
+	const char *key = NULL;
 	int r = slu_definition_path(b->s, ref, c, &o, &key, b->e);
 
 	if (r == 0 && *ref != '!') {

@@ -42,6 +42,7 @@ struct except {
 
 struct group {
 	const char *store_name; /* NULL: local */
+	size_t first;           /* its first item, for messages */
 	char *base;             /* plain: common folder of the anchors */
 	char *prefix;
 	struct slu_store *store;
@@ -201,7 +202,9 @@ static int join_group(struct job *j, struct item *it)
 		common_folder(j->groups.p[i].base, it->anchor);
 		return 0;
 	}
-	struct group g = {.store_name = name, .base = slu_strdup(it->anchor)};
+	struct group g = {.store_name = name,
+			  .first = (size_t)(it - j->items.p),
+			  .base = slu_strdup(it->anchor)};
 
 	if (!g.base || !slu_vec_push(&j->groups, g)) {
 		free(g.base);
@@ -239,15 +242,6 @@ static int name_groups(struct job *j)
 	return 0;
 }
 
-/* The first item of a group, for messages about its folder. */
-static const struct item *first_of(const struct job *j, size_t group)
-{
-	for (size_t i = 0; i < j->items.n; i++)
-		if (j->items.p[i].group == group)
-			return &j->items.p[i];
-	return NULL;
-}
-
 static int open_group(struct job *j, size_t i)
 {
 	struct group *g = &j->groups.p[i];
@@ -265,7 +259,7 @@ static int open_group(struct job *j, size_t i)
 		uri = slu_uri_file(abs);
 		r = slu_context_local(j->s, abs, &g->store, j->e);
 		if (r == -ENOENT || r == -ENOTDIR)
-			return slu_resolve_missing(j->s, first_of(j, i)->c, j->e);
+			return slu_resolve_missing(j->s, j->items.p[g->first].c, j->e);
 	}
 	if (r < 0)
 		return r;

@@ -157,7 +157,7 @@ static const struct {
 	 "type mltable", EINVAL},
 #define D(options) "{\"path\": \"workspaceblobstore:d\", \"delimited\": " options "}"
 	{D("3"), "object", EINVAL},
-	{D("{\"delimeter\": \",\"}"), "'delimeter'", EINVAL},
+	{D("{\"separator\": \",\"}"), "'separator'", EINVAL},
 	{D("{\"delimiter\": \"\"}"), "one or two", EINVAL},
 	{D("{\"delimiter\": \"abc\"}"), "one or two", EINVAL},
 	{D("{\"delimiter\": \"\\n\"}"), "end of a line", EINVAL},
