@@ -157,9 +157,10 @@ static int try_datastore(struct slu_workspace *w, const char *name, struct slu_e
 	if (r < 0)
 		return r;
 	r = slu_context_store(s, name, &store, e);
-	if (r == 0)
-		r = slu_store_stat(store, "", &attr, e);
-	return r < 0 ? slu_fail_more(e, "datastore '%s'", name) : 0;
+	/* A kind that this build cannot open is kept: another build, or Azure ML, can. */
+	if (r == -ENOTSUP)
+		return 0;
+	return r < 0 ? r : slu_store_stat(store, "", &attr, e);
 }
 
 static int datastore_create(struct sluice *s, const char *name, const char *entry_json, int replace,

@@ -26,25 +26,6 @@ static bool is_registered(struct sluice *s, const char *word)
 	       slu_registry_latest(s, word, &latest, NULL) == 0 && latest > 0;
 }
 
-static int find_dataset(struct sluice *s, const char *ref, struct slu_place *p, struct slu_err *e)
-{
-	return slu_resolve_ref(s, ref, &p->dataset, e);
-}
-
-static int find_word(struct sluice *s, const char *ref, struct slu_uri **u, struct slu_place *p,
-		     struct slu_err *e)
-{
-	if (is_registered(s, ref))
-		return find_dataset(s, ref, p, e);
-
-	SLU_AUTO(slu_freep) char *dotted = slu_asprintf("./%s", ref);
-
-	if (!dotted)
-		return slu_fail_oom(e);
-	slu_uri_free(slu_take(*u));
-	return slu_uri_parse(dotted, NULL, NULL, u, e);
-}
-
 int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
@@ -53,12 +34,9 @@ int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, str
 
 	if (r < 0)
 		return r;
-	if (u->kind == SLU_URI_WORD) {
-		r = find_word(s, ref, &u, &p, e);
-	} else if (u->kind == SLU_URI_DATA || u->kind == SLU_URI_DATA_ID ||
-		   u->kind == SLU_URI_JOB) {
-		r = find_dataset(s, ref, &p, e);
-	}
+	if (u->kind == SLU_URI_DATA || u->kind == SLU_URI_DATA_ID || u->kind == SLU_URI_JOB ||
+	    (u->kind == SLU_URI_WORD && is_registered(s, ref)))
+		r = slu_resolve_ref(s, ref, &p.dataset, e);
 	if (r == 0 && !p.dataset)
 		r = slu_context_locate(s, u, &p.store, &p.path, NULL, e);
 	if (r < 0)

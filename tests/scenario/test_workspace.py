@@ -103,3 +103,16 @@ def test_wrong_usage_is_two(bare, args):
     done = bare.start(*args, stderr=-1, stdout=-1)
     err = done.communicate()[1]
     assert done.returncode == USAGE and err
+
+
+def test_an_entry_of_another_kind_is_kept(ws):
+    ws.run(
+        "datastore", "create", "b", "--type", "azure_blob", "--set", "account_name=acct",
+        "--set", "container_name=data", "--set", "credential=env:KEY",
+    )  # fmt: skip
+    assert ws.json("datastore", "show", "b")["credential"] == "env:KEY"
+
+
+def test_a_word_that_looks_like_a_store_lists_the_known(ws):
+    err = ws.run("ls", "nosuch:path", code=NOT_FOUND).err
+    assert "nosuch" in err and "workspaceblobstore" in err
