@@ -18,7 +18,7 @@ UNIT_TESTS += tests/unit/test-op tests/unit/test-store tests/unit/test-local \
 UNIT_TESTS += tests/unit/test-uri tests/unit/test-workspace tests/unit/test-datastore \
 	tests/unit/test-context tests/unit/test-definition tests/unit/test-resolve
 UNIT_TESTS += tests/unit/test-reader tests/unit/test-download tests/unit/test-hdfsview \
-	tests/unit/test-mounttree tests/unit/test-mount
+	tests/unit/test-mounttree tests/unit/test-mount tests/unit/test-mountview
 
 UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
 LDADD = $(UNIT_LIBS)

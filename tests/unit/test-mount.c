@@ -1,255 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A real mount, each in a process of its own that calls slu_mount_serve over a local store.  Skipped
- * where /dev/fuse cannot be used.  Readiness and ends are told by descriptors and waitpid.
- */
-#include "tests/unit/views.h"
-
-#include "common/log.h"
-#include "common/time.h"
-#include "fs/layers.h"
-#include "fs/mount_point.h"
-#include "fs/view.h"
-#include "io/loop.h"
-
-#include <dirent.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/statvfs.h>
-#include <sys/wait.h>
-#include <sys/xattr.h>
-
-struct env {
-	struct unit_dir dir; /* src/, mnt/, log */
-	char src[96], mnt[96], log[96];
-	int srcfd;
-	pid_t pid;
-	int lifeline;
-};
-
-static const char *self;
-
-struct how {
-	const char *mask, *fault;
-	int64_t io_timeout;
-	bool lifeline;
-};
-
-/* The child: never returns. */
-static void serve(const struct env *v, const struct how *h, int ready, int lifeline)
-{
-	struct slu_mount_opts o = {.uid = 7,
-				   .gid = 8,
-				   .umask = 0022,
-				   .source = "sluice:test, it",
-				   .io_timeout = h->io_timeout,
-				   .ready_fd = ready,
-				   .lifeline_fd = lifeline};
-	struct slu_err e = {0};
-	struct slu_pool *pool;
-	struct slu_loops *loops = NULL;
-	struct slu_store *s;
-	struct slu_tree *t;
-	int r;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (h->mask)
-		setenv("SLUICE_FUSE_MASK", h->mask, 1);
-	slu_log_to_file(v->log);
-	if (slu_pool_new(4, &pool, &e) || slu_local_new(v->src, false, pool, &s, &e))
-		_exit(100);
-	t = views_tree(s);
-	if (h->fault) {
-		struct slu_loops_conf conf = {.threads = 1};
-
-		if (slu_loops_new(&conf, &loops, &e) || slu_faulty_push(&s, h->fault, loops, &e))
-			_exit(101);
-		t->sources[0].store = s;
-	}
-	r = slu_mount_serve(t, v->mnt, &o, &e);
-	slu_tree_free(t);
-	slu_store_free(s);
-	slu_loops_free(loops);
-	slu_pool_free(pool);
-	/* Not _exit: the leak checker wants its say. */
-	exit(r ? 1 : 0);
-}
-
-/* Starts a mount; "" or what it had to say. */
-static void start(struct env *v, const struct how *h, char *said, size_t size)
-{
-	int ready[2], life[2];
-	size_t n = 0;
-	ssize_t r;
-
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(life, O_CLOEXEC), 0);
-	v->pid = fork();
-	assert_true(v->pid >= 0);
-	if (v->pid == 0) {
-		close(ready[0]);
-		close(life[1]);
-		serve(v, h, ready[1], h->lifeline ? life[0] : -1);
-	}
-	close(ready[1]);
-	close(life[0]);
-	v->lifeline = life[1];
-	while (n < size - 1 && (r = read(ready[0], said + n, size - 1 - n)) > 0)
-		n += (size_t)r;
-	said[n] = '\0';
-	close(ready[0]);
-}
-
-static void start_ok(struct env *v, struct how h)
-{
-	char said[800];
-
-	start(v, &h, said, sizeof said);
-	if (strcmp(said, "R"))
-		fail_msg("mount: %s", said);
-}
-
-static int end_status(struct env *v)
-{
-	int status = 0;
-
-	if (v->pid > 0)
-		assert_int_equal(waitpid(v->pid, &status, 0), v->pid);
-	v->pid = 0;
-	close(v->lifeline);
-	v->lifeline = -1;
-	return status;
-}
-
-static void stop(struct env *v)
-{
-	kill(v->pid, SIGTERM);
-	int status = end_status(v);
-
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-static bool mounted(const struct env *v)
-{
-	struct slu_mpoint mp;
-
-	return slu_mpoint_find(v->mnt, &mp) > 0;
-}
-
-static int setup(void **state)
-{
-	struct env *v = calloc(1, sizeof *v);
-	char *real;
-
-	unit_dir_make(&v->dir);
-	real = realpath(v->dir.path, NULL);
-	snprintf(v->src, sizeof v->src, "%s/src", real);
-	snprintf(v->mnt, sizeof v->mnt, "%s/mnt", real);
-	snprintf(v->log, sizeof v->log, "%s/log", real);
-	free(real);
-	assert_int_equal(mkdir(v->src, 0755), 0);
-	v->srcfd = open(v->src, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	v->lifeline = -1;
-	views_file(v->srcfd, "a.txt", 11);
-	views_file(v->srcfd, "big", 3000000);
-	views_file(v->srcfd, "d/e/f", 70000);
-	views_file(v->srcfd, "d/e-1", 1);
-	views_file(v->srcfd, "empty", 0);
-	*state = v;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct env *v = *state;
-
-	if (v->pid > 0) {
-		kill(v->pid, SIGKILL);
-		end_status(v);
-	}
-	while (mounted(v) && !umount2(v->mnt, MNT_DETACH))
-		;
-	close(v->srcfd);
-	unit_dir_done(&v->dir);
-	free(v);
-	return 0;
-}
-
-static int open_at(const struct env *v, const char *path)
-{
-	char full[256];
-
-	snprintf(full, sizeof full, "%s/%s", v->mnt, path);
-	return open(full, O_RDONLY | O_CLOEXEC);
-}
-
-static void check_file(const struct env *v, const char *path, size_t n)
-{
-	char *p = malloc(n + 1);
-	int fd = open_at(v, path);
-	size_t got = 0;
-	ssize_t r;
-
-	assert_true(fd >= 0);
-	while ((r = read(fd, p + got, n + 1 - got)) > 0)
-		got += (size_t)r;
-	assert_int_equal(r, 0);
-	assert_int_equal(got, n);
-	views_check(p, 0, n);
-	free(p);
-	close(fd);
-}
-
-static size_t log_text(const struct env *v, char *out, size_t size)
-{
-	int fd = open(v->log, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, out, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	out[n > 0 ? n : 0] = '\0';
-	return (size_t)(n > 0 ? n : 0);
-}
-
-static void stat_at(const struct env *v, const char *path, struct stat *st)
-{
-	char full[256];
-
-	snprintf(full, sizeof full, "%s/%s", v->mnt, path);
-	if (stat(full, st))
-		fail_msg("stat %s: %s", full, strerror(errno));
-}
-
-static void check_content(struct env *v)
-{
-	struct stat st, src;
-	struct statvfs vfs;
-
-	check_file(v, "a.txt", 11);
-	check_file(v, "big", 3000000);
-	check_file(v, "d/e/f", 70000);
-	check_file(v, "d/e-1", 1);
-	check_file(v, "empty", 0);
-	stat_at(v, "big", &st);
-	fstatat(v->srcfd, "big", &src, 0);
-	assert_int_equal(st.st_mode, S_IFREG | 0444);
-	assert_int_equal(st.st_size, 3000000);
-	assert_int_equal(st.st_uid, 7);
-	assert_int_equal(st.st_gid, 8);
-	assert_int_equal(st.st_nlink, 1);
-	assert_memory_equal(&st.st_mtim, &src.st_mtim, sizeof st.st_mtim);
-	stat_at(v, "d", &st);
-	assert_int_equal(st.st_mode, S_IFDIR | 0555);
-	assert_int_equal(st.st_nlink, 3);
-	assert_int_equal(statvfs(v->mnt, &vfs), 0);
-	assert_int_equal(vfs.f_blocks, (3000000 + 70000 + 12 + 4095) / 4096);
-	assert_true(vfs.f_flag & ST_RDONLY);
-	assert_int_equal(vfs.f_files, 5 + 3);
-}
+/* The mount itself: what it shows, how it answers, how it ends. */
+#include "tests/unit/mount.h"
 
 static void shows_the_tree(void **state)
 {
@@ -492,13 +243,12 @@ static void refuses_what_is_no_mount_point(void **state)
 }
 
 /* The store never answers: a killed reader dies at once, the mount ends in its bounds. */
-static void a_hanging_store_holds_nobody(void **state)
+static void hang(struct env *v, const char *mask)
 {
-	struct env *v = *state;
 	int64_t begin;
 	int status;
 
-	start_ok(v, (struct how){.fault = "read:1:hang"});
+	start_ok(v, (struct how){.fault = "read:1:hang", .mask = mask});
 	pid_t reader = fork();
 
 	if (reader == 0)
@@ -513,6 +263,17 @@ static void a_hanging_store_holds_nobody(void **state)
 	begin = slu_now();
 	stop(v);
 	assert_true(slu_now() - begin < 8 * SLU_SEC);
+}
+
+static void a_hanging_store_holds_nobody(void **state)
+{
+	hang(*state, NULL);
+}
+
+/* Without asynchronous reads the kernel waits for our answer even for a killed reader. */
+static void an_interrupted_read_is_answered(void **state)
+{
+	hang(*state, "1");
 }
 
 static void every_read_is_answered_in_time(void **state)
@@ -616,139 +377,9 @@ static void names_too_long_are_left_out(void **state)
 	stop(v);
 }
 
-/* --- in a process of its own, by exec --- */
-
-static int spawn_mount(struct env *v, bool detached, struct slu_view **ret, struct slu_err *e)
-{
-	const char *argv[] = {self, "--serve", v->src, v->mnt, v->log, NULL};
-
-	return slu_mount_open(argv, v->mnt, detached, v->log, ret, e);
-}
-
-static void a_view_mounts_and_unmounts(void **state)
-{
-	struct env *v = *state;
-	struct slu_view *view = NULL;
-	struct slu_err e = {0};
-
-	if (spawn_mount(v, false, &view, &e))
-		fail_msg("%s", e.msg);
-	assert_string_equal(view->where, v->mnt);
-	check_content(v);
-	assert_int_equal(slu_view_close(view, &e), 0);
-	assert_false(mounted(v));
-	assert_int_equal(slu_view_close(view, &e), 0);
-	assert_int_equal(slu_view_wait(view, &e), 0);
-	slu_view_free(view);
-}
-
-static void a_view_says_why_not(void **state)
-{
-	struct env *v = *state;
-	struct slu_view *view = NULL;
-	struct slu_err e = {0};
-	const char *no[] = {"/nonexistent/program", NULL}, *dies[] = {"/bin/false", NULL};
-
-	assert_int_equal(slu_mount_check(v->mnt, &e), 0);
-	views_file(v->dir.fd, "mnt/x", 1);
-	assert_failed(spawn_mount(v, false, &view, &e), e, ENOTEMPTY, "is not empty");
-	assert_failed(slu_mount_open(no, v->mnt, false, NULL, &view, &e), e, ENOENT,
-		      "/nonexistent/program");
-	assert_failed(slu_mount_open(dies, v->mnt, false, NULL, &view, &e), e, EIO,
-		      "ended with status 1");
-	assert_null(view);
-}
-
-static void a_view_outlived_by_its_mount(void **state)
-{
-	struct env *v = *state;
-	struct slu_view *view = NULL;
-	struct slu_err e = {0};
-
-	if (spawn_mount(v, true, &view, &e))
-		fail_msg("%s", e.msg);
-	slu_view_free(view);
-	check_content(v);
-	assert_int_equal(slu_unmount(v->mnt, SLU_SEC, &e), 0);
-	assert_true(waitpid(-1, NULL, 0) > 0);
-}
-
-/* The server is killed: wait says so, close clears the dead mount. */
-static void a_view_of_a_killed_server(void **state)
-{
-	struct env *v = *state;
-	struct slu_view *view = NULL;
-	struct slu_err e = {0};
-	char path[64], text[64] = "";
-	FILE *f;
-	long pid = 0;
-
-	if (spawn_mount(v, false, &view, &e))
-		fail_msg("%s", e.msg);
-	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-	f = fopen(path, "re");
-	if (!f || !fgets(text, sizeof text, f))
-		skip();
-	fclose(f);
-	pid = strtol(text, NULL, 10);
-	kill((pid_t)pid, SIGKILL);
-	assert_failed(slu_view_wait(view, &e), e, EIO, "was killed by signal 9");
-	assert_true(mounted(v));
-	slu_view_free(view);
-	assert_false(mounted(v));
-}
-
-/* The server has its descriptors and no others; nobody else has /dev/fuse. */
-static void a_server_has_no_descriptors_of_its_parent(void **state)
-{
-	struct env *v = *state;
-	struct slu_view *view = NULL;
-	struct slu_err e = {0};
-	char path[64], text[64] = "", link[256];
-	int leak = open("/dev/null", O_RDONLY), pid; /* not close-on-exec */
-	const struct dirent *d;
-	FILE *f;
-
-	assert_true(leak >= 0);
-	if (spawn_mount(v, false, &view, &e))
-		fail_msg("%s", e.msg);
-	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-	f = fopen(path, "re");
-	if (!f || !fgets(text, sizeof text, f))
-		skip();
-	fclose(f);
-	pid = (int)strtol(text, NULL, 10);
-	snprintf(path, sizeof path, "/proc/%d/fd", pid);
-	DIR *dir = opendir(path);
-
-	while (dir && (d = readdir(dir))) {
-		ssize_t n = readlinkat(dirfd(dir), d->d_name, link, sizeof link - 1);
-
-		link[n > 0 ? n : 0] = '\0';
-		if (strtol(d->d_name, NULL, 10) > 2 && d->d_name[0] != '.')
-			assert_string_not_equal(link, "/dev/null");
-	}
-	if (dir)
-		closedir(dir);
-	slu_view_free(view);
-	close(leak);
-}
-
-static int serve_by_exec(char **argv)
-{
-	struct env v = {.lifeline = -1};
-
-	snprintf(v.src, sizeof v.src, "%s", argv[2]);
-	snprintf(v.mnt, sizeof v.mnt, "%s", argv[3]);
-	snprintf(v.log, sizeof v.log, "%s", argv[4]);
-	serve(&v, &(struct how){0}, 3, fcntl(4, F_GETFD) < 0 ? -1 : 4);
-	return 1;
-}
-
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(shows_the_tree),
 		T(works_with_older_kernels),
 		T(refuses_a_bad_mask),
@@ -761,25 +392,15 @@ int main(int argc, char **argv)
 		T(a_killed_server_is_replaced),
 		T(refuses_what_is_no_mount_point),
 		T(a_hanging_store_holds_nobody),
+		T(an_interrupted_read_is_answered),
 		T(every_read_is_answered_in_time),
 		T(errors_are_errors_never_an_end),
 		T(many_readers_over_a_slow_store),
 		T(names_too_long_are_left_out),
-		T(a_view_mounts_and_unmounts),
-		T(a_view_says_why_not),
-		T(a_view_outlived_by_its_mount),
-		T(a_view_of_a_killed_server),
-		T(a_server_has_no_descriptors_of_its_parent),
 	};
 
-	self = argv[0];
-	if (argc == 5 && !strcmp(argv[1], "--serve"))
-		return serve_by_exec(argv);
-
-	if (access("/dev/fuse", R_OK | W_OK)) {
-		printf("1..0 # SKIP /dev/fuse cannot be used here\n");
+	if (no_fuse())
 		return 0;
-	}
 	alarm(250);
 	return cmocka_run_group_tests_name("mount", tests, NULL, NULL);
 }
