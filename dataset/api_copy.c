@@ -172,6 +172,21 @@ static int copy_item(struct copy *c, const struct item *it, const char *to, stru
 	return r;
 }
 
+/* Stores keep unfinished writes under such names and list none of them: data there would be lost. */
+static int check_shown(const char *to, struct slu_err *e)
+{
+	for (const char *s = to; s; s = strchr(s, '/')) {
+		s += *s == '/';
+		if (slu_starts(s, ".sluice-"))
+			return slu_fail(
+				e, EINVAL,
+				"'%s': names that begin with '.sluice-' are those of unfinished "
+				"writes and never listed; choose another name",
+				to);
+	}
+	return 0;
+}
+
 /* Is the destination a folder that things go into? */
 static int into_folder(struct copy *c, bool many, bool *ret, struct slu_err *e)
 {
@@ -201,6 +216,9 @@ static int run(struct copy *c, struct sluice *s, const char *src, const char *ds
 	if (!c->dst.store || c->dst.glob)
 		return slu_fail(e, EINVAL, "'%s' is no place to copy to; name a path of a store",
 				dst);
+	r = check_shown(c->dst.path, e);
+	if (r < 0)
+		return r;
 	c->buf = slu_malloc(CHUNK);
 	if (!c->buf)
 		return slu_fail_oom(e);

@@ -9,7 +9,9 @@
 #include "common/str.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -147,13 +149,13 @@ static int check(struct cli *c)
 {
 	const char *format = cli_get(c, "output");
 
+	c->json = format && slu_streq(format, "json");
 	if (cli_has(c, "help")) {
 		cli_help(stdout, c->verb);
 		return 1;
 	}
 	if (format && !slu_streq(format, "json") && !slu_streq(format, "table"))
 		return 1 + cli_usage(c, "--output is json or table, not '%s'", format);
-	c->json = format && slu_streq(format, "json");
 	if (c->nargs < c->verb->min || (c->verb->max >= 0 && c->nargs > c->verb->max))
 		return 1 + cli_usage(c, "%s arguments",
 				     c->nargs < c->verb->min ? "too few" : "too many");
@@ -164,26 +166,29 @@ static int check(struct cli *c)
 
 /* --- errors --- */
 
+/* {"error": ...} on a line of its own; false: no memory for it. */
+static bool say_json(int code, const char *text, const char *service)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	SLU_AUTO(slu_json_freep) struct json_t *top = slu_json_object();
+
+	if (!o || !top || slu_json_set_str(o, "message", text) < 0 ||
+	    slu_json_set_int(o, "code", code) < 0 ||
+	    (*service && slu_json_set_str(o, "service", service) < 0) ||
+	    slu_json_set(top, "error", slu_json_ref(o)) < 0)
+		return false;
+	SLU_AUTO(slu_freep) char *line = slu_json_text(top, SLU_JSON_COMPACT);
+
+	return line && fprintf(stderr, "%s\n", line) > 0;
+}
+
 int cli_fail(const struct cli *c, int rc, const struct sluice_error *e)
 {
 	const char *text = e->message[0] ? e->message : strerror(-rc);
 
 	fflush(stdout);
-	if (c->json) {
-		SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-		SLU_AUTO(slu_json_freep) struct json_t *top = slu_json_object();
-
-		if (o && top && slu_json_set_str(o, "message", text) == 0 &&
-		    slu_json_set_int(o, "code", sluice_exit_code(rc)) == 0 &&
-		    (!e->service[0] || slu_json_set_str(o, "service", e->service) == 0) &&
-		    slu_json_set(top, "error", slu_json_ref(o)) == 0) {
-			SLU_AUTO(slu_freep) char *line = slu_json_text(top, SLU_JSON_COMPACT);
-
-			fprintf(stderr, "%s\n", line ? line : text);
-			return sluice_exit_code(rc);
-		}
-	}
-	fprintf(stderr, "sluice: %s\n", text);
+	if (!c->json || !say_json(sluice_exit_code(rc), text, e->service))
+		fprintf(stderr, "sluice: %s\n", text);
 	return sluice_exit_code(rc);
 }
 
@@ -197,8 +202,14 @@ int cli_usage(const struct cli *c, const char *fmt, ...)
 	va_end(ap);
 	slu_buf_str(&b, text ? text : "wrong usage");
 	slu_show(&shown, b.p ? b.p : "");
-	fprintf(stderr, "sluice: %s; see `sluice%s%s --help`\n", shown.p ? shown.p : "wrong usage",
-		c->verb ? " " : "", c->verb ? c->verb->name : "");
+	slu_buf_fmt(&shown, "; see `sluice%s%s --help`", c->verb ? " " : "",
+		    c->verb ? c->verb->name : "");
+
+	const char *said = shown.p ? shown.p : "wrong usage", *format = cli_get(c, "output");
+
+	/* Perhaps the options were not checked yet. */
+	if (!format || !slu_streq(format, "json") || !say_json(CLI_USAGE, said, ""))
+		fprintf(stderr, "sluice: %s\n", said);
 	return CLI_USAGE;
 }
 
@@ -210,14 +221,29 @@ int cli_open(struct cli *c, unsigned flags)
 	return r < 0 ? cli_fail(c, r, &e) : 0;
 }
 
+/* A reader that went away has seen enough. */
+static bool reader_gone(void)
+{
+	struct pollfd p = {.fd = STDOUT_FILENO};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
 int cli_end(const struct cli *c, int status)
 {
-	(void)c;
-	if (fflush(stdout) != 0 && errno != EPIPE) {
-		fprintf(stderr, "sluice: cannot write the output: %s\n", strerror(errno));
-		return status ? status : sluice_exit_code(-errno);
-	}
-	return status;
+	/* What an earlier flush lost, the last one does not tell. */
+	int lost = ferror(stdout) ? EIO : 0;
+
+	if (fflush(stdout) != 0)
+		lost = errno;
+	if (!lost || lost == EPIPE || reader_gone())
+		return status;
+
+	struct sluice_error e = {0};
+
+	snprintf(e.message, sizeof e.message, "cannot write the output: %s", strerror(lost));
+	cli_fail(c, -lost, &e);
+	return status ? status : sluice_exit_code(-lost);
 }
 
 /* --- the verb --- */
@@ -280,11 +306,22 @@ static int no_verb(int argc, char **argv)
 	return cli_usage(&none, "'%s' is no verb", argv[1]);
 }
 
+/* A standard descriptor that the caller closed must not become the number of a file of ours, which
+ * a message would then be written into.  Using it fails as before. */
+static void hold_standard(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", (fd ? O_RDONLY : O_WRONLY) | O_CLOEXEC) < 0)
+			return;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli c = {0};
 	int words;
 
+	hold_standard();
 	signal(SIGPIPE, SIG_IGN);
 	c.verb = find_verb(argc, argv, &words);
 	if (!c.verb)

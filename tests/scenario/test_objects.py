@@ -3,9 +3,10 @@
 
 import json
 import os
+import subprocess
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NOT_FOUND
+from conftest import BAD_INPUT, EXISTS, NOT_FOUND, USAGE
 
 HOSTILE = [
     "new\nline",
@@ -134,3 +135,53 @@ def test_a_link_cycle_ends(ws):
     ws.put("d/f", "1")
     (ws.folder / "d" / "loop").symlink_to(".")
     ws.run("ls", "-R", ws.ref("d"), code=BAD_INPUT)
+
+
+@pytest.mark.parametrize("options", [[], ["-o", "json"]])
+def test_lost_output_is_a_failure(ws, options):
+    """Also when it was an early piece that was lost and the last one had nothing left to write."""
+    for i in range(700):
+        ws.put(f"many/f{i:05}", b"")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            ["sluice", "ls", *options, ws.ref("many")], cwd=ws.cwd, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode != 0 and b"cannot write the output" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(ws):
+    for i in range(700):
+        ws.put(f"many/f{i:05}", b"")
+    r, w = os.pipe()
+    os.close(r)
+    done = subprocess.run(["sluice", "ls", ws.ref("many")], cwd=ws.cwd, stdout=w, stderr=subprocess.PIPE, check=False)
+    os.close(w)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_messages_do_not_end_up_in_a_file_when_stderr_is_closed(ws):
+    """The descriptor of a closed stderr must not become that of something of ours."""
+    ws.put("big", bytes(3 << 20))
+    script = 'exec sluice cp -v -v -o json "$1" "$2" <&- >&- 2>&-'
+    env = {"SLUICE_FAULT": "read:1:delay=150ms", "SLUICE_LOG": "debug"}
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", ws.ref("big"), ws.ref("copy")], cwd=ws.cwd, env={**ws.env, **env}, check=False
+    )
+    assert done.returncode == 0
+    assert (ws.folder / "copy").read_bytes() == bytes(3 << 20)
+
+
+@pytest.mark.parametrize("args", [["ls", "--nope"], ["ls", "a", "b", "c"], ["stat"]])
+def test_wrong_usage_is_json_too(ws, args):
+    done = subprocess.run(
+        ["sluice", args[0], "--output", "json", *args[1:]], cwd=ws.cwd, capture_output=True, check=False
+    )
+    assert done.returncode == USAGE
+    assert json.loads(done.stderr)["error"]["code"] == USAGE
+
+
+@pytest.mark.parametrize("to", [".sluice-x", "d/.sluice-x", ".sluice-d/x"])
+def test_cp_to_a_name_that_no_listing_shows_is_refused(ws, to):
+    ws.put("f", "x")
+    ws.run("cp", ws.ref("f"), ws.ref(to), code=BAD_INPUT)
+    assert not (ws.folder / to).exists()
