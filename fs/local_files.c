@@ -3,7 +3,8 @@
  * Descriptors open for reading, so that a READ need not open.  The key holds the identity that the
  * file had when it was opened: a file replaced since keeps serving the bytes that its readers are
  * pinned to, while readers of the new one get a descriptor of their own.  Whether a descriptor
- * still has its identity is for the reader to check.
+ * still has its identity is for the reader to check; what that cannot show, a write after which the
+ * time was set back, the ctime does.
  */
 #include "fs/local_parts.h"
 
@@ -18,6 +19,7 @@
 
 struct slu_local_file {
 	int fd;
+	struct stat st;                     /* when it was opened; fixed */
 	unsigned refs;                      /* the cache counts as one */
 	bool cached;                        /* in the table and the list */
 	struct slu_local_file *prev, *next; /* of the list, most recent first */
@@ -124,6 +126,10 @@ struct slu_local_file *slu_local_files_add(struct slu_local_files *fs, const cha
 		return NULL;
 	}
 	*f = (struct slu_local_file){.fd = fd, .refs = 1};
+	if (fstat(fd, &f->st) < 0) {
+		destroy(f);
+		return NULL;
+	}
 	memcpy(f->key, key, n);
 	pthread_mutex_lock(&fs->lock);
 	old = slu_hash_get(fs->by_key, key);
@@ -170,4 +176,12 @@ void slu_local_files_put(struct slu_local_files *fs, struct slu_local_file *f)
 int slu_local_file_fd(const struct slu_local_file *f)
 {
 	return f->fd;
+}
+
+bool slu_local_file_touched(const struct slu_local_file *f, const struct stat *now)
+{
+	return (f->st.st_ctim.tv_sec != now->st_ctim.tv_sec ||
+		f->st.st_ctim.tv_nsec != now->st_ctim.tv_nsec) &&
+	       f->st.st_nlink == now->st_nlink && f->st.st_mode == now->st_mode &&
+	       f->st.st_uid == now->st_uid && f->st.st_gid == now->st_gid;
 }

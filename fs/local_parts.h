@@ -38,6 +38,9 @@ void slu_local_files_drop(struct slu_local_files *fs,
 void slu_local_files_put(struct slu_local_files *fs,
 			 struct slu_local_file *f); /* the reference back */
 int slu_local_file_fd(const struct slu_local_file *f);
+/* Has the ctime moved since it was opened, and neither links nor mode nor owner say why?  Asked when
+ * the identity is still the same, it means that the bytes may not be. */
+bool slu_local_file_touched(const struct slu_local_file *f, const struct stat *now);
 
 /* --- local_read.c.  All block unless said otherwise; 0 or -errno with op->err filled --- */
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The local driver's STAT, LIST, READ and PREFETCH.  A read is pinned by checking, after the bytes
- * are there, that the descriptor's mtime and size are still those of the identity; a write into
- * the file within one tick of the file system's clock is what this cannot see.
+ * are there, that the descriptor's mtime and size are still those of the identity, and its ctime that
+ * of its opening; a write into the file within one tick of the file system's clock is what this
+ * cannot see.
  */
 #include "fs/local_parts.h"
 
@@ -224,9 +225,10 @@ static int stale(const struct slu_local *l, struct slu_op *op, const char *now)
 		op->path, l->root, op->if_match, now);
 }
 
-/* Does the descriptor still have the identity that op wants?  Asked after the bytes were copied: a
- * write sets the time before it changes the first byte. */
-static int check_id(const struct slu_local *l, struct slu_op *op, int fd)
+/* Does the descriptor, perhaps of f, still have the identity that op wants?  Asked after the bytes
+ * were copied: a write sets the time before it changes the first byte. */
+static int check_id(const struct slu_local *l, struct slu_op *op, int fd,
+		    const struct slu_local_file *f)
 {
 	char id[SLU_ID_MAX];
 	struct stat st;
@@ -236,16 +238,21 @@ static int check_id(const struct slu_local *l, struct slu_op *op, int fd)
 	file_id(&st, id);
 	if (op->if_match && !slu_streq(id, op->if_match))
 		return stale(l, op, id);
+	if (f && slu_local_file_touched(f, &st))
+		return slu_fail(&op->err, ESTALE,
+				"'%s' in '%s' was written to while it was open, and its time set "
+				"back (it is %s again): register a new version",
+				op->path, l->root, id);
 	return 0;
 }
 
-static int read_fd(struct slu_local *l, struct slu_op *op, int fd)
+static int read_fd(struct slu_local *l, struct slu_op *op, int fd, const struct slu_local_file *f)
 {
 	int r, got;
 
 	op->drv_n = 0;
 	got = fill(l, op, fd, false);
-	r = check_id(l, op, fd);
+	r = check_id(l, op, fd, f);
 	if (r < 0)
 		return r;
 	if (got == -ENODATA)
@@ -287,22 +294,40 @@ static bool make_key(const struct slu_op *op, char out[KEY_MAX])
 	return true;
 }
 
+/* Reads and gives the reference back.  A file whose identity is another one leaves the cache; one that
+ * has its identity and was written to all the same stays, since opened anew it would look right. */
+static int read_file(struct slu_local *l, struct slu_op *op, struct slu_local_file *f,
+		     bool *ret_again)
+{
+	int fd = slu_local_file_fd(f), r = read_fd(l, op, fd, f);
+	struct stat st;
+	char id[SLU_ID_MAX];
+
+	*ret_again = false;
+	if (r == -ESTALE && fstat(fd, &st) == 0) {
+		file_id(&st, id);
+		*ret_again = !slu_streq(id, op->if_match);
+	}
+	if (*ret_again)
+		slu_local_files_drop(l->files, f);
+	slu_local_files_put(l->files, f);
+	return r;
+}
+
 /* A read pinned to an identity: through the cache of descriptors. */
 static int read_pinned(struct slu_local *l, struct slu_op *op)
 {
 	struct slu_local_file *f;
 	char key[KEY_MAX];
+	bool again;
 	int fd, r;
 
 	if (!make_key(op, key))
 		return slu_local_fail(l, &op->err, ENAMETOOLONG, "read", op->path);
 	f = slu_local_files_get(l->files, key);
 	if (f) {
-		r = read_fd(l, op, slu_local_file_fd(f));
-		if (r == -ESTALE)
-			slu_local_files_drop(l->files, f);
-		slu_local_files_put(l->files, f);
-		if (r != -ESTALE)
+		r = read_file(l, op, f, &again);
+		if (!again)
 			return r;
 	}
 	/* written to in place, or never open: what is there now may be what is wanted */
@@ -310,13 +335,7 @@ static int read_pinned(struct slu_local *l, struct slu_op *op)
 	if (fd < 0)
 		return fd;
 	f = slu_local_files_add(l->files, key, fd);
-	if (!f)
-		return slu_fail_oom(&op->err);
-	r = read_fd(l, op, slu_local_file_fd(f));
-	if (r == -ESTALE)
-		slu_local_files_drop(l->files, f);
-	slu_local_files_put(l->files, f);
-	return r;
+	return f ? read_file(l, op, f, &again) : slu_fail_oom(&op->err);
 }
 
 int slu_local_read(struct slu_local *l, struct slu_op *op)
@@ -326,7 +345,7 @@ int slu_local_read(struct slu_local *l, struct slu_op *op)
 
 	SLU_AUTO(slu_closep) int fd = open_file(l, op);
 
-	return fd < 0 ? fd : read_fd(l, op, fd);
+	return fd < 0 ? fd : read_fd(l, op, fd, NULL);
 }
 
 /* An open that gives up rather than wait for the disk. */
@@ -363,7 +382,7 @@ bool slu_local_read_now(struct slu_local *l, struct slu_op *op)
 	}
 	op->drv_n = 0;
 	ok = fill(l, op, slu_local_file_fd(f), true) == 0 &&
-	     check_id(l, op, slu_local_file_fd(f)) == 0;
+	     check_id(l, op, slu_local_file_fd(f), f) == 0;
 	slu_local_files_put(l->files, f);
 	return ok;
 }

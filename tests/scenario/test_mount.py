@@ -100,6 +100,21 @@ def test_a_changed_file_gives_estale_and_one_line(files):
     assert len(lines) == 1
 
 
+def test_a_write_with_the_time_set_back_is_seen_while_the_file_is_open(files):
+    big = files.folder / "in/big"
+    with files.mounted(files.ref("in")) as m, open(m / "big", "rb", buffering=0) as f:
+        f.read(4096)
+        before = big.stat()
+        with open(big, "r+b") as change:
+            change.seek(6 << 20)
+            change.write(b"X" * 4096)
+        os.utime(big, ns=(before.st_atime_ns, before.st_mtime_ns))
+        f.seek(6 << 20)
+        with pytest.raises(OSError) as e:
+            f.read(4096)
+        assert e.value.errno == errno.ESTALE
+
+
 def test_ten_thousand_entries(ws):
     for i in range(10_000):
         ws.put(f"many/f{i:05}", b"")

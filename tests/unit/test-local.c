@@ -313,6 +313,42 @@ static void a_read_is_pinned(void **state)
 	assert_failed(read4(v, "f", "1-4", buf, &e), e, ESTALE, "gone");
 }
 
+/* The time set back hides a write from who opens the file later, not from who has it open. */
+static void a_time_set_back_is_seen(void **state)
+{
+	struct fs_env *v = *state;
+	struct slu_attr a;
+	struct slu_err e = {0};
+	struct stat before, now;
+	char buf[4];
+	int fd;
+
+	fs_put(v->s, "f", "old!");
+	a = fs_stat(v->s, "f");
+	assert_int_equal(stat(at(v, "f"), &before), 0);
+	assert_int_equal(read4(v, "f", a.id, buf, &e), 0);
+	fd = openat(v->dir.fd, "f", O_WRONLY | O_CLOEXEC);
+	do {
+		assert_int_equal(pwrite(fd, "bad!", 4, 0), 4);
+		assert_int_equal(
+			futimens(fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, before.st_mtim}),
+			0);
+		assert_int_equal(fstat(fd, &now), 0);
+	} while (now.st_ctim.tv_sec == before.st_ctim.tv_sec &&
+		 now.st_ctim.tv_nsec == before.st_ctim.tv_nsec);
+	close(fd);
+	assert_string_equal(fs_stat(v->s, "f").id, a.id);
+	assert_failed(read4(v, "f", a.id, buf, &e), e, ESTALE, "set back");
+	assert_failed(read4(v, "f", a.id, buf, &e), e, ESTALE, "set back");
+	/* what else moves the ctime is no change of the bytes */
+	fs_put(v->s, "g", "good");
+	a = fs_stat(v->s, "g");
+	assert_int_equal(read4(v, "g", a.id, buf, &e), 0);
+	assert_int_equal(fchmodat(v->dir.fd, "g", 0600, 0), 0);
+	assert_int_equal(linkat(v->dir.fd, "g", v->dir.fd, "h", 0), 0);
+	assert_int_equal(read4(v, "g", a.id, buf, &e), 0);
+}
+
 static atomic_int done_count;
 
 static void count_done(struct slu_op *op)
@@ -545,6 +581,7 @@ int main(void)
 		FS_TEST(links_outside_are_refused),
 		FS_TEST(reads_give_exactly_what_was_asked),
 		FS_TEST(a_read_is_pinned),
+		FS_TEST(a_time_set_back_is_seen),
 		FS_TEST(hot_reads_complete_inside_submit),
 		FS_TEST(more_files_than_descriptors),
 		FS_TEST(many_threads_read),
