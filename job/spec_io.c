@@ -439,13 +439,39 @@ int spec_inputs(struct spec_ctx *c, const struct spec_file *f, const struct json
 
 /* --- outputs --- */
 
+/* What the step did not say itself comes from the pipeline's output. */
+static int inherit_output(const struct slu_spec_output *p, struct slu_spec_output *out,
+			  struct slu_err *e)
+{
+	const struct {
+		char **to;
+		const char *from;
+	} texts[] = {{&out->path, p->path},
+		     {&out->register_as, p->register_as},
+		     {&out->version, p->version},
+		     {&out->description, p->description},
+		     {&out->type, p->type}};
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		int r = *texts[i].to ? 0 : copy_text(texts[i].to, texts[i].from, e);
+
+		if (r < 0)
+			return r;
+	}
+	if (!out->tags && p->tags)
+		out->tags = slu_json_ref(p->tags);
+	out->allow_empty |= p->allow_empty;
+	if (out->mode == SLU_MODE_MOUNT)
+		out->mode = p->mode;
+	return 0;
+}
+
 static int bind_output(struct spec_ctx *c, const struct spec_file *f, const struct json_t *o,
 		       const char *key, const char *text, struct slu_spec_output *out,
 		       struct slu_err *e)
 {
 	struct slu_binding b;
 	size_t i = 0;
-	int r;
 
 	if (!slu_binding_parse(text, &b) || *b.step || !b.output)
 		return slu_yaml_fail(
@@ -459,35 +485,14 @@ static int bind_output(struct spec_ctx *c, const struct spec_file *f, const stru
 		return slu_yaml_fail(f->yaml, o, key, e,
 				     "output '%s' of the pipeline is bound to two steps", b.name);
 	c->parent_out_bound[i] = true;
-	const struct slu_spec_output *p = &c->parent_out[i];
-	if ((r = copy_text(&out->path, p->path, e)) < 0 ||
-	    (!out->register_as && (r = copy_text(&out->register_as, p->register_as, e)) < 0) ||
-	    (!out->version && (r = copy_text(&out->version, p->version, e)) < 0) ||
-	    (!out->description && (r = copy_text(&out->description, p->description, e)) < 0) ||
-	    (!out->type && (r = copy_text(&out->type, p->type, e)) < 0))
-		return r;
-	if (!out->tags && p->tags)
-		out->tags = slu_json_ref(p->tags);
-	out->allow_empty |= p->allow_empty;
-	if (out->mode == SLU_MODE_MOUNT)
-		out->mode = p->mode;
-	return 0;
+	return inherit_output(&c->parent_out[i], out, e);
 }
 
-static int output_register(const struct spec_file *f, const struct json_t *v,
-			   struct slu_spec_output *o, struct slu_err *e)
+static int output_version(const struct spec_file *f, const struct json_t *v,
+			  struct slu_spec_output *o, struct slu_err *e)
 {
-	const struct json_t *tags = slu_json_get(v, "tags"), *version = slu_json_get(v, "version");
-	int r = spec_text(f, v, "name", &o->register_as, e);
+	const struct json_t *version = slu_json_get(v, "version");
 
-	if (r == 0)
-		r = spec_text(f, v, "description", &o->description, e);
-	if (r < 0)
-		return r;
-	if (o->register_as && !slu_is_name(o->register_as))
-		return slu_yaml_fail(f->yaml, v, "name", e,
-				     "'%s' is no dataset name: letters, digits, '_', '.' and '-'",
-				     o->register_as);
 	if (version && !slu_json_is_null(version)) {
 		free(o->version);
 		o->version = spec_scalar(version);
@@ -500,6 +505,26 @@ static int output_register(const struct spec_file *f, const struct json_t *v,
 	if (o->version && !o->register_as)
 		return slu_yaml_fail(f->yaml, v, "version", e,
 				     "a version needs the 'name' that it is of");
+	return 0;
+}
+
+static int output_register(const struct spec_file *f, const struct json_t *v,
+			   struct slu_spec_output *o, struct slu_err *e)
+{
+	const struct json_t *tags = slu_json_get(v, "tags");
+	int r = spec_text(f, v, "name", &o->register_as, e);
+
+	if (r == 0)
+		r = spec_text(f, v, "description", &o->description, e);
+	if (r < 0)
+		return r;
+	if (o->register_as && !slu_is_name(o->register_as))
+		return slu_yaml_fail(f->yaml, v, "name", e,
+				     "'%s' is no dataset name: letters, digits, '_', '.' and '-'",
+				     o->register_as);
+	r = output_version(f, v, o, e);
+	if (r < 0)
+		return r;
 	if (tags && !slu_json_is_object(tags))
 		return slu_yaml_fail(f->yaml, v, "tags", e, "'tags' is not a map");
 	if (tags) {

@@ -8,55 +8,68 @@
 #include <errno.h>
 #include <string.h>
 
-/* --- writing; every setter skips NULL and tells failure by a negative value --- */
-
-static int put(struct json_t *o, const char *key, const char *text)
-{
-	return text ? slu_json_set_str(o, key, text) : 0;
-}
+/* --- writing: setters skip NULL, and what any of them could not do shows at the end --- */
 
 static int put_ref(struct json_t *o, const char *key, struct json_t *v)
 {
 	return v ? slu_json_set(o, key, slu_json_ref(v)) : 0;
 }
 
+static struct json_t *give(struct json_t *o, int failed)
+{
+	if (!failed)
+		return o;
+	slu_json_free(o);
+	return NULL;
+}
+
 static struct json_t *input_json(const struct slu_spec_input *in)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-	bool data = in->ref || in->step;
+	struct json_t *o = slu_json_object();
+	int r = slu_json_set_str(o, "name", in->name);
 
-	if (!o || put(o, "name", in->name) < 0 || put(o, "type", in->type) < 0 ||
-	    put(o, "value", in->literal) < 0 || put(o, "path", in->ref) < 0 ||
-	    put(o, "step", in->step) < 0 || put(o, "output", in->output) < 0 ||
-	    (data && put(o, "mode", slu_mode_name(in->mode)) < 0) || put(o, "where", in->where) < 0)
-		return NULL;
-	return slu_take(o);
+	r |= slu_json_set_str(o, "type", in->type);
+	r |= slu_json_set_str(o, "value", in->literal);
+	r |= slu_json_set_str(o, "path", in->ref);
+	r |= slu_json_set_str(o, "step", in->step);
+	r |= slu_json_set_str(o, "output", in->output);
+	if (in->ref || in->step)
+		r |= slu_json_set_str(o, "mode", slu_mode_name(in->mode));
+	r |= slu_json_set_str(o, "where", in->where);
+	return give(o, r);
 }
 
 static struct json_t *output_json(const struct slu_spec_output *out)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	struct json_t *o = slu_json_object();
+	int r = slu_json_set_str(o, "name", out->name);
 
-	if (!o || put(o, "name", out->name) < 0 || put(o, "type", out->type) < 0 ||
-	    put(o, "mode", slu_mode_name(out->mode)) < 0 || put(o, "path", out->path) < 0 ||
-	    put(o, "register", out->register_as) < 0 || put(o, "version", out->version) < 0 ||
-	    put(o, "description", out->description) < 0 || put_ref(o, "tags", out->tags) < 0 ||
-	    (out->allow_empty && slu_json_set_bool(o, "allow_empty", true) < 0) ||
-	    put(o, "where", out->where) < 0)
-		return NULL;
-	return slu_take(o);
+	r |= slu_json_set_str(o, "type", out->type);
+	r |= slu_json_set_str(o, "mode", slu_mode_name(out->mode));
+	r |= slu_json_set_str(o, "path", out->path);
+	r |= slu_json_set_str(o, "register", out->register_as);
+	r |= slu_json_set_str(o, "version", out->version);
+	r |= slu_json_set_str(o, "description", out->description);
+	r |= put_ref(o, "tags", out->tags);
+	if (out->allow_empty)
+		r |= slu_json_set_bool(o, "allow_empty", true);
+	r |= slu_json_set_str(o, "where", out->where);
+	return give(o, r);
 }
 
 static struct json_t *spark_json(const struct slu_spec_spark *sp)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	struct json_t *o = slu_json_object();
+	int r = slu_json_set_str(o, "entry", sp->entry);
 
-	if (!o || put(o, "entry", sp->entry) < 0 || put(o, "class_name", sp->class_name) < 0 ||
-	    put(o, "args", sp->args) < 0 || put_ref(o, "py_files", sp->py_files) < 0 ||
-	    put_ref(o, "jars", sp->jars) < 0 || put_ref(o, "files", sp->files) < 0 ||
-	    put_ref(o, "archives", sp->archives) < 0 || put_ref(o, "conf", sp->conf) < 0)
-		return NULL;
-	return slu_take(o);
+	r |= slu_json_set_str(o, "class_name", sp->class_name);
+	r |= slu_json_set_str(o, "args", sp->args);
+	r |= put_ref(o, "py_files", sp->py_files);
+	r |= put_ref(o, "jars", sp->jars);
+	r |= put_ref(o, "files", sp->files);
+	r |= put_ref(o, "archives", sp->archives);
+	r |= put_ref(o, "conf", sp->conf);
+	return give(o, r);
 }
 
 static int put_io(struct json_t *o, const struct slu_spec_step *s)
@@ -78,19 +91,24 @@ static int put_io(struct json_t *o, const struct slu_spec_step *s)
 
 struct json_t *slu_spec_step_json(const struct slu_spec_step *s)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	struct json_t *o = slu_json_object();
+	int r = slu_json_set_str(o, "type", slu_job_kind_name(s->kind));
 
-	if (!o || put(o, "type", slu_job_kind_name(s->kind)) < 0 || put(o, "name", s->name) < 0 ||
-	    put(o, "display_name", s->display_name) < 0 ||
-	    put(o, "description", s->description) < 0 || put(o, "code", s->code) < 0 ||
-	    put(o, "command", s->command) < 0 || put(o, "compute", s->compute) < 0 ||
-	    put(o, "datastore", s->datastore) < 0 ||
-	    (s->timeout && slu_json_set_int(o, "timeout", (int64_t)s->timeout) < 0) ||
-	    put_ref(o, "environment_variables", s->env) < 0 ||
-	    (s->kind == SLU_JOB_SPARK && slu_json_set(o, "spark", spark_json(&s->spark)) < 0) ||
-	    put_io(o, s) < 0 || put(o, "where", s->where) < 0)
-		return NULL;
-	return slu_take(o);
+	r |= slu_json_set_str(o, "name", s->name);
+	r |= slu_json_set_str(o, "display_name", s->display_name);
+	r |= slu_json_set_str(o, "description", s->description);
+	r |= slu_json_set_str(o, "code", s->code);
+	r |= slu_json_set_str(o, "command", s->command);
+	r |= slu_json_set_str(o, "compute", s->compute);
+	r |= slu_json_set_str(o, "datastore", s->datastore);
+	if (s->timeout)
+		r |= slu_json_set_int(o, "timeout", (int64_t)s->timeout);
+	r |= put_ref(o, "environment_variables", s->env);
+	if (s->kind == SLU_JOB_SPARK)
+		r |= slu_json_set(o, "spark", spark_json(&s->spark));
+	r |= put_io(o, s);
+	r |= slu_json_set_str(o, "where", s->where);
+	return give(o, r);
 }
 
 /* --- reading --- */
@@ -177,20 +195,26 @@ static int io_from(const struct json_t *o, struct slu_spec_step *s, struct slu_e
 static int step_from(const struct json_t *o, struct slu_spec_step *s, struct slu_err *e)
 {
 	const char *type = slu_json_str(o, "type");
+	int r;
 
 	if (!type || (!slu_streq(type, "command") && !slu_streq(type, "spark")))
 		return slu_fail(e, EBADMSG, "a run record has no step that this build runs");
 	s->kind = slu_streq(type, "spark") ? SLU_JOB_SPARK : SLU_JOB_COMMAND;
-	if (get(o, "name", &s->name) < 0 || get(o, "display_name", &s->display_name) < 0 ||
-	    get(o, "description", &s->description) < 0 || get(o, "code", &s->code) < 0 ||
-	    get(o, "command", &s->command) < 0 || get(o, "compute", &s->compute) < 0 ||
-	    get(o, "datastore", &s->datastore) < 0 || get(o, "where", &s->where) < 0)
+	r = get(o, "name", &s->name);
+	r |= get(o, "display_name", &s->display_name);
+	r |= get(o, "description", &s->description);
+	r |= get(o, "code", &s->code);
+	r |= get(o, "command", &s->command);
+	r |= get(o, "compute", &s->compute);
+	r |= get(o, "datastore", &s->datastore);
+	r |= get(o, "where", &s->where);
+	if (r < 0)
 		return slu_fail_oom(e);
 	s->timeout = (uint64_t)slu_json_int(o, "timeout", 0);
 	get_ref(o, "environment_variables", &s->env);
 	if (!s->name || (s->kind == SLU_JOB_COMMAND && !s->command))
 		return slu_fail(e, EBADMSG, "a run record has a step without name or command");
-	int r = io_from(o, s, e);
+	r = io_from(o, s, e);
 	if (r == 0 && s->kind == SLU_JOB_SPARK)
 		r = spark_from(slu_json_get(o, "spark"), &s->spark, e);
 	return r;

@@ -83,29 +83,37 @@ static int conf_int(const struct slu_spec_step *s, const char *property, int64_t
 	return !text ? 0 : slu_i64(text, 0, 1000000, ret) ? 1 : -1;
 }
 
+/* What is wrong with the numbers of a dynamic allocation, NULL: nothing. */
+static const char *bad_range(const struct slu_spec_step *s)
+{
+	int64_t min = 0, max = 0, n = 0;
+
+	if (conf_int(s, "spark.dynamicAllocation.minExecutors", &min) <= 0 ||
+	    conf_int(s, "spark.dynamicAllocation.maxExecutors", &max) <= 0)
+		return "dynamic allocation needs both minimum and maximum of executors, whole numbers";
+	if (min < 1 || min > max)
+		return "the minimum of executors is above 0 and at most the maximum";
+	if (conf_int(s, "spark.executor.instances", &n) != 0 && (n < min || n > max))
+		return "the number of executors is between minimum and maximum";
+	return NULL;
+}
+
 /* The rules of dynamic allocation (azureml.md 5.2). */
 static int check_allocation(const struct spec_file *f, const struct json_t *o,
 			    const struct slu_spec_step *s, struct slu_err *e)
 {
 	const char *on = slu_json_str(s->spark.conf, "spark.dynamicAllocation.enabled");
-	int64_t min = 0, max = 0, n = 0;
-	int has_min = conf_int(s, "spark.dynamicAllocation.minExecutors", &min);
-	int has_max = conf_int(s, "spark.dynamicAllocation.maxExecutors", &max);
-	int has_n = conf_int(s, "spark.executor.instances", &n);
 	const char *bad = NULL;
+	int64_t n;
 
-	if (has_min < 0 || has_max < 0 || has_n < 0)
-		bad = "numbers of executors are whole numbers";
-	else if (!on || !slu_streq(on, "true"))
-		bad = has_min || has_max ? "minimum and maximum of executors need "
-					   "'spark.dynamicAllocation.enabled: true'"
-					 : NULL;
-	else if (!has_min || !has_max)
-		bad = "dynamic allocation needs both minimum and maximum of executors";
-	else if (min < 1 || min > max)
-		bad = "the minimum of executors is above 0 and at most the maximum";
-	else if (has_n && (n < min || n > max))
-		bad = "the number of executors is between minimum and maximum";
+	if (on && slu_streq(on, "true"))
+		bad = bad_range(s);
+	else if (slu_json_get(s->spark.conf, "spark.dynamicAllocation.minExecutors") ||
+		 slu_json_get(s->spark.conf, "spark.dynamicAllocation.maxExecutors"))
+		bad = "minimum and maximum of executors need "
+		      "'spark.dynamicAllocation.enabled: true'";
+	else if (conf_int(s, "spark.executor.instances", &n) < 0)
+		bad = "the number of executors is a whole number";
 	return bad ? slu_yaml_fail(f->yaml, o, "conf", e, "%s", bad) : 0;
 }
 

@@ -261,46 +261,56 @@ static int check_overlap(const struct slu_task *t, struct slu_err *e)
 
 /* --- the record --- */
 
+static struct json_t *give(struct json_t *o, int failed)
+{
+	if (!failed)
+		return o;
+	slu_json_free(o);
+	return NULL;
+}
+
+/* How much a dataset is. */
+static int put_size(struct json_t *o, const struct slu_dataset *d)
+{
+	const struct slu_manifest *m = d->tree->manifest;
+	int r = slu_json_set_int(o, "files", (int64_t)slu_manifest_count(m));
+
+	return r | slu_json_set_int(o, "bytes", (int64_t)slu_manifest_bytes(m));
+}
+
 static struct json_t *input_record(const struct slu_spec_input *spec, const struct slu_input *in)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	struct json_t *o = slu_json_object();
+	int r = slu_json_set_str(o, "name", spec->name);
 
-	if (!o || slu_json_set_str(o, "name", spec->name) < 0)
-		return NULL;
 	if (!in)
-		return !spec->literal || slu_json_set_str(o, "value", spec->literal) == 0
-			       ? slu_take(o)
-			       : NULL;
-	const struct slu_dataset *d = in->dataset;
-	if (slu_json_set_str(o, "mode", slu_mode_name(in->mode)) < 0 ||
-	    slu_json_set_str(o, "ref", in->ref) < 0 || slu_json_set_str(o, "id", d->id) < 0 ||
-	    slu_json_set_str(o, "manifest", d->digest) < 0 ||
-	    (d->name && slu_json_set_str(o, "dataset", d->name) < 0) ||
-	    (d->version && slu_json_set_str(o, "version", d->version) < 0) ||
-	    slu_json_set_int(o, "files", (int64_t)slu_manifest_count(d->tree->manifest)) < 0 ||
-	    slu_json_set_int(o, "bytes", (int64_t)slu_manifest_bytes(d->tree->manifest)) < 0 ||
-	    slu_json_set_str(o, "value", in->value) < 0)
-		return NULL;
-	return slu_take(o);
+		return give(o, r | slu_json_set_str(o, "value", spec->literal));
+	r |= slu_json_set_str(o, "mode", slu_mode_name(in->mode));
+	r |= slu_json_set_str(o, "ref", in->ref);
+	r |= slu_json_set_str(o, "id", in->dataset->id);
+	r |= slu_json_set_str(o, "manifest", in->dataset->digest);
+	r |= slu_json_set_str(o, "dataset", in->dataset->name);
+	r |= slu_json_set_str(o, "version", in->dataset->version);
+	r |= put_size(o, in->dataset);
+	r |= slu_json_set_str(o, "value", in->value);
+	return give(o, r);
 }
 
 static struct json_t *output_record(const struct slu_output *out)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
 	const struct slu_dataset *d = out->dataset;
+	struct json_t *o = slu_json_object();
+	int r = slu_json_set_str(o, "mode", slu_mode_name(out->mode));
 
-	if (!o || slu_json_set_str(o, "mode", slu_mode_name(out->mode)) < 0 ||
-	    slu_json_set_str(o, "type", out->type) < 0 ||
-	    slu_json_set_str(o, "uri", out->uri) < 0 ||
-	    slu_json_set_str(o, "value", out->value) < 0)
-		return NULL;
-	if (d &&
-	    (slu_json_set_str(o, "dataset", d->id) < 0 ||
-	     slu_json_set_str(o, "manifest", d->digest) < 0 ||
-	     slu_json_set_int(o, "files", (int64_t)slu_manifest_count(d->tree->manifest)) < 0 ||
-	     slu_json_set_int(o, "bytes", (int64_t)slu_manifest_bytes(d->tree->manifest)) < 0))
-		return NULL;
-	return slu_take(o);
+	r |= slu_json_set_str(o, "type", out->type);
+	r |= slu_json_set_str(o, "uri", out->uri);
+	r |= slu_json_set_str(o, "value", out->value);
+	if (d) {
+		r |= slu_json_set_str(o, "dataset", d->id);
+		r |= slu_json_set_str(o, "manifest", d->digest);
+		r |= put_size(o, d);
+	}
+	return give(o, r);
 }
 
 static int record(struct slu_task *t, struct slu_err *e)
@@ -396,29 +406,36 @@ static int check_version(struct slu_task *t, const struct slu_spec_output *spec,
 			spec->version, spec->register_as);
 }
 
+/* What registration will need, all of it known before the run is called Completed. */
+static struct json_t *register_outcome(const struct slu_output *o,
+				       const struct slu_spec_output *spec)
+{
+	struct json_t *reg = slu_json_object();
+	int r = slu_json_set_str(reg, "name", o->register_name);
+
+	r |= slu_json_set_str(reg, "version", spec->version);
+	r |= slu_json_set_str(reg, "description", o->description);
+	if (o->tags)
+		r |= slu_json_set(reg, "tags", slu_json_ref(o->tags));
+	return give(reg, r);
+}
+
 static struct json_t *output_outcome(struct slu_task *t, size_t i, struct slu_err *e)
 {
 	const struct slu_output *o = t->out[i];
 	const struct slu_spec_output *spec = &t->spec.out[i];
-	SLU_AUTO(slu_json_freep) struct json_t *j = slu_json_object(), *reg = slu_json_object();
+	struct json_t *j = slu_json_object();
+	int r = slu_json_set_str(j, "dataset", o->dataset->id);
 	uint64_t seen = 0;
 
-	if (!j || !reg || slu_json_set_str(j, "dataset", o->dataset->id) < 0 ||
-	    slu_json_set_str(j, "manifest", o->dataset->digest) < 0)
-		return NULL;
-	if (!o->register_name)
-		return slu_take(j);
-	if (slu_registry_latest(t->s, o->register_name, &seen, e) < 0 ||
-	    check_version(t, spec, e) < 0)
-		return NULL;
-	if (slu_json_set_str(reg, "name", o->register_name) < 0 ||
-	    (spec->version && slu_json_set_str(reg, "version", spec->version) < 0) ||
-	    (o->description && slu_json_set_str(reg, "description", o->description) < 0) ||
-	    (o->tags && slu_json_set(reg, "tags", slu_json_ref(o->tags)) < 0) ||
-	    slu_json_set(j, "register", slu_json_ref(reg)) < 0 ||
-	    slu_json_set_int(j, "seen", (int64_t)seen) < 0)
-		return NULL;
-	return slu_take(j);
+	r |= slu_json_set_str(j, "manifest", o->dataset->digest);
+	if (o->register_name) {
+		r |= slu_registry_latest(t->s, o->register_name, &seen, e);
+		r |= check_version(t, spec, e);
+		r |= slu_json_set(j, "register", register_outcome(o, spec));
+		r |= slu_json_set_int(j, "seen", (int64_t)seen);
+	}
+	return give(j, r);
 }
 
 static int inputs_outcome(const struct slu_task *t, struct json_t *list)

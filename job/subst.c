@@ -370,6 +370,28 @@ int slu_subst(const char *text, enum slu_subst_how how, const struct slu_subst *
 
 /* --- words --- */
 
+/* One character of a word, with what quotes it, from s; returns what is past it. */
+static const char *word_char(const char *s, char *quote, struct slu_buf *b)
+{
+	const char *end = slu_starts(s, "${{") ? strstr(s, "}}") : NULL;
+
+	if (end) {
+		slu_buf_add(b, s, (size_t)(end + 2 - s));
+		return end + 2;
+	}
+	if (*quote != '\'' && *s == '\\' && s[1] && (!*quote || strchr("\"\\$`", s[1]))) {
+		slu_buf_ch(b, s[1]);
+		return s + 2;
+	}
+	if (*s == *quote)
+		*quote = 0;
+	else if (!*quote && (*s == '\'' || *s == '"'))
+		*quote = *s;
+	else
+		slu_buf_ch(b, *s);
+	return s + 1;
+}
+
 /* One word from *p, its quotes removed, into b.  False: no word is left. */
 static bool next_word(const char **p, struct slu_buf *b, bool *ret_open)
 {
@@ -381,23 +403,8 @@ static bool next_word(const char **p, struct slu_buf *b, bool *ret_open)
 	if (!*s)
 		return false;
 	slu_buf_str(b, "");
-	while (*s && (quote || !strchr(" \t\r\n", *s))) {
-		if (slu_starts(s, "${{") && strstr(s, "}}")) {
-			const char *end = strstr(s, "}}") + 2;
-
-			slu_buf_add(b, s, (size_t)(end - s));
-			s = end;
-		} else if (quote != '\'' && *s == '\\' && s[1] &&
-			   (!quote || strchr("\"\\$`", s[1]))) {
-			slu_buf_ch(b, s[1]);
-			s += 2;
-		} else if (*s == quote || (!quote && (*s == '\'' || *s == '"'))) {
-			quote = quote ? 0 : *s;
-			s++;
-		} else {
-			slu_buf_ch(b, *s++);
-		}
-	}
+	while (*s && (quote || !strchr(" \t\r\n", *s)))
+		s = word_char(s, &quote, b);
 	*ret_open = quote != 0;
 	*p = s;
 	return true;
