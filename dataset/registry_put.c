@@ -30,6 +30,20 @@ static int set_copy(struct json_t *o, const char *key, const struct json_t *v)
 	return v ? slu_json_set(o, key, slu_json_copy(v)) : 0;
 }
 
+/* Who made it, and the words it was given. */
+static int set_origin(struct json_t *o, const struct making *k)
+{
+	const struct slu_registration *r = k->r;
+
+	if (slu_json_set_str(o, "created", k->created) < 0 ||
+	    slu_json_set_str(o, "run", r->run) < 0 ||
+	    slu_json_set_str(o, "output", r->output) < 0 ||
+	    slu_json_set_str(o, "token", k->token[0] ? k->token : NULL) < 0 ||
+	    slu_json_set_str(o, "description", r->description) < 0)
+		return -ENOMEM;
+	return set_copy(o, "tags", r->tags);
+}
+
 static struct json_t *record_json(const struct making *k, const char *version)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
@@ -40,12 +54,7 @@ static struct json_t *record_json(const struct making *k, const char *version)
 	    slu_json_set_str(o, "version", version) < 0 ||
 	    slu_json_set_str(o, "dataset", r->dataset_id) < 0 ||
 	    slu_json_set_str(o, "type", slu_json_str(k->dataset, "type")) < 0 ||
-	    slu_json_set_str(o, "created", k->created) < 0 ||
-	    slu_json_set_str(o, "run", r->run) < 0 ||
-	    slu_json_set_str(o, "output", r->output) < 0 ||
-	    slu_json_set_str(o, "token", k->token[0] ? k->token : NULL) < 0 ||
-	    slu_json_set_str(o, "description", r->description) < 0 ||
-	    set_copy(o, "tags", r->tags) < 0 ||
+	    set_origin(o, k) < 0 ||
 	    slu_json_set_str(o, "manifest", slu_json_str(k->dataset, "manifest")) < 0 ||
 	    slu_json_set_int(o, "files", slu_json_int(k->dataset, "files", 0)) < 0 ||
 	    slu_json_set_int(o, "bytes", slu_json_int(k->dataset, "bytes", 0)) < 0 ||

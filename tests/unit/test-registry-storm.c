@@ -15,13 +15,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #define WORKERS 8
 #define RUNS 96
 #define NAMES 2
-#define STORM (6 * SLU_SEC)
+#define TOLD 3 /* exit status of a worker that was told of an error */
 
 static uint64_t rng;
 
@@ -48,8 +49,9 @@ static const char *data_name(int run)
 
 static void die(const char *what, const struct slu_err *e)
 {
-	fprintf(stderr, "# worker %d: %s: %s\n", (int)getpid(), what, e->msg);
-	_exit(3);
+	if (!getenv("SLUICE_FAULT"))
+		fprintf(stderr, "# worker %d: %s: %s\n", (int)getpid(), what, e->msg);
+	_exit(TOLD);
 }
 
 /* Decides the run, if nobody has, and registers what the outcome says. */
@@ -85,6 +87,7 @@ static void finish_run(struct sluice *s, int run, int acks)
 /* Its own runs and those of two neighbours, in an order of its own. */
 static void work(const char *dir, int worker, int acks)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	struct sluice *s = space_context(dir);
 
 	rng ^= (uint64_t)getpid();
@@ -107,7 +110,24 @@ struct storm {
 	pid_t pid[WORKERS];
 	bool stopped[WORKERS], done[WORKERS];
 	unsigned kills, stops, starts;
+	bool faults; /* the store fails, and workers may say so: then another tries */
 };
+
+static struct storm storm;
+
+/* After a failed assertion, too: nobody is left behind. */
+static int calm(void **state)
+{
+	(void)state;
+	for (int i = 0; i < WORKERS; i++) {
+		if (storm.pid[i] > 0 && !storm.done[i]) {
+			kill(storm.pid[i], SIGKILL);
+			waitpid(storm.pid[i], NULL, 0);
+		}
+	}
+	unsetenv("SLUICE_FAULT");
+	return 0;
+}
 
 static void start(struct storm *t, int i)
 {
@@ -120,7 +140,19 @@ static void start(struct storm *t, int i)
 	t->starts++;
 }
 
-/* Takes in who has ended by itself.  False: none is left. */
+/* Worker i has ended by itself. */
+static void ended(struct storm *t, int i, int status)
+{
+	assert_true(WIFEXITED(status));
+	if (t->faults && WEXITSTATUS(status) == TOLD) {
+		start(t, i);
+		return;
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+	t->done[i] = true;
+}
+
+/* Takes in who has ended.  False: none is left. */
 static bool reap(struct storm *t)
 {
 	bool left = false;
@@ -128,11 +160,8 @@ static bool reap(struct storm *t)
 	for (int i = 0; i < WORKERS; i++) {
 		int status;
 
-		if (!t->done[i] && waitpid(t->pid[i], &status, WNOHANG) == t->pid[i]) {
-			assert_true(WIFEXITED(status));
-			assert_int_equal(WEXITSTATUS(status), 0);
-			t->done[i] = true;
-		}
+		if (!t->done[i] && waitpid(t->pid[i], &status, WNOHANG) == t->pid[i])
+			ended(t, i, status);
 		left = left || !t->done[i];
 	}
 	return left;
@@ -154,10 +183,9 @@ static void strike(struct storm *t)
 	} else {
 		kill(t->pid[i], SIGKILL);
 		assert_int_equal(waitpid(t->pid[i], &status, 0), t->pid[i]);
-		/* It may have ended just before: then it is finished, and well. */
+		/* It may have ended just before. */
 		if (WIFEXITED(status)) {
-			assert_int_equal(WEXITSTATUS(status), 0);
-			t->done[i] = true;
+			ended(t, i, status);
 			return;
 		}
 		t->kills++;
@@ -165,9 +193,9 @@ static void strike(struct storm *t)
 	}
 }
 
-static void rage(struct storm *t)
+static void rage(struct storm *t, int64_t ns)
 {
-	int64_t end = slu_now() + STORM;
+	int64_t end = slu_now() + ns;
 
 	for (int i = 0; i < WORKERS; i++)
 		start(t, i);
@@ -263,23 +291,42 @@ static void workspace(struct unit_dir *dir)
 	free(config);
 }
 
-static void test_storm(void **state)
+static void run_storm(int64_t ns, const char *faults)
 {
 	int versions[RUNS] = {0};
-	struct storm t = {0};
+	struct storm *t = &storm;
+	char rules[64];
 
-	(void)state;
+	*t = (struct storm){.faults = faults};
 	seed();
-	workspace(&t.dir);
-	t.acks = openat(t.dir.fd, "acks", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	assert_true(t.acks >= 0);
-	rage(&t);
-	close(t.acks);
-	print_message("# %u starts, %u kills, %u stops\n", t.starts, t.kills, t.stops);
-	assert_int_equal(check_all(t.dir.path, versions), RUNS);
-	check_acks(&t.dir, versions);
-	assert_true(t.kills > 2 && t.stops > 2); /* else it was no storm */
-	unit_dir_done(&t.dir);
+	workspace(&t->dir);
+	t->acks = openat(t->dir.fd, "acks", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	assert_true(t->acks >= 0);
+	if (faults) {
+		snprintf(rules, sizeof rules, "%s,seed=%u", faults, rnd(10000));
+		assert_int_equal(setenv("SLUICE_FAULT", rules, 1), 0);
+	}
+	rage(t, ns);
+	unsetenv("SLUICE_FAULT");
+	close(t->acks);
+	print_message("# %u starts, %u kills, %u stops\n", t->starts, t->kills, t->stops);
+	assert_int_equal(check_all(t->dir.path, versions), RUNS);
+	check_acks(&t->dir, versions);
+	assert_true(t->kills > 2 && t->stops > 2); /* else it was no storm */
+	unit_dir_done(&t->dir);
+}
+
+static void test_storm(void **state)
+{
+	(void)state;
+	run_storm(4 * SLU_SEC, NULL);
+}
+
+/* Replies are lost: of three things that were put, the writer is told of two. */
+static void test_lost_replies(void **state)
+{
+	(void)state;
+	run_storm(2 * SLU_SEC, "put:0.3:lost");
 }
 
 /* --- killed at every system call --- */
@@ -315,11 +362,13 @@ static bool killed_at(const char *dir, long nth, bool *ret_ended)
 		int sig = WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
 
 		if (!WIFSTOPPED(status)) {
-			if (p == child && WIFEXITED(status)) {
+			if (p != child)
+				continue;
+			if (WIFEXITED(status)) {
 				assert_int_equal(WEXITSTATUS(status), 0);
 				*ret_ended = true;
 			}
-			continue;
+			break; /* the last of its threads */
 		}
 		if (sig == (SIGTRAP | 0x80) && ++n == nth)
 			kill(child, SIGKILL);
@@ -356,10 +405,10 @@ static void check_after_kill(const char *path, long nth)
 static void test_each_call(void **state)
 {
 	bool ended = false;
-	long nth = 1;
+	long nth = 1 + rnd(2); /* one of the two stops of each call tells as much as both */
 
 	(void)state;
-	for (; !ended; nth++) {
+	for (; !ended; nth += 2) {
 		struct unit_dir dir;
 
 		workspace(&dir);
@@ -370,14 +419,15 @@ static void test_each_call(void **state)
 		check_after_kill(dir.path, nth);
 		unit_dir_done(&dir);
 	}
-	print_message("# killed at each of %ld stops\n", nth - 2);
+	print_message("# killed at every second of %ld stops\n", nth);
 	assert_true(nth > 50);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_storm),
+		cmocka_unit_test_teardown(test_storm, calm),
+		cmocka_unit_test_teardown(test_lost_replies, calm),
 		cmocka_unit_test(test_each_call),
 	};
 
