@@ -55,8 +55,7 @@ deps_groups()
 	unit | torture) echo build unit ;;
 	demo) echo build mount python java spark ;;
 	scenario) echo build man mount python java scenario spark ;;
-	asan) echo build unit mount python java scenario spark ;;
-	tsan) echo build unit mount python scenario ;;
+	asan | tsan) echo build unit mount python scenario ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
 	all) echo build man unit mount python java scenario spark lint ;;
