@@ -11,7 +11,6 @@
 #include "common/time.h"
 #include "dataset/broker_client.h"
 #include "dataset/registry.h"
-#include "io/crypt.h"
 
 #include <errno.h>
 #include <string.h>
@@ -74,23 +73,18 @@ static int register_spec(struct sluice *s, const struct json_t *spec, const char
 			 const char *id, struct json_t **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *version = NULL;
-	char run[4 + 32 + 1] = "cli-", now[SLU_TIME_LEN];
+	char now[SLU_TIME_LEN];
 	struct slu_registration reg = {
 		.name = name,
 		.version = slu_json_str(spec, "version"),
 		.dataset_id = id,
-		.run = run,
-		.output = name,
 		.description = slu_json_str(spec, "description"),
 		.tags = slu_json_get(spec, "tags"),
 		.created = now,
 	};
-	int r = slu_random_id(run + 4, 16);
+	int r = slu_registry_latest(s, name, &reg.seen, e);
 
-	if (r < 0)
-		return slu_fail_sys(e, -r, "cannot make an id");
 	slu_time_fmt(now, slu_wall());
-	r = slu_registry_latest(s, name, &reg.seen, e);
 	if (r == 0)
 		r = slu_registry_register(s, &reg, &version, e);
 	return r < 0 ? r : slu_registry_record(s, name, version, ret, e);

@@ -20,10 +20,10 @@ static bool is_store(void *user, const char *name)
 
 static bool is_registered(struct sluice *s, const char *word)
 {
-	uint64_t latest = 0;
+	SLU_AUTO(slu_json_freep) struct json_t *record = NULL;
 
 	return slu_is_name(word) && slu_context_workspace(s) &&
-	       slu_registry_latest(s, word, &latest, NULL) == 0 && latest > 0;
+	       slu_registry_record(s, word, NULL, &record, NULL) == 0;
 }
 
 int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, struct slu_err *e)

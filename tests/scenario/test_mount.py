@@ -177,6 +177,26 @@ def test_a_busy_mount_is_detached_in_bounded_time(files):
         assert not is_mount(m)
 
 
+@needs_root
+def test_unmount_frees_the_readers_of_a_stopped_server(files):
+    """A program whose request was taken cannot be killed until it is answered or aborted."""
+    with files.mounted(files.ref("in"), env={"SLUICE_FAULT": "read:1:delay=600s"}) as m:
+        reader = subprocess.Popen(["dd", "if=" + str(m / "big"), "of=/dev/null", "iflag=direct", "bs=4096"])
+        taken = f"/proc/{reader.pid}/wchan"
+        until("a reader in the mount", lambda: "request_wait" in Path(taken).read_text())
+        server = server_of(m)
+        until("an idle server", lambda: Path(f"/proc/{server}/wchan").read_text() not in ("", "0"))
+        os.kill(server, signal.SIGSTOP)
+        try:
+            files.run("unmount", "--timeout", "200ms", m)
+            assert not is_mount(m)
+            reader.kill()
+            reader.wait(timeout=10)
+        finally:
+            os.kill(server, signal.SIGKILL)
+            reader.wait(timeout=10)
+
+
 def test_a_killed_server_gives_enotconn_and_the_next_mount_takes_over(files):
     """Promise 4."""
     with files.mounted(files.ref("in")) as m:
