@@ -82,8 +82,11 @@ int slu_proc_start(pid_t pid, uint64_t *ret)
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (slu_buf_read_at(&b, AT_FDCWD, path) < 0 || !b.p)
 		return -ESRCH;
-	/* Field 22; the second one, the name in parentheses, may hold anything. */
+	/* Field 22; the second one, the name in parentheses, may hold anything.  The third is the
+	 * state: a process that only waits to be reaped is gone. */
 	p = strrchr(b.p, ')');
+	if (p && (slu_starts(p, ") Z") || slu_starts(p, ") X")))
+		return -ESRCH;
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
 	if (!p)

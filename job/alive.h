@@ -40,7 +40,7 @@ int slu_alive_write(struct slu_run *r, pid_t pid, struct slu_err *e);
 int slu_alive_beat(struct slu_run *r, struct slu_err *e);
 int slu_alive_judge(struct slu_run *r, struct slu_alive *ret, struct slu_err *e);
 
-/* Start time of a process in clock ticks since boot; -ESRCH: there is none. */
+/* Start time of a process in clock ticks since boot; -ESRCH: there is none, or it has ended. */
 int slu_proc_start(pid_t pid, uint64_t *ret);
 /* A descriptor for exactly that process, or -ESRCH. */
 int slu_proc_open(pid_t pid, uint64_t start);

@@ -36,7 +36,7 @@ struct conn {
 struct slu_broker {
 	struct slu_run *run;
 	char token[SLU_BROKER_TOKEN];
-	int listen, stop; /* stop: an eventfd */
+	int listen, stop, freed; /* eventfds: it is to end; a connection has ended */
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards what follows */
 	struct conn conns[CONNS_MAX];
@@ -188,6 +188,14 @@ static int answer_line(struct slu_broker *b, const struct slu_buf *line, int fd)
 	return text ? slu_line_write(fd, text) : -ENOMEM;
 }
 
+static void post(int fd)
+{
+	const uint64_t one = 1;
+
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
 static void *conn_main(void *arg)
 {
 	struct conn *c = arg;
@@ -202,6 +210,7 @@ static void *conn_main(void *arg)
 	shutdown(c->fd, SHUT_RDWR);
 	pthread_mutex_lock(&c->b->lock);
 	c->done = true;
+	post(c->b->freed);
 	pthread_mutex_unlock(&c->b->lock);
 	return NULL;
 }
@@ -233,15 +242,22 @@ static void reap(struct slu_broker *b, bool all)
 	}
 }
 
+/* A free slot, or NULL: then callers wait in the socket's queue.  Locked. */
+static struct conn *free_slot(struct slu_broker *b)
+{
+	reap(b, false);
+	for (int i = 0; i < CONNS_MAX; i++)
+		if (!b->conns[i].used)
+			return &b->conns[i];
+	return NULL;
+}
+
 static void take_conn(struct slu_broker *b, int fd)
 {
-	struct conn *c = NULL;
+	struct conn *c;
 
 	pthread_mutex_lock(&b->lock);
-	reap(b, false);
-	for (int i = 0; i < CONNS_MAX && !c; i++)
-		if (!b->conns[i].used)
-			c = &b->conns[i];
+	c = free_slot(b);
 	if (c && peer_ok(fd)) {
 		*c = (struct conn){.b = b, .fd = fd, .used = true};
 		if (pthread_create(&c->thread, NULL, conn_main, c) == 0)
@@ -254,17 +270,31 @@ static void take_conn(struct slu_broker *b, int fd)
 		close(fd);
 }
 
+static bool has_room(struct slu_broker *b)
+{
+	bool room;
+
+	pthread_mutex_lock(&b->lock);
+	room = free_slot(b) != NULL;
+	pthread_mutex_unlock(&b->lock);
+	return room;
+}
+
 static void *accept_main(void *arg)
 {
 	struct slu_broker *b = arg;
+	uint64_t n;
 
 	for (;;) {
-		struct pollfd p[2] = {{.fd = b->listen, .events = POLLIN},
-				      {.fd = b->stop, .events = POLLIN}};
+		struct pollfd p[3] = {{.fd = has_room(b) ? b->listen : -1, .events = POLLIN},
+				      {.fd = b->stop, .events = POLLIN},
+				      {.fd = b->freed, .events = POLLIN}};
 
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (poll(p, 3, -1) < 0 && errno != EINTR)
 			return NULL;
 		if (p[1].revents)
+			return NULL;
+		if (p[2].revents && read(b->freed, &n, sizeof(n)) < 0 && errno != EAGAIN)
 			return NULL;
 		if (p[0].revents) {
 			int fd = accept4(b->listen, NULL, NULL, SOCK_CLOEXEC);
@@ -281,6 +311,7 @@ static void broker_free(struct slu_broker *b)
 {
 	slu_closep(&b->listen);
 	slu_closep(&b->stop);
+	slu_closep(&b->freed);
 	for (size_t i = 0; i < b->views.n; i++) {
 		struct slu_err why = {0};
 
@@ -307,7 +338,10 @@ static int broker_listen(struct slu_broker *b, struct slu_err *e)
 	if (listen(b->listen, CONNS_MAX) < 0)
 		return slu_fail_sys(e, errno, "cannot listen on '%s'", path);
 	b->stop = eventfd(0, EFD_CLOEXEC);
-	return b->stop < 0 ? slu_fail_sys(e, errno, "cannot make an event descriptor") : 0;
+	b->freed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return b->stop < 0 || b->freed < 0
+		       ? slu_fail_sys(e, errno, "cannot make an event descriptor")
+		       : 0;
 }
 
 int slu_broker_start(struct slu_run *r, char token[SLU_BROKER_TOKEN], struct slu_broker **ret,
@@ -318,7 +352,7 @@ int slu_broker_start(struct slu_run *r, char token[SLU_BROKER_TOKEN], struct slu
 
 	if (!b)
 		return slu_fail_oom(e);
-	*b = (struct slu_broker){.run = r, .listen = -1, .stop = -1};
+	*b = (struct slu_broker){.run = r, .listen = -1, .stop = -1, .freed = -1};
 	pthread_mutex_init(&b->lock, NULL);
 	rc = slu_random_id(b->token, (SLU_BROKER_TOKEN - 1) / 2);
 	rc = rc < 0 ? slu_fail_sys(e, -rc, "cannot make a token") : broker_listen(b, e);
@@ -335,12 +369,9 @@ int slu_broker_start(struct slu_run *r, char token[SLU_BROKER_TOKEN], struct slu
 
 void slu_broker_stop(struct slu_broker *b)
 {
-	const uint64_t one = 1;
-
 	if (!b)
 		return;
-	while (write(b->stop, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	post(b->stop);
 	pthread_join(b->thread, NULL);
 	pthread_mutex_lock(&b->lock);
 	reap(b, true);

@@ -84,16 +84,19 @@ struct opening {
 	char *place, *log;
 };
 
-/* A file was asked for by its type: then it must be one. */
-static int check_type(const struct slu_spec_input *spec, const struct slu_input *in,
-		      struct slu_err *e)
+/* A file was asked for by its type: then it must be one, also of a folder or a pattern, and its path is
+ * the value. */
+static int check_type(const struct slu_spec_input *spec, struct slu_input *in, struct slu_err *e)
 {
 	size_t n = slu_manifest_count(in->dataset->tree->manifest);
 
-	if (spec->type && slu_streq(spec->type, "uri_file") && n != 1)
+	if (!spec->type || !slu_streq(spec->type, "uri_file"))
+		return 0;
+	if (n != 1)
 		return slu_fail(e, EINVAL,
 				"input '%s' is a uri_file, but '%s' has %zu files: use uri_folder",
 				in->name, in->ref, n);
+	in->dataset->tree->single_file = true;
 	return 0;
 }
 

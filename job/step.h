@@ -44,6 +44,6 @@ void slu_step_cancel(struct slu_step *st, const char *reason);
 void slu_step_skip(struct slu_step *st, const char *reason);
 
 /* How long a program may take to end after SIGTERM. */
-#define SLU_STEP_GRACE (10 * SLU_SEC)
+#define SLU_STEP_GRACE (5 * SLU_SEC)
 
 #endif

@@ -6,7 +6,7 @@ Nothing in it knows of sluice: both URIs are arguments.
 
 import argparse
 
-from pyspark.sql import SparkSession
+from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 
 parser = argparse.ArgumentParser()
@@ -30,14 +30,12 @@ people = raw.select(
 ).dropna(subset=["id", "survived", "class", "sex"])
 
 # An age that is missing becomes the median of those who share class and sex.
-medians = people.groupBy("class", "sex").agg(F.expr("percentile_approx(age, 0.5)").alias("median_age"))
-clean = (
-    people.join(medians, ["class", "sex"])
-    .withColumn("age", F.coalesce("age", "median_age", F.lit(30.0)))
-    .withColumn("fare", F.coalesce("fare", F.lit(0.0)))
-    .drop("median_age")
-    .orderBy("id")
-)
-clean.coalesce(1).write.option("header", "true").mode("append").csv(args.output_dir)
+alike = Window.partitionBy("class", "sex")
+clean = people.withColumn(
+    "age", F.coalesce("age", F.expr("percentile_approx(age, 0.5)").over(alike), F.lit(30.0))
+).withColumn("fare", F.coalesce("fare", F.lit(0.0)))
+
+out = clean.coalesce(1).sortWithinPartitions("id")
+out.write.option("header", "true").mode("append").csv(args.output_dir)
 print("wrote", args.output_dir)
 spark.stop()

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How steps run: side by side, in order, within limits, with names and values that are hard on a shell."""
+
+import json
+import os
+import shutil
+
+import pytest
+from conftest import BAD_INPUT, NOT_FOUND, RUN_FAILED, Workspace, needs_fuse, until
+from jobs import outcome, run_job, show, start_job, std_log, wait_for_file, write_job
+
+
+def kids(ws, run):
+    return {c["step"]: c for c in show(ws, run)["children"]}
+
+
+def test_independent_steps_run_side_by_side(ws):
+    """Each waits for the other: one after the other they would wait for ever."""
+    for name in ("a", "b"):
+        os.mkfifo(ws.cwd / name)
+    step = "{type: command, command: 'echo x > CWD/ME & read y < CWD/OTHER; wait', compute: two}"
+    text = "type: pipeline\njobs:\n"
+    for me, other in (("a", "b"), ("b", "a")):
+        text += f"  {me}: {step}\n".replace("ME", me).replace("OTHER", other).replace("CWD", str(ws.cwd))
+    config = json.loads(ws.config.read_text())
+    config["computes"] = {"two": {"type": "local", "slots": 2}}
+    ws.config.write_text(json.dumps(config))
+    assert show(ws, run_job(ws, write_job(ws, "p.yml", text)))["status"] == "Completed"
+
+
+PARTS = """
+    type: pipeline
+    settings: {continue_on_step_failure: %s}
+    jobs:
+      bad: {type: command, command: "cat CWD/pipe; exit 3", outputs: {o: {}}}
+      after_bad: {type: command, command: "true", inputs: {i: {path: "${{parent.jobs.bad.outputs.o}}"}}}
+      other: {type: command, command: "echo 1 > ${{outputs.o}}/f; echo > CWD/pipe; %s", outputs: {o: {name: other}}}
+"""
+
+
+def test_a_failed_step_ends_the_others(ws):
+    os.mkfifo(ws.cwd / "pipe")
+    text = PARTS % ("false", "exec tail -f /dev/null")
+    run = run_job(ws, write_job(ws, "p.yml", text.replace("CWD", str(ws.cwd))), code=RUN_FAILED)
+    got = kids(ws, run)
+    assert [got[s]["status"] for s in ("bad", "after_bad", "other")] == ["Failed", "Canceled", "Canceled"]
+    assert got["bad"]["exit_code"] == 3 and "bad" in got["other"]["reason"]
+    assert "bad" in show(ws, run)["reason"]
+    ws.run("data", "show", "other", code=NOT_FOUND)
+
+
+def test_independent_steps_go_on_when_told_so(ws):
+    os.mkfifo(ws.cwd / "pipe")
+    text = PARTS % ("true", "true")
+    run = run_job(ws, write_job(ws, "p.yml", text.replace("CWD", str(ws.cwd))), code=RUN_FAILED)
+    got = kids(ws, run)
+    assert [got[s]["status"] for s in ("bad", "after_bad", "other")] == ["Failed", "Canceled", "Completed"]
+    assert ws.versions("other") == ["1"]
+
+
+def test_a_step_has_a_time_limit(ws):
+    path = write_job(ws, "j.yml", "type: command\ncommand: exec tail -f /dev/null\nlimits: {timeout: 1}\n")
+    got = show(ws, run_job(ws, path, code=RUN_FAILED))
+    assert "limit of 1 s" in got["reason"]
+
+
+def test_what_a_step_leaves_running_ends_with_it(ws):
+    command = "setsid sh -c 'echo $$ > CWD/pid; exec tail -f /dev/null' & until [ -s CWD/pid ]; do :; done"
+    path = write_job(ws, "j.yml", "type: command\ncommand: |\n  " + command.replace("CWD", str(ws.cwd)) + "\n")
+    run_job(ws, path)
+    assert not os.path.exists(f"/proc/{(ws.cwd / 'pid').read_text().strip()}/exe")
+
+
+def test_names_that_are_hard_on_a_shell(tmp_path, store):
+    """A workspace, a file and a value with spaces, quotes and dollars: one word each, nothing executed."""
+    cwd = tmp_path / "it's a $(touch pwned) `place`"
+    cwd.mkdir()
+    ws = Workspace(cwd, store)
+    ws.put('in/a "b" $HOME;c.csv', "right\n")
+    path = write_job(
+        ws,
+        "j.yml",
+        """
+        type: command
+        command: |
+          cat ${{inputs.f}} "${{inputs.f}}" '${{inputs.f}}'
+          echo x > ${{outputs.o}}/"y z"
+          ls $(dirname "${{inputs.f}}")/* >/dev/null 2>&1; true
+        inputs: {f: {type: uri_file, mode: download, path: 'workspaceblobstore:in/*.csv'}}
+        outputs: {o: {type: uri_folder, name: o}}
+        """,
+    )
+    run = run_job(ws, path)
+    assert std_log(ws, run) == "right\n" * 3
+    assert "y z" in ws.run("data", "manifest", "o@1").out.replace("%20", " ")
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_components_overrides_and_environment(ws):
+    write_job(
+        ws,
+        "c/c.yml",
+        """
+        type: command
+        code: ./src
+        command: sh main.sh ${{inputs.n}} $[[--m ${{inputs.m}}]]
+        environment_variables: {GREETING: "hello ${{inputs.n}} $${{kept}}"}
+        inputs:
+          n: {type: integer, default: 3}
+          m: {type: number, optional: true}
+        """,
+    )
+    write_job(ws, "c/src/main.sh", 'echo "$GREETING: $*"\n')
+    write_job(ws, "c/src/big.bin", "x")
+    write_job(ws, "c/src/.amlignore", "*.bin\n")
+    path = write_job(
+        ws,
+        "p.yml",
+        """
+        type: pipeline
+        inputs: {count: 5}
+        jobs:
+          s: {component: ./c/c.yml, inputs: {n: "${{parent.inputs.count}}"}}
+        """,
+    )
+    run = run_job(ws, path, "--set", "inputs.count=7")
+    child = kids(ws, run)["s"]["run"]
+    assert std_log(ws, child) == "hello 7 ${{kept}}: 7\n"
+    assert not (ws.runs() / child / "code/big.bin").exists()
+    assert show(ws, child)["snapshot"]["files"] == 2
+    err = ws.run("job", "create", "-f", path, "--set", "inputs.nosuch=7", code=BAD_INPUT).err
+    assert "'count'" in err
+
+
+@pytest.mark.parametrize(
+    ("outputs", "why"),
+    [
+        ("o: {path: 'workspaceblobstore:in/sub'}", "is read from"),
+        ("o: {path: 'workspaceblobstore:in'}", "is read from"),
+        ("o: {name: d, version: 1}", "version '1' of 'd' exists"),
+    ],
+)
+def test_outputs_that_cannot_be(ws, outputs, why):
+    ws.put("in/f", "1")
+    ws.register("d", "in")
+    path = write_job(
+        ws,
+        "j.yml",
+        f"""
+        type: command
+        command: echo 1 > ${{{{outputs.o}}}}/g
+        inputs: {{i: {{type: uri_folder, mode: download, path: 'workspaceblobstore:in'}}}}
+        outputs: {{{outputs}}}
+        """,
+    )
+    run = run_job(ws, path, code=RUN_FAILED)
+    assert why in show(ws, run)["reason"]
+    assert ws.versions("d") == ["1"]
+
+
+def test_an_unknown_compute_is_noted_and_the_step_runs(ws):
+    path = write_job(ws, "j.yml", "type: command\ncommand: 'true'\ncompute: azureml:gpu-cluster\nenvironment: x\n")
+    notes = show(ws, run_job(ws, path))["notes"]
+    assert any("gpu-cluster" in n for n in notes) and any("environment" in n for n in notes)
+
+
+def test_the_python_of_the_compute_runs_the_step(ws):
+    config = json.loads(ws.config.read_text())
+    config["computes"] = {"local": {"type": "local", "python": shutil.which("python3")}}
+    ws.config.write_text(json.dumps(config))
+    path = write_job(ws, "j.yml", "type: command\ncommand: python -c 'print(6*7)'\n")
+    assert std_log(ws, run_job(ws, path)) == "42\n"
+    config["computes"]["local"]["python"] = "/no/such/python"
+    ws.config.write_text(json.dumps(config))
+    assert "/no/such/python" in show(ws, run_job(ws, path, code=RUN_FAILED))["reason"]
+
+
+def test_a_spark_step_without_spark_says_what_to_do(ws):
+    config = json.loads(ws.config.read_text())
+    config["computes"] = {"spark": {"type": "spark", "spark_home": "/no/such/spark"}}
+    ws.config.write_text(json.dumps(config))
+    write_job(ws, "src/x.py", "")
+    path = write_job(ws, "j.yml", "type: spark\ncode: ./src\nentry: {file: x.py}\n")
+    assert "/no/such/spark" in show(ws, run_job(ws, path, code=RUN_FAILED))["reason"]
+
+
+@needs_fuse
+def test_cancel_ends_a_step_that_does_not_want_to(ws):
+    """SIGTERM is ignored, the mount is in use: it ends all the same, and nothing stays mounted."""
+    ws.put("in/f", "1")
+    path = write_job(
+        ws,
+        "j.yml",
+        f"""
+        type: command
+        command: trap '' TERM; cd ${{{{inputs.i}}}}; touch {ws.cwd}/started; tail -f /dev/null
+        inputs: {{i: {{type: uri_folder, path: 'workspaceblobstore:in'}}}}
+        """,
+    )
+    run = start_job(ws, path)
+    wait_for_file(ws.cwd / "started")
+    ws.run("job", "cancel", run)
+    assert outcome(ws, run)["status"] == "Canceled"
+    until("its mount is gone", lambda: str(ws.runs() / run) not in open("/proc/mounts").read())
+    until("its record says so", lambda: json.loads((ws.runs() / run / "run.json").read_text())["status"] == "Canceled")
