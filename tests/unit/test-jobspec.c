@@ -30,6 +30,53 @@ static void bad(const struct unit_dir *d, const char *text, const char *where, c
 	assert_contains(e.msg, why);
 }
 
+/* As run.json keeps a step, and back. */
+static void check_json(const struct slu_spec_step *s)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_spec_step_json(s), *again = NULL;
+	struct slu_spec_step copy;
+	struct slu_err e = {0};
+
+	assert_int_equal(slu_spec_step_from_json(o, &copy, &e), 0);
+	again = slu_spec_step_json(&copy);
+	assert_true(slu_json_equal(o, again));
+	slu_spec_step_done(&copy);
+}
+
+static void check_command(const struct slu_job *j)
+{
+	const struct slu_spec_step *s = &j->steps[0];
+
+	assert_int_equal(j->kind, SLU_JOB_COMMAND);
+	assert_string_equal(j->name, "my_job_");
+	assert_string_equal(j->experiment, "exp");
+	assert_int_equal(j->nsteps, 1);
+	assert_true(slu_ends(s->code, "/src") && s->code[0] == '/');
+	assert_string_equal(s->compute, "cpu");
+	assert_int_equal(s->timeout, 60);
+	assert_string_equal(slu_json_str(s->env, "A"), "1");
+	assert_int_equal(s->nin, 8);
+	assert_int_equal(s->in[0].mode, SLU_MODE_DOWNLOAD);
+	assert_true(s->in[0].ref[0] == '/' && slu_ends(s->in[0].ref, "/data"));
+	assert_contains(s->in[0].where, "job.yml:14:3");
+	assert_int_equal(s->in[1].mode, SLU_MODE_MOUNT);
+	assert_true(s->in[1].ref[0] == '/');
+	assert_string_equal(s->in[2].ref, "azureml:t:1");
+	assert_int_equal(s->in[2].mode, SLU_MODE_DIRECT);
+	assert_string_equal(s->in[3].literal, "5");
+	assert_string_equal(s->in[4].literal, "True");
+	assert_string_equal(s->in[5].literal, "0.1");
+	assert_string_equal(s->in[6].literal, "1.0");
+	assert_null(s->in[7].literal);
+	assert_null(s->in[7].ref);
+	assert_int_equal(s->out[0].mode, SLU_MODE_UPLOAD);
+	assert_string_equal(s->out[0].register_as, "made");
+	assert_string_equal(s->out[1].type, "uri_folder");
+	/* Only what has no effect is noted, once each. */
+	assert_int_equal(slu_json_count(j->notes), 1);
+	assert_contains(slu_json_string(slu_json_at(j->notes, 0)), "'environment' has no effect");
+}
+
 static void test_command(void **state)
 {
 	struct unit_dir d;
@@ -64,46 +111,9 @@ static void test_command(void **state)
 			 "outputs:\n"
 			 "  o: {type: uri_folder, name: made, description: t, tags: {k: v}}\n"
 			 "  p:\n");
-	const struct slu_spec_step *s = &j->steps[0];
 
-	assert_int_equal(j->kind, SLU_JOB_COMMAND);
-	assert_string_equal(j->name, "my_job_");
-	assert_string_equal(j->experiment, "exp");
-	assert_int_equal(j->nsteps, 1);
-	assert_true(slu_ends(s->code, "/src") && s->code[0] == '/');
-	assert_string_equal(s->compute, "cpu");
-	assert_int_equal(s->timeout, 60);
-	assert_string_equal(slu_json_str(s->env, "A"), "1");
-	assert_int_equal(s->nin, 8);
-	assert_int_equal(s->in[0].mode, SLU_MODE_DOWNLOAD);
-	assert_true(s->in[0].ref[0] == '/' && slu_ends(s->in[0].ref, "/data"));
-	assert_contains(s->in[0].where, "job.yml:14:3");
-	assert_int_equal(s->in[1].mode, SLU_MODE_MOUNT);
-	assert_true(s->in[1].ref[0] == '/');
-	assert_string_equal(s->in[2].ref, "azureml:t:1");
-	assert_int_equal(s->in[2].mode, SLU_MODE_DIRECT);
-	assert_string_equal(s->in[3].literal, "5");
-	assert_string_equal(s->in[4].literal, "True");
-	assert_string_equal(s->in[5].literal, "0.1");
-	assert_string_equal(s->in[6].literal, "1.0");
-	assert_null(s->in[7].literal);
-	assert_null(s->in[7].ref);
-	assert_int_equal(s->out[0].mode, SLU_MODE_UPLOAD);
-	assert_string_equal(s->out[0].register_as, "made");
-	assert_string_equal(s->out[1].type, "uri_folder");
-	/* Only what has no effect is noted, once each. */
-	assert_int_equal(slu_json_count(j->notes), 1);
-	assert_contains(slu_json_string(slu_json_at(j->notes, 0)), "'environment' has no effect");
-
-	/* As run.json keeps it, and back. */
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_spec_step_json(s), *again = NULL;
-	struct slu_spec_step copy;
-	struct slu_err e = {0};
-
-	assert_int_equal(slu_spec_step_from_json(o, &copy, &e), 0);
-	again = slu_spec_step_json(&copy);
-	assert_true(slu_json_equal(o, again));
-	slu_spec_step_done(&copy);
+	check_command(j);
+	check_json(&j->steps[0]);
 	unit_dir_done(&d);
 }
 
@@ -139,14 +149,7 @@ static void test_spark(void **state)
 	assert_string_equal(slu_json_str(s->spark.conf, "spark.x"), "true");
 	assert_int_equal(slu_json_count(j->notes), 2);
 
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_spec_step_json(s), *again = NULL;
-	struct slu_spec_step copy;
-	struct slu_err e = {0};
-
-	assert_int_equal(slu_spec_step_from_json(o, &copy, &e), 0);
-	again = slu_spec_step_json(&copy);
-	assert_true(slu_json_equal(o, again));
-	slu_spec_step_done(&copy);
+	check_json(s);
 
 	bad(&d, SPARK "inputs: {i: {type: uri_file, mode: download, path: 's:x'}}\n",
 	    ":9:", "direct");
