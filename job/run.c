@@ -303,7 +303,7 @@ int slu_run_status(struct slu_run *r, const char *status, struct slu_err *e)
 	slu_time_fmt(now, slu_wall());
 	pthread_mutex_lock(&r->lock);
 	old = slu_json_str(r->doc, "status");
-	if (!old || !slu_streq(old, status)) {
+	if (!slu_run_is_end(old) && !(old && slu_streq(old, status))) {
 		rc = slu_run_add_state(r->doc, status, now) < 0 ? slu_fail_oom(e) : 0;
 		if (rc == 0)
 			rc = slu_run_save(r, e);

@@ -52,7 +52,8 @@ void slu_run_discard(struct slu_run *r);
 
 /* Writes run.json.  The lock is held by the caller or not needed yet. */
 int slu_run_save(struct slu_run *r, struct slu_err *e);
-/* Appends a state with the time now and saves; the same state twice is one.  Takes the lock. */
+/* Appends a state with the time now and saves; the same state twice is one, and a run that has ended
+ * stays so.  Takes the lock. */
 int slu_run_status(struct slu_run *r, const char *status, struct slu_err *e);
 /* doc[key] = v (taken), saved when `save`.  Takes the lock. */
 int slu_run_set(struct slu_run *r, const char *key, struct json_t *v, bool save, struct slu_err *e);

@@ -88,10 +88,21 @@ static int add_outputs(struct json_t *doc, const struct json_t *outcome)
 	return 0;
 }
 
+/* The time of a state that follows what is there: an outcome may be older than states that were
+ * written before it was known. */
+static const char *not_before(const struct json_t *doc, const char *time)
+{
+	const struct json_t *states = slu_json_get(doc, "states");
+	size_t n = slu_json_count(states);
+	const char *last = n ? slu_json_str(slu_json_at(states, n - 1), "time") : NULL;
+
+	return !time || (last && strcmp(last, time) > 0) ? last : time;
+}
+
 static int apply(struct json_t *doc, const struct json_t *outcome, const struct json_t *registered)
 {
 	const char *status = slu_json_str(outcome, "status"), *old = slu_json_str(doc, "status");
-	const char *time = slu_json_str(outcome, "time");
+	const char *time = not_before(doc, slu_json_str(outcome, "time"));
 
 	if (!old || !slu_streq(old, status)) {
 		if (slu_run_add_state(doc, status, time ? time : "") < 0)

@@ -293,7 +293,11 @@ static void test_declared_dead(void **state)
 	assert_int_equal(slu_outcome_get(w.s, "r", &o, &e), 0);
 	assert_string_equal(slu_json_str(o, "by"), "watcher");
 
-	/* The supervisor that goes on comes too late. */
+	/* What it writes when it goes on changes nothing. */
+	assert_int_equal(slu_run_status(r, "Finalizing", &e), 0);
+	assert_string_equal(slu_run_get(r, "status"), "Failed");
+
+	/* Its outcome comes too late. */
 	assert_int_equal(slu_outcome_decide(
 				 w.s, "r", slu_outcome_new("r", "Completed", NULL, 0, "supervisor"),
 				 &won, &is, &e),
