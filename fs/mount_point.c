@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -272,6 +273,18 @@ static int detach(const char *canon, bool lazy, struct slu_err *e)
 	return r && r != -EBUSY && slu_mpoint_find(canon, &mp) == 0 ? 0 : r;
 }
 
+/* Ends what the kernel still waits for from a server that is stopped or stuck: a program whose request
+ * was taken cannot even be killed.  Either way may be forbidden; then a detached mount is the most. */
+static void abort_requests(const char *canon, const struct slu_mpoint *mp)
+{
+	SLU_AUTO(slu_freep)
+	char *path = slu_asprintf("/sys/fs/fuse/connections/%u/abort", mp->minor);
+	SLU_AUTO(slu_closep) int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		(void)umount2(canon, UMOUNT_NOFOLLOW | MNT_FORCE);
+}
+
 int slu_unmount(const char *mountpoint, int64_t timeout_ns, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *canon = NULL;
@@ -292,5 +305,7 @@ int slu_unmount(const char *mountpoint, int64_t timeout_ns, struct slu_err *e)
 				mp.source, mp.type);
 	while ((r = detach(canon, false, e)) == -EBUSY && !slu_expired(end))
 		poll(NULL, 0, STEP_MS);
+	if (r == -EBUSY && probe(canon) == -ETIMEDOUT)
+		abort_requests(canon, &mp);
 	return r == -EBUSY ? detach(canon, true, e) : r;
 }
