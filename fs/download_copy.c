@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define CHUNK_MIN (1u << 20)
@@ -445,6 +446,7 @@ static unsigned job_count(const struct slu_download *d)
 	uint64_t chunks = slu_manifest_bytes(d->t->manifest) / CHUNK_MIN + files;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned n = d->o->jobs;
+	struct rlimit lim;
 
 	if (!n) {
 		n = 4 * (unsigned)(cores > 0 ? cores : 1);
@@ -453,6 +455,9 @@ static unsigned job_count(const struct slu_download *d)
 	}
 	if (n > JOBS_MAX)
 		n = JOBS_MAX;
+	/* A lane has a part file, and what it reads; half of the descriptors are for all else. */
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && n > lim.rlim_cur / 8)
+		n = lim.rlim_cur < 16 ? 1 : (unsigned)(lim.rlim_cur / 8);
 	return chunks < n ? (unsigned)chunks : n;
 }
 

@@ -14,8 +14,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define FILES_MAX 128
+#define FILES_MIN 2
 
 struct slu_local_file {
 	int fd;
@@ -30,8 +32,18 @@ struct slu_local_files {
 	pthread_mutex_t lock; /* guards all, also of each file */
 	struct slu_hash *by_key;
 	struct slu_local_file head; /* of the ring */
-	size_t n;
+	size_t n, max;
 };
+
+/* A quarter of the descriptors that this process may have: others need some too. */
+static size_t files_max(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur / 4 >= FILES_MAX)
+		return FILES_MAX;
+	return lim.rlim_cur / 4 < FILES_MIN ? FILES_MIN : (size_t)lim.rlim_cur / 4;
+}
 
 int slu_local_files_new(struct slu_local_files **ret)
 {
@@ -46,6 +58,7 @@ int slu_local_files_new(struct slu_local_files **ret)
 	}
 	pthread_mutex_init(&fs->lock, NULL);
 	fs->head.prev = fs->head.next = &fs->head;
+	fs->max = files_max();
 	*ret = fs;
 	return 0;
 }
@@ -142,7 +155,7 @@ struct slu_local_file *slu_local_files_add(struct slu_local_files *fs, const cha
 		link_first(fs, f);
 		fs->n++;
 	}
-	if (fs->n > FILES_MAX) {
+	if (fs->n > fs->max) {
 		out = fs->head.prev;
 		if (!uncache(fs, out))
 			out = NULL;
