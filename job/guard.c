@@ -5,6 +5,7 @@
  */
 #include "job/guard.h"
 
+#include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "common/time.h"
@@ -179,12 +180,32 @@ static void guard_signals(sigset_t *ret_wanted, sigset_t *ret_chld, sigset_t *re
 	sigaction(SIGPIPE, &dflt, NULL);
 }
 
-static void guard_main(const struct slu_guard_opts *o, pid_t parent, const int fds[5])
+/* Where this process keeps its arguments, as the kernel shows them. */
+struct args {
+	char *p;
+	size_t n;
+};
+
+/* A fork shows its parent's command line, and people (and their scripts) would take it for a second
+ * supervisor: it gets a line of its own. */
+static void rename_self(const struct args *a)
+{
+	static const char name[] = "sluice-guard";
+
+	if (!a->p || a->n < sizeof(name))
+		return;
+	memset(a->p, 0, a->n);
+	memcpy(a->p, name, sizeof(name));
+}
+
+static void guard_main(const struct slu_guard_opts *o, pid_t parent, const int fds[5],
+		       const struct args *args)
 {
 	sigset_t wanted, chld, none;
 	pid_t self = getpid(), step;
 
 	prctl(PR_SET_NAME, "sluice-guard");
+	rename_self(args);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	setpgid(0, 0);
 	guard_signals(&wanted, &chld, &none);
@@ -215,6 +236,32 @@ static void guard_main(const struct slu_guard_opts *o, pid_t parent, const int f
 
 /* --- in the supervisor --- */
 
+/* Fields 48 and 49 of /proc/self/stat.  Not known: nothing is renamed. */
+static struct args find_args(void)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
+	struct args a = {0};
+	uint64_t at[2];
+	char *p, *end;
+
+	if (slu_buf_read_at(&b, AT_FDCWD, "/proc/self/stat") < 0 || !b.p)
+		return a;
+	p = strrchr(b.p, ')');
+	for (int field = 2; p && field < 48; field++)
+		p = strchr(p + 1, ' ');
+	for (int i = 0; i < 2; i++, p = end) {
+		end = p ? strchr(p + 1, ' ') : NULL;
+		if (!end)
+			return a;
+		*end = '\0';
+		if (!slu_u64(p + 1, &at[i]))
+			return a;
+	}
+	if (at[0] && at[1] > at[0] && at[1] - at[0] < 1 << 20)
+		a = (struct args){(char *)(uintptr_t)at[0], (size_t)(at[1] - at[0])};
+	return a;
+}
+
 /* A copy above the numbers that the guard gives out. */
 static int high(int fd)
 {
@@ -244,9 +291,10 @@ int slu_guard_start(const struct slu_guard_opts *o, struct slu_guard *ret, struc
 	    fcntl(rd, F_SETFL, O_NONBLOCK) < 0)
 		return slu_fail_sys(e, errno, "cannot prepare a process");
 	const int fds[5] = {null, out, err, wr, cwd};
+	const struct args args = find_args();
 	pid = _Fork();
 	if (pid == 0) {
-		guard_main(o, parent, fds);
+		guard_main(o, parent, fds, &args);
 		_exit(1);
 	}
 	if (pid < 0)

@@ -146,6 +146,25 @@ static void test_end(void **state)
 	slu_guard_end(&s.g);
 }
 
+/* It is not taken for a second supervisor. */
+static void test_name(void **state)
+{
+	char path[48], text[64] = "";
+	struct step s;
+
+	(void)state;
+	start(&s, "echo up; exec sleep 1000");
+	expect(&s, "up");
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)s.g.guard);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	assert_string_equal(text, "sluice-guard");
+	slu_guard_end(&s.g);
+	expect_gone(&s);
+}
+
 static void test_stopped(void **state)
 {
 	struct step s;
@@ -206,10 +225,10 @@ static void test_supervisor_killed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),           cmocka_unit_test(test_no_program),
-		cmocka_unit_test(test_background),       cmocka_unit_test(test_end),
-		cmocka_unit_test(test_stopped),          cmocka_unit_test(test_guard_killed),
-		cmocka_unit_test(test_supervisor_killed)};
+		cmocka_unit_test(test_status),       cmocka_unit_test(test_no_program),
+		cmocka_unit_test(test_background),   cmocka_unit_test(test_end),
+		cmocka_unit_test(test_name),         cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_guard_killed), cmocka_unit_test(test_supervisor_killed)};
 
 	return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
 }
