@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -195,12 +196,15 @@ static int check_outside(const struct slu_mount *m, struct slu_err *e)
 
 	for (size_t i = 0; i < slu_manifest_sources(t->manifest); i++) {
 		struct slu_hadoop h = {0};
+		char real[PATH_MAX];
 		const char *dir, *rest;
 		int r = slu_store_hadoop(t->sources[i].store, t->sources[i].base, &h, NULL);
 
 		if (r)
 			continue;
 		dir = slu_after(h.uri, "file://");
+		if (dir && realpath(dir, real))
+			dir = real;
 		rest = dir ? slu_after(m->where, dir) : NULL;
 		bool inside = rest && (!*rest || *rest == '/' || slu_ends(dir, "/"));
 
@@ -305,13 +309,18 @@ static void log_left_out(const struct slu_mount *m)
 			 m->where, n, SLU_MNAME_MAX, first);
 }
 
-static void say(int fd, const char *text)
+/* False: who asked for the mount has gone meanwhile. */
+static bool say(int fd, const char *text)
 {
+	bool heard;
+
 	if (fd < 0)
-		return;
-	if (write(fd, text, strlen(text)) < 0)
+		return true;
+	heard = write(fd, text, strlen(text)) >= 0;
+	if (!heard)
 		slu_debug("mount", "nobody waits for this mount: %s", strerror(errno));
 	close(fd);
+	return heard;
 }
 
 void slu_mount_say_failed(int ready_fd, const struct slu_err *e)
@@ -319,7 +328,7 @@ void slu_mount_say_failed(int ready_fd, const struct slu_err *e)
 	char text[SLU_ERR_MSG + 16];
 
 	snprintf(text, sizeof text, "%d %s", e->code, e->msg);
-	say(ready_fd, text);
+	(void)say(ready_fd, text);
 }
 
 static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
@@ -389,14 +398,16 @@ static void serve(struct slu_mount *m)
 
 /* --- the end --- */
 
-/* Is the topmost mount there still the one we made? */
+/* Is the topmost mount there still the one we made?  In doubt it is. */
 static bool still_there(const struct slu_mount *m)
 {
 	struct slu_mpoint mp;
 	int r = slu_mpoint_find(m->where, &mp);
 
-	return r < 0 || (r > 0 && slu_streq(mp.type, SLU_MPOINT_TYPE) && mp.major == m->major &&
-			 mp.minor == m->minor);
+	if (r <= 0)
+		return r < 0;
+	return slu_streq(mp.type, SLU_MPOINT_TYPE) &&
+	       (!m->minor || (mp.major == m->major && mp.minor == m->minor));
 }
 
 /* Programs in the mount get a moment to leave, still being served; a second signal ends that. */
@@ -433,8 +444,10 @@ static int end(struct slu_mount *m)
 	atomic_store(&serving, NULL);
 	if (r)
 		return r;
-	if (m->se)
+	if (m->se) {
+		slu_minit_flush(m);
 		fuse_session_destroy(m->se);
+	}
 	slu_mreads_free(m->reads);
 	slu_mtree_free(m->nodes);
 	if (m->wake >= 0)
@@ -469,8 +482,7 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	r = begin(m, mountpoint, err);
 	if (r) {
 		slu_mount_say_failed(o->ready_fd, err);
-	} else {
-		say(o->ready_fd, "R");
+	} else if (say(o->ready_fd, "R")) {
 		serve(m);
 	}
 	r2 = end(m);

@@ -28,6 +28,7 @@ struct slu_minit {
 	uint64_t offer;  /* what the kernel offers, less that */
 	uint64_t unique; /* of the request */
 	bool seen, answered;
+	atomic_uint interrupts; /* requests of that kind so far */
 };
 
 struct slu_mworker {
@@ -61,6 +62,9 @@ void slu_mount_wake(struct slu_mount *m); /* any thread, and signal handlers */
 /* --- mount_init.c: fuse_custom_io --- */
 ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount);
 ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount);
+/* Before the session goes: libfuse keeps an interrupt of a request that it does not know until another
+ * request comes, and would leak it. */
+void slu_minit_flush(struct slu_mount *m);
 /* SLUICE_FUSE_MASK=hex hides what the kernel offers; malformed: -EINVAL. */
 int slu_minit_setup(struct slu_minit *in, struct slu_err *e);
 

@@ -64,13 +64,29 @@ ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount)
 	struct slu_mount *m = mount;
 	ssize_t r = read(fd, buf, n);
 
-	if (r >= (ssize_t)sizeof(struct fuse_in_header) && !m->init.seen)
-		take_offer(&m->init, buf, (size_t)r);
+	if (r >= (ssize_t)sizeof(struct fuse_in_header)) {
+		if (!m->init.seen)
+			take_offer(&m->init, buf, (size_t)r);
+		else if (((const struct fuse_in_header *)buf)->opcode == FUSE_INTERRUPT)
+			atomic_fetch_add(&m->init.interrupts, 1);
+	}
 	if (r < 0 && errno != EINTR && errno != EAGAIN && errno != ENOENT && errno != ENODEV) {
 		slu_warn("mount", "'%s': reading requests failed: %s", m->where, strerror(errno));
 		errno = ENODEV; /* the session is over; libfuse has nothing to print */
 	}
 	return r;
+}
+
+void slu_minit_flush(struct slu_mount *m)
+{
+	struct {
+		struct fuse_in_header h;
+		struct fuse_forget_in in;
+	} forget = {.h = {.len = sizeof forget, .opcode = FUSE_FORGET, .nodeid = FUSE_ROOT_ID}};
+	struct fuse_buf buf = {.mem = &forget, .size = sizeof forget};
+
+	for (unsigned n = atomic_load(&m->init.interrupts); n > 0; n--)
+		fuse_session_process_buf(m->se, &buf);
 }
 
 /* Adds to the reply what the kernel offers, we want and libfuse leaves out. */

@@ -372,7 +372,7 @@ static void release(struct slot *s)
 	buffer_put(s);
 	slot_unref(s);
 	next = rs->queue;
-	if (next && (next->claimed || buffer_get(next))) {
+	if (next && (next->claimed || buffer_get(next) || !rs->handed)) {
 		rs->queue = next->waiting;
 		if (!rs->queue)
 			rs->queue_tail = &rs->queue;
@@ -398,15 +398,20 @@ static void read_done(struct slu_read *rd)
 	release(s);
 }
 
-/* Starts the read of a slot that has its buffer, or lets go of one that was answered meanwhile. */
+/* Starts the read of a slot that has its buffer, or lets go of one that was answered meanwhile.  One
+ * without a buffer, while no other is handed out that could come back, finds no memory at all. */
 static void run(void *slot)
 {
 	struct slot *s = slot;
+	bool gone, poor;
 
 	pthread_mutex_lock(&s->rs->lock);
-	bool gone = s->claimed;
+	gone = s->claimed;
+	poor = !gone && !s->rd.buf && claim(s);
 	pthread_mutex_unlock(&s->rs->lock);
-	if (gone)
+	if (poor)
+		fuse_reply_err(s->req, ENOMEM);
+	if (gone || poor)
 		release(s);
 	else
 		slu_reader_read(s->file->reader, &s->rd);
@@ -457,7 +462,7 @@ static bool slot_admit(struct slot *s)
 	s->starting = false;
 	if (s->claimed) {
 		slot_unref(s);
-	} else if (!rs->queue && buffer_get(s)) {
+	} else if (!rs->queue && (buffer_get(s) || !rs->handed)) {
 		start = true;
 	} else {
 		*rs->queue_tail = s;
@@ -509,8 +514,12 @@ void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	fuse_req_interrupt_func(req, interrupted, s);
-	if (slot_admit(s))
+	if (!slot_admit(s))
+		return;
+	if (s->rd.buf)
 		slu_reader_read(f->reader, &s->rd);
+	else
+		run(s);
 }
 
 /* --- the time keeper --- */

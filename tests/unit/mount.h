@@ -6,6 +6,7 @@
 
 #include "tests/unit/views.h"
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/time.h"
 #include "fs/layers.h"
@@ -35,6 +36,7 @@ struct how {
 	const char *mask, *fault;
 	int64_t io_timeout;
 	bool lifeline;
+	long fail_at; /* this allocation of the server fails */
 };
 
 /* The child: never returns. */
@@ -68,6 +70,7 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 			_exit(101);
 		t->sources[0].store = s;
 	}
+	slu_fault_arm(SLU_FAULT_MALLOC, h->fail_at, false);
 	r = slu_mount_serve(t, v->mnt, &o, &e);
 	slu_tree_free(t);
 	slu_store_free(s);

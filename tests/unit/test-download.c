@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/views.h"
 
+#include "common/fault.h"
 #include "common/time.h"
 #include "fs/layers.h"
 #include "fs/view.h"
@@ -441,6 +442,33 @@ static void progress_is_told_and_can_cancel(void **state)
 	count_top(v);
 }
 
+/* The Nth allocation fails, for every N: an error, and nothing left behind. */
+static void no_memory_is_an_error(void **state)
+{
+	struct env *v = *state;
+
+	views_file(v->src, "a/b", 100);
+	views_file(v->src, "c", 0);
+	views_file(v->src, "d", 1500000);
+	resolve(v);
+	for (long n = 1; n < 500; n++) {
+		slu_fault_arm(SLU_FAULT_MALLOC, n, false);
+		int r = download(v, (struct slu_download_opts){.overwrite = true, .jobs = 2});
+		bool clean = slu_fault_count(SLU_FAULT_MALLOC) < n;
+
+		slu_fault_arm(SLU_FAULT_MALLOC, 0, false);
+		if (r)
+			assert_int_equal(r, -ENOMEM);
+		count_top(v);
+		if (clean) {
+			assert_int_equal(r, 0);
+			check_file(v, "d", 1500000);
+			return;
+		}
+	}
+	fail_msg("allocates without end");
+}
+
 /* kill -9 anywhere: what has a final name is complete, and the next download cleans up. */
 static void killed_downloads_show_only_whole_files(void **state)
 {
@@ -504,6 +532,7 @@ int main(void)
 		T(a_failure_ends_it_and_leaves_no_parts),
 		T(a_wrong_checksum_is_an_error),
 		T(progress_is_told_and_can_cancel),
+		T(no_memory_is_an_error),
 		T(killed_downloads_show_only_whole_files),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/views.h"
 
+#include "common/fault.h"
 #include "common/json.h"
 #include "fs/view.h"
 
@@ -205,6 +206,37 @@ static void a_changed_store_is_stale(void **state)
 	assert_null(view);
 }
 
+/* The Nth allocation fails, for every N. */
+static void no_memory_is_an_error(void **state)
+{
+	struct fs_env *v = *state;
+	struct slu_tree *t;
+	struct slu_err e = {0};
+
+	fs_put(v->s, "d/a.csv", "1");
+	fs_put(v->s, "d/b.csv", "1");
+	fs_put(v->s, "d/x/c.csv", "1");
+	t = pick(v->s, "d", NAMES("a.csv", "x/c.csv"));
+	for (long n = 1; n < 1000; n++) {
+		struct slu_view *view = NULL;
+
+		slu_fault_arm(SLU_FAULT_MALLOC, n, false);
+		int r = slu_hdfs_open(t, &view, &e);
+		bool clean = slu_fault_count(SLU_FAULT_MALLOC) < n;
+
+		slu_fault_arm(SLU_FAULT_MALLOC, 0, false);
+		if (r)
+			assert_int_equal(r, -ENOMEM);
+		slu_view_free(view);
+		if (clean) {
+			assert_int_equal(r, 0);
+			slu_tree_free(t);
+			return;
+		}
+	}
+	fail_msg("allocates without end");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +248,7 @@ int main(void)
 		FS_TEST(what_cannot_be_said_is_refused),
 		FS_TEST(several_places_are_refused),
 		FS_TEST(a_changed_store_is_stale),
+		FS_TEST(no_memory_is_an_error),
 	};
 
 	return cmocka_run_group_tests_name("hdfsview", tests, NULL, NULL);

@@ -377,6 +377,35 @@ static void names_too_long_are_left_out(void **state)
 	stop(v);
 }
 
+/* The Nth allocation fails: it says so and leaves nothing, or a single read fails. */
+static void no_memory_is_an_error(void **state)
+{
+	struct env *v = *state;
+	unsigned worked = 0;
+	char said[800];
+
+	for (long n = 1; n < 60; n++) {
+		start(v, &(struct how){.fail_at = n}, said, sizeof said);
+		if (!strcmp(said, "R")) {
+			worked++;
+			int err = read_errno(v, "big", 0);
+
+			if (err && err != ENOMEM) {
+				char text[4096];
+
+				log_text(v, text, sizeof text);
+				fail_msg("%ld: errno %d: %s", n, err, text);
+			}
+			stop(v);
+		} else {
+			assert_contains(said, "memory");
+			assert_int_equal(WEXITSTATUS(end_status(v)), 1);
+		}
+		assert_false(mounted(v));
+	}
+	assert_true(worked > 10 && worked < 59);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,6 +426,7 @@ int main(void)
 		T(errors_are_errors_never_an_end),
 		T(many_readers_over_a_slow_store),
 		T(names_too_long_are_left_out),
+		T(no_memory_is_an_error),
 	};
 
 	if (no_fuse())
