@@ -179,6 +179,16 @@ def test_a_busy_mount_is_detached_in_bounded_time(files):
         assert not is_mount(m)
 
 
+def test_a_mount_that_was_interrupted_does_not_come_later(files):
+    point = files.cwd / "mnt"
+    asked = files.start("mount", files.ref("in"), point, env={"SLUICE_FAULT": "list:#1:delay=500ms"})
+    server = until("a server", lambda: server_of(point))
+    asked.send_signal(signal.SIGINT)
+    asked.wait()
+    until("the end of the server", lambda: not Path(f"/proc/{server}").exists())
+    assert not is_mount(point)
+
+
 def test_few_descriptors_are_enough(files):
     few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))  # noqa: E731
     point = files.cwd / "mnt"
