@@ -13,6 +13,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/local_parts.h"
+#include "fs/local_temp.h"
 #include "io/pool.h"
 
 #include <errno.h>
@@ -120,6 +121,7 @@ static void local_free(struct slu_store *s)
 	struct slu_local *l = (struct slu_local *)s;
 
 	slu_local_files_free(l->files);
+	slu_local_temps_free(l->temps);
 	slu_closep(&l->root_fd);
 	free(l->root);
 	free(l);
@@ -176,7 +178,9 @@ int slu_local_new(const char *root, bool make, struct slu_pool *pool, struct slu
 	if (fd < 0)
 		return fd;
 	l = slu_new0(struct slu_local);
-	if (!l || slu_local_files_new(&l->files) < 0) {
+	if (!l || slu_local_files_new(&l->files) < 0 || slu_local_temps_new(&l->temps) < 0) {
+		if (l)
+			slu_local_files_free(l->files);
 		free(l);
 		return slu_fail_oom(e);
 	}

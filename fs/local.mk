@@ -36,3 +36,4 @@ libfs_la_SOURCES += fs/reader.c fs/reader.h
 libfs_la_SOURCES += fs/reader_block.c fs/reader_impl.h
 libfs_la_SOURCES += fs/streams.c fs/streams.h
 libfs_la_SOURCES += fs/view.c fs/view.h
+libfs_la_SOURCES += fs/local_temp.c fs/local_temp.h

@@ -12,11 +12,13 @@
 #define LOCAL_TEMP ".sluice-"
 
 struct slu_local_files;
+struct slu_local_temps;
 
 struct slu_local {
 	struct slu_store s;
 	struct slu_pool *pool; /* borrowed */
 	struct slu_local_files *files;
+	struct slu_local_temps *temps;
 	char *root;             /* absolute, for messages and URIs */
 	int root_fd;            /* everything is opened beneath it */
 	atomic_bool no_nowait;  /* the file system knows no RWF_NOWAIT */

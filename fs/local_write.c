@@ -3,7 +3,7 @@
  * The local driver's changes.  Data first goes to a file that no listing shows: PUT to one without
  * a name (O_TMPFILE) where the file system has that, so that a killed process leaves nothing at
  * all; blocks to `.sluice-<txn>` beside the target.  Then one link or rename makes it visible.
- * What a killed writer of blocks leaves behind stays hidden; nothing here sweeps it.
+ * What a killed writer of blocks leaves behind is hidden, and swept by the next one (local_temp.c).
  */
 #include "fs/local_parts.h"
 
@@ -12,6 +12,7 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "fs/local_temp.h"
 #include "io/crypt.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #define TEMP_MAX (sizeof(LOCAL_TEMP) + SLU_TXN_MAX)
 #define WRITE_MAX (1u << 30) /* of one pwrite */
@@ -89,8 +91,10 @@ static int temp_open(struct slu_local *l, struct temp *t, bool named)
 
 	if (!named && !atomic_load(&l->no_tmpfile)) {
 		t->fd = SLU_IO(openat(t->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
-		if (t->fd >= 0)
+		if (t->fd >= 0) {
+			(void)flock(t->fd, LOCK_EX); /* it gets a hidden name for a moment */
 			return 0;
+		}
 		if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT)
 			return -errno;
 		atomic_store(&l->no_tmpfile, true);
@@ -100,6 +104,8 @@ static int temp_open(struct slu_local *l, struct temp *t, bool named)
 		t->fd = SLU_IO(openat(t->dir, t->name,
 				      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
 		r = t->fd < 0 ? -errno : 0;
+		if (r == 0)
+			(void)flock(t->fd, LOCK_EX);
 	}
 	if (r < 0)
 		t->name[0] = '\0';
@@ -283,67 +289,76 @@ static void txn_name(const struct slu_op *op, char out[TEMP_MAX])
 
 int slu_local_put_block(struct slu_local *l, struct slu_op *op)
 {
-	SLU_AUTO(slu_closep) int dir = -1, fd = -1;
+	SLU_AUTO(slu_freep) char *where = slu_path_dir(op->path);
+	SLU_AUTO(slu_closep) int dir = -1;
 	char tmp[TEMP_MAX];
 	const char *name;
 	bool made = false;
 	int r;
 
+	if (!where)
+		return slu_fail_oom(&op->err);
 	txn_name(op, tmp);
 	dir = open_parent(l, op->path, &made, &name);
 	if (dir < 0)
 		return write_fail(l, op, -dir, "write");
-	fd = SLU_IO(openat(dir, tmp, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666));
-	r = fd < 0 ? -errno : write_all(fd, op->data, op->len, op->off);
+	r = slu_local_temps_get(l->temps, dir, where, tmp);
+	if (r >= 0)
+		r = write_all(r, op->data, op->len, op->off);
 	return r < 0 ? write_fail(l, op, -r, "write") : 0;
 }
 
 int slu_local_commit(struct slu_local *l, struct slu_op *op)
 {
+	SLU_AUTO(slu_freep) char *where = slu_path_dir(op->path);
 	SLU_AUTO(slu_closep) int dir = -1;
 	struct temp t = TEMP_INIT;
+	char tmp[TEMP_MAX];
 	const char *name;
 	struct stat st;
 
-	txn_name(op, t.name);
+	if (!where)
+		return slu_fail_oom(&op->err);
+	txn_name(op, tmp);
+	memcpy(t.name, tmp, sizeof(tmp));
 	/* folders were made for the blocks: whether they are new is not known here any more */
 	t.made = true;
 	t.dir = dir = open_parent(l, op->path, NULL, &name);
 	if (dir < 0)
 		return write_fail(l, op, -dir, "commit");
-
-	SLU_AUTO(slu_closep)
-	int fd = SLU_IO(openat(dir, t.name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
-
-	if (fd < 0 && errno == ENOENT)
+	t.fd = slu_local_temps_find(l->temps, where, tmp);
+	if (t.fd < 0)
 		return slu_fail(&op->err, ENOENT, "cannot commit '%s' in '%s': its blocks are gone",
 				op->path, l->root);
-	if (fd < 0 || SLU_IO(fstat(fd, &st)) < 0)
+	if (SLU_IO(fstat(t.fd, &st)) < 0)
 		return write_fail(l, op, errno, "commit");
 	if ((uint64_t)st.st_size != op->size)
 		return slu_fail(&op->err, EIO,
 				"cannot commit '%s' in '%s': %lld of %llu bytes were written",
 				op->path, l->root, (long long)st.st_size,
 				(unsigned long long)op->size);
-	t.fd = fd;
-	return finish(l, op, &t, name);
+	int r = finish(l, op, &t, name);
+
+	if (r == 0)
+		slu_local_temps_drop(l->temps, where, tmp);
+	return r;
 }
 
 int slu_local_abort(struct slu_local *l, struct slu_op *op)
 {
+	SLU_AUTO(slu_freep) char *where = slu_path_dir(op->path);
 	SLU_AUTO(slu_closep) int dir = -1;
 	char tmp[TEMP_MAX];
 	const char *name;
 
+	if (!where)
+		return slu_fail_oom(&op->err);
 	txn_name(op, tmp);
 	dir = open_parent(l, op->path, NULL, &name);
-	if (dir == -ENOENT)
-		return 0;
-	if (dir < 0)
-		return write_fail(l, op, -dir, "abort");
-	if (SLU_IO(unlinkat(dir, tmp, 0)) < 0 && errno != ENOENT)
+	if (dir >= 0 && SLU_IO(unlinkat(dir, tmp, 0)) < 0 && errno != ENOENT)
 		return write_fail(l, op, errno, "abort");
-	return 0;
+	slu_local_temps_drop(l->temps, where, tmp);
+	return dir >= 0 || dir == -ENOENT ? 0 : write_fail(l, op, -dir, "abort");
 }
 
 int slu_local_delete(struct slu_local *l, struct slu_op *op)

@@ -314,7 +314,7 @@ static int read_file(struct parser *ps, struct span line)
 
 	if (!cut_file(line, field))
 		return bad(ps, "not '<size> <mtime> <identity> <checksum> <path>'");
-	if (!get_u64(&field[0], &f.size))
+	if (!get_u64(&field[0], &f.size) || f.size > INT64_MAX) /* no file system has more */
 		return bad(ps, "malformed size");
 	if (!get_i64(&field[1], &f.mtime_ns))
 		return bad(ps, "malformed time");

@@ -185,7 +185,7 @@ def test_a_mount_that_was_interrupted_does_not_come_later(files):
     server = until("a server", lambda: server_of(point))
     asked.send_signal(signal.SIGINT)
     asked.wait()
-    until("the end of the server", lambda: not Path(f"/proc/{server}").exists())
+    until("the end of the server", lambda: zombie(server))
     assert not is_mount(point)
 
 

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
@@ -144,6 +145,31 @@ static void blocks_show_at_commit(void **state)
 	assert_int_equal(symlinkat("victim", v->dir.fd, LOCAL_TEMP "T3"), 0);
 	assert_int_equal(put_block(v, "g", "T3", 0, "evil"), -ELOOP);
 	fs_expect(v->s, "victim", "safe");
+}
+
+/* What a killed writer left goes when the next one comes; what is being written stays, and what only
+ * looks alike is somebody's own. */
+static void leftovers_are_swept(void **state)
+{
+	struct fs_env *v = *state;
+	static const char dead[] = "d/.sluice-0123456789abcdef0123456789abcdef";
+	static const char live[] = "d/.sluice-00000000000000000000000000000000";
+	static const char alike[] = "d/.sluice-notes";
+	struct slu_err e = {0};
+
+	assert_int_equal(mkdir(at(v, "d"), 0777), 0);
+	for (int i = 0; i < 3; i++)
+		close(open(at(v, i == 0 ? dead : i == 1 ? live : alike), O_CREAT | O_WRONLY, 0666));
+	int fd = open(at(v, live), O_RDONLY);
+
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(put_block(v, "d/x", "t1", 0, "data"), 0);
+	assert_int_equal(access(at(v, dead), F_OK), -1);
+	assert_int_equal(access(at(v, live), F_OK), 0);
+	assert_int_equal(access(at(v, alike), F_OK), 0);
+	assert_int_equal(commit(v, "d/x", "t1", 4, 0, &e), 0);
+	fs_expect(v->s, "d/x", "data");
+	close(fd);
 }
 
 static void renames(void **state)
@@ -368,6 +394,7 @@ int main(void)
 		FS_TEST(absent_means_absent),
 		FS_TEST(if_match_guards_a_replacement),
 		FS_TEST(blocks_show_at_commit),
+		FS_TEST(leftovers_are_swept),
 		FS_TEST(renames),
 		FS_TEST(deletes_and_folders),
 		FS_TEST(exactly_one_creator_wins),

@@ -228,7 +228,9 @@ static const struct {
 	{HEAD "1 2 i - b\n1 2 i - a\nend 2 2\n", ":4': 'a' is out of order"},
 	{HEAD "1 2 i - a\n1 2 i - a\nend 2 2\n", ":4': 'a' is there twice"},
 	{HEAD "1 2 i - a\n1 2 i - a.b\n1 2 i - a/b\nend 3 3\n", ":5': 'a' is a file and"},
-	{HEAD "18446744073709551615 2 i - a\n1 2 i - b\nend 2 0\n", ":4': the sizes"},
+	{HEAD "9223372036854775808 2 i - a\nend 1 1\n", ":3': malformed size"},
+	{HEAD "9223372036854775807 2 i - a\n9223372036854775807 2 i - b\n2 2 i - c\nend 3 0\n",
+	 ":5': the sizes"},
 	{"sluice-manifest 1\nsource p u\n1 2 i - q/a\nend 1 1\n",
 	 ":3': 'q/a' belongs to no source"},
 };
