@@ -47,9 +47,24 @@ static int check_spec(const struct json_t *spec, const char **ret_name, struct s
 	return 0;
 }
 
+/* Does the record say what the spec asks for?  What the spec leaves out it does not ask for. */
+static bool says_the_same(const struct json_t *record, const struct json_t *spec, const char *id)
+{
+	static const char *const said[] = {"description", "tags"};
+	const char *theirs = slu_json_str(record, "dataset");
+
+	for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+		const struct json_t *mine = slu_json_get(spec, said[i]);
+
+		if (mine && !slu_json_equal(mine, slu_json_get(record, said[i])))
+			return false;
+	}
+	return theirs && slu_streq(theirs, id);
+}
+
 /* The newest version when it is this very dataset: making it again changes nothing. */
-static int same_as_latest(struct sluice *s, const char *name, const char *id, struct json_t **ret,
-			  struct slu_err *e)
+static int same_as_latest(struct sluice *s, const char *name, const struct json_t *spec,
+			  const char *id, struct json_t **ret, struct slu_err *e)
 {
 	struct json_t *record = NULL;
 	uint64_t latest;
@@ -60,9 +75,7 @@ static int same_as_latest(struct sluice *s, const char *name, const char *id, st
 	r = slu_registry_record(s, name, NULL, &record, e);
 	if (r < 0)
 		return r;
-	const char *theirs = slu_json_str(record, "dataset");
-
-	if (theirs && slu_streq(theirs, id))
+	if (says_the_same(record, spec, id))
 		*ret = record;
 	else
 		slu_json_free(record);
@@ -113,7 +126,7 @@ static int data_create(struct sluice *s, const char *spec_json, struct json_t **
 	if (r == 0)
 		r = slu_registry_save(s, d, e);
 	if (r == 0 && !slu_json_str(spec, "version"))
-		r = same_as_latest(s, name, d->id, ret, e);
+		r = same_as_latest(s, name, spec, d->id, ret, e);
 	if (r == 0 && !*ret)
 		r = register_spec(s, spec, name, d->id, ret, e);
 	return r;

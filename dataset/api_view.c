@@ -205,7 +205,7 @@ int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 		       struct sluice_error *e)
 {
 	SLU_AUTO(slu_freep) char *abs = NULL, *source = slu_asprintf("sluice:%s", ref);
-	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
+	struct slu_dataset *d = NULL;
 	struct slu_err er = {0};
 	int r = source ? check_options(&o, &er) : slu_fail_oom(&er);
 
@@ -228,6 +228,8 @@ int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 	} else {
 		slu_mount_say_failed(ready_fd, &er);
 	}
+	if (r != -ETIMEDOUT) /* else the store still holds requests that look at it */
+		slu_dataset_free(d);
 	return slu_api_error(e, &er, r);
 }
 

@@ -8,6 +8,7 @@
 #include "dataset/record.h"
 
 #include "common/buf.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
@@ -218,6 +219,10 @@ static int read_one(void *user, size_t i, struct slu_err *e)
 	int r = rd->name ? slu_record_read(rd->g, rd->name, rd->p[i], &rd->records[i], e)
 			 : newest(rd->g, rd->p[i], &rd->records[i], e);
 
+	if (r == -EBADMSG) { /* one damaged record does not hide the others */
+		slu_warn("registry", "%s", e->msg);
+		return 0;
+	}
 	return r == -ENOENT ? 0 : r; /* a folder whose record never came */
 }
 

@@ -170,7 +170,8 @@ SLUICE_API int sluice_view_wait(struct sluice_view *v, struct sluice_error *e);
 SLUICE_API int sluice_view_close(struct sluice_view *v, struct sluice_error *e); /* idempotent */
 SLUICE_API void sluice_view_free(struct sluice_view *v);
 
-/* Serves a mount in this process until it ends.  For the command; one a process. */
+/* Serves a mount in this process until it ends.  For the command; one a process.  -ETIMEDOUT: the store
+ * has not given back all requests in time; end the process then, without sluice_close(). */
 SLUICE_API int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
 				  const struct sluice_view_options *o, int ready_fd,
 				  int lifeline_fd, struct sluice_error *e);

@@ -4,6 +4,7 @@
  */
 #include "tools/cli.h"
 
+#include "common/buf.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
@@ -178,10 +179,53 @@ int cmd_data_lineage(struct cli *c)
 	return ask(c, sluice_data_lineage);
 }
 
+/* A field of a manifest line, decoded, as a member.  Moves *p past it. */
+static int add_field(struct json_t *o, const char *key, char **p)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(1 << 20);
+	const char *field = strsep(p, " ");
+	int64_t n;
+
+	if (!field)
+		return -EBADMSG;
+	if (slu_streq(key, "size") || slu_streq(key, "mtime_ns"))
+		return slu_i64(field, INT64_MIN, INT64_MAX, &n) ? slu_json_set_int(o, key, n)
+								: -EBADMSG;
+	if (slu_streq(key, "checksum") && slu_streq(field, "-"))
+		return 0;
+	if (!slu_url_decode(&b, field, strlen(field)) || slu_buf_err(&b) < 0)
+		return -EBADMSG;
+	return slu_json_set_str(o, key, b.p ? b.p : "");
+}
+
+/* One object a line, as `ls` does: {"path", "size", ...} of a file, {"prefix", "source"} of a source. */
+static int manifest_line(char *line)
+{
+	static const char *const of_file[] = {"size", "mtime_ns", "identity", "checksum", "path"};
+	static const char *const of_source[] = {"prefix", "source"};
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	bool source = slu_starts(line, "source ");
+	const char *const *keys = source ? of_source : of_file;
+	size_t n = source ? 2 : 5;
+
+	if (!source && (line[0] < '0' || line[0] > '9'))
+		return 0; /* the first line and the last */
+	line += source ? strlen("source ") : 0;
+	for (size_t i = 0; i < n; i++) {
+		int r = add_field(o, keys[i], &line);
+
+		if (r < 0)
+			return r;
+	}
+	SLU_AUTO(slu_freep) char *text = slu_json_text(o, SLU_JSON_COMPACT);
+
+	return text && puts(text) >= 0 ? 0 : -ENOMEM;
+}
+
 int cmd_data_manifest(struct cli *c)
 {
-	struct sluice_error e;
-	char *text;
+	struct sluice_error e = {0};
+	char *text, *rest, *line;
 	int status = cli_open(c, SLUICE_OPTIONAL);
 
 	if (status)
@@ -190,7 +234,11 @@ int cmd_data_manifest(struct cli *c)
 
 	if (r < 0)
 		return cli_fail(c, r, &e);
-	fputs(text, stdout);
+	if (!c->json)
+		fputs(text, stdout);
+	rest = c->json ? text : NULL;
+	while (r == 0 && (line = strsep(&rest, "\n")))
+		r = manifest_line(line);
 	sluice_free(text);
-	return 0;
+	return r < 0 ? cli_fail(c, r, &e) : 0;
 }

@@ -75,6 +75,8 @@ static int serve(struct cli *c, const struct sluice_view_options *o)
 		return status;
 	int r = sluice_mount_serve(c->s, c->args[0], c->args[1], o, (int)ready, (int)lifeline, &e);
 
+	if (r == -ETIMEDOUT)
+		c->s = NULL; /* requests are still out: it cannot be closed */
 	return r < 0 ? cli_fail(c, r, &e) : 0;
 }
 

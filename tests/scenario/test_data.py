@@ -142,3 +142,28 @@ def test_eight_processes_register_at_once(ws):
     records = ws.json("data", "list", "d")
     assert [r["version"] for r in records] == [str(i + 1) for i in range(n)]
     assert len({r["dataset"] for r in records}) == n
+
+
+def test_a_manifest_as_json_has_the_names_as_they_are(ws):
+    ws.put("d/sp ace%.csv", "1")
+    ws.register("d", "d")
+    lines = [json.loads(x) for x in ws.run("data", "manifest", "d", "-o", "json").out.splitlines()]
+    assert lines[0]["source"].endswith("/d")
+    assert (lines[1]["path"], lines[1]["size"]) == ("sp ace%.csv", 1)
+
+
+def test_other_words_about_the_same_data_are_a_version(ws):
+    ws.put("f", "1")
+    ws.register("d", "f", "--tag", "a=1")
+    assert ws.register("d", "f")["version"] == "1"
+    assert ws.register("d", "f", "--tag", "a=2")["version"] == "2"
+
+
+def test_one_damaged_record_does_not_hide_the_others(ws):
+    for i in (1, 2):
+        ws.put("f", str(i))
+        ws.register("d", "f")
+    (ws.cwd / ".sluice/root/data/d/1/record.json").write_text("{")
+    done = ws.run("data", "list", "d", "-o", "json")
+    assert [r["version"] for r in json.loads(done.out)] == ["2"]
+    assert "data/d/1" in done.err

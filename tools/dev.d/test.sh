@@ -216,6 +216,23 @@ rung_main()
 	echo "$counts" >"$logs/$1.counts"
 }
 
+# run_limited RUNG COMMAND...: in a process group of its own, which SIGINT ends, so that tests take
+# their mounts away, when the time is over, and when this script is interrupted.
+run_limited()
+{
+	local rung=$1 pid
+	shift
+	set -m
+	timeout --signal=INT --kill-after=60 "$(rung_minutes "$rung")m" "$@" \
+		>"$logs/$rung.log" 2>&1 </dev/null &
+	pid=$!
+	set +m
+	# shellcheck disable=SC2064
+	trap "kill -INT $pid 2>/dev/null; wait $pid; say interrupted; exit 130" INT TERM HUP
+	wait "$pid" || true
+	trap - INT TERM HUP
+}
+
 test_rung()
 {
 	local rung=$1 start=$SECONDS p=0 f=1 s=0 prefix=()
@@ -223,8 +240,7 @@ test_rung()
 	deps_install "$rung" || true
 	[ "$rung" != tsan ] || ! setarch "$(uname -m)" -R true 2>/dev/null ||
 		prefix=(setarch "$(uname -m)" -R)
-	logged "$rung" timeout --kill-after=10 "$(rung_minutes "$rung")m" \
-		"${prefix[@]}" "$top/tools/dev" run-rung "$rung" || true
+	run_limited "$rung" "${prefix[@]}" "$top/tools/dev" run-rung "$rung"
 	[ ! -s "$logs/$rung.counts" ] || read -r p f s <"$logs/$rung.counts"
 	printf '%-9s %5d passed, %d failed, %d skipped  %4d s  build/logs/%s.log\n' \
 		"$rung" "$p" "$f" "$s" $((SECONDS - start)) "$rung"
