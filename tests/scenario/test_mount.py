@@ -4,7 +4,6 @@
 import errno
 import hashlib
 import os
-import re
 import resource
 import signal
 import subprocess
@@ -205,8 +204,7 @@ def test_unmount_frees_the_readers_of_a_stopped_server(files):
     """A program whose request was taken cannot be killed until it is answered or aborted."""
     with files.mounted(files.ref("in"), env={"SLUICE_FAULT": "read:1:delay=600s"}) as m:
         reader = subprocess.Popen(["dd", "if=" + str(m / "big"), "of=/dev/null", "iflag=direct", "bs=4096"])
-        waits = re.compile("fuse|request_wait")
-        until("a reader in the mount", lambda: waits.search(Path(f"/proc/{reader.pid}/wchan").read_text()))
+        until("a reader in the mount", lambda: has_open(reader.pid, m / "big") and state(reader.pid) in "DS")
         server = server_of(m)
         os.kill(server, signal.SIGSTOP)
         try:
@@ -291,6 +289,10 @@ def fds(p):
         return list((p / "fd").iterdir())
     except OSError:
         return []
+
+
+def has_open(pid, path):
+    return any(link(f) == str(path) for f in fds(Path(f"/proc/{pid}")))
 
 
 def link(f):
