@@ -10,6 +10,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "dataset/claim.h"
+#include "dataset/record.h"
 #include "fs/walk.h"
 
 #include <errno.h>
@@ -110,21 +111,58 @@ static int find_place(struct sluice *s, struct slu_output *o, const char *text, 
 	return 0;
 }
 
-/* The name by which claims of one place meet, whatever datastore it was reached through. */
-static int take_claim(struct sluice *s, struct slu_output *o, const char *run, struct slu_err *e)
+/* One name of a place, whatever datastore it was reached through.  Caller frees; NULL: no memory. */
+static char *place_name(struct slu_store *store, const char *path, const char *uri)
 {
 	struct slu_hadoop h = {0};
-	const char *place = slu_store_hadoop(o->store, o->path, &h, NULL) == 0 ? h.uri : o->uri;
+	const char *place = slu_store_hadoop(store, path, &h, NULL) == 0 ? h.uri : uri;
 	size_t n = strlen(place);
 
 	while (n > 1 && place[n - 1] == '/')
 		n--;
-	SLU_AUTO(slu_freep) char *plain = slu_strndup(place, n);
-	int r = plain ? slu_claim_take(s, run, o->name, plain, o->uri, &o->claim, e)
-		      : slu_fail_oom(e);
+	char *plain = slu_strndup(place, n);
 
 	slu_hadoop_done(&h);
+	return plain;
+}
+
+static bool is_below(const char *path, const char *above)
+{
+	const char *rest = slu_after(path, above);
+
+	return rest && (*rest == '/' || *rest == '\0');
+}
+
+/* What programs write there would be taken for records. */
+static int keep_out_of_registry(struct sluice *s, const struct slu_output *o, const char *place,
+				struct slu_err *e)
+{
+	static const char *const folders[] = {"manifests", "datasets", "data", "runs", "claims"};
+	struct slu_registry g;
+	int r = slu_registry_open(s, &g, e);
+
+	for (size_t i = 0; i < sizeof folders / sizeof *folders && r == 0; i++) {
+		SLU_AUTO(slu_freep) char *path = slu_registry_path(&g, "%s", folders[i]);
+		SLU_AUTO(slu_freep) char *own = path ? place_name(g.store, path, path) : NULL;
+
+		if (!own)
+			return slu_fail_oom(e);
+		if (is_below(place, own))
+			r = slu_fail(
+				e, EINVAL,
+				"destination '%s' lies in '%s' of the registry: choose a place "
+				"outside",
+				o->uri, folders[i]);
+	}
 	return r;
+}
+
+static int take_claim(struct sluice *s, struct slu_output *o, const char *run, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *place = place_name(o->store, o->path, o->uri);
+	int r = place ? keep_out_of_registry(s, o, place, e) : slu_fail_oom(e);
+
+	return r < 0 ? r : slu_claim_take(s, run, o->name, place, o->uri, &o->claim, e);
 }
 
 /* --- listing --- */

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FILES_AT_A_TIME 8u
 #define CHUNK (1u << 20)
@@ -110,6 +111,19 @@ static int uploaded(const struct upload *u, struct slu_manifest **ret, struct sl
 	return r;
 }
 
+/* A folder that the program replaced by a link would be read wherever that leads. */
+static int check_folder(const struct slu_output *o, struct slu_err *e)
+{
+	struct stat st;
+
+	if (slu_output_is_file(o) || lstat(o->value, &st) < 0 || !S_ISLNK(st.st_mode))
+		return 0;
+	return slu_fail(e, EXDEV,
+			"'%s' was replaced by a symbolic link: write into the folder, or copy what "
+			"the link points to",
+			o->value);
+}
+
 int slu_output_upload(struct sluice *s, struct slu_output *o, struct slu_manifest **ret,
 		      struct slu_err *e)
 {
@@ -123,8 +137,10 @@ int slu_output_upload(struct sluice *s, struct slu_output *o, struct slu_manifes
 	uri = slu_asprintf("file://%s", o->value);
 	if (!above || !uri)
 		return slu_fail_oom(e);
-	int r = slu_local_new(above, false, slu_context_pool(s), &src, e);
+	int r = check_folder(o, e);
 
+	if (r == 0)
+		r = slu_local_new(above, false, slu_context_pool(s), &src, e);
 	if (r == 0)
 		r = slu_output_list(src, file ? slu_path_base(o->value) : "", file, uri, o->value,
 				    &files, e);

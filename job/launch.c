@@ -368,6 +368,7 @@ static int launch(struct launch *l, const char *yaml_path, const struct json_t *
 	    (r = choose_id(l->job, settings, &id, e)) < 0)
 		return r;
 	tell_notes(l->job);
+	slu_run_sweep(l->s);
 	slu_time_fmt(l->created, slu_wall());
 	r = make_root(l, id, e);
 	if (r == 0)

@@ -14,12 +14,16 @@
 #include "fs/walk.h"
 #include "io/crypt.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
-enum { ID_MAX = 80, RANDOM_LEN = 10 };
+/* Folders of runs that are being made. */
+#define HIDDEN ".new-"
+enum { ID_MAX = 80, RANDOM_LEN = 10, HIDDEN_AGE = 3600 /* s */ };
 
 bool slu_run_id_ok(const char *id)
 {
@@ -140,6 +144,8 @@ static int make_dirs(struct slu_run *r, struct slu_err *e)
 	r->fd = openat(runs, r->hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (r->fd < 0)
 		return slu_fail_sys(e, errno, "cannot open the folder of run '%s'", r->id);
+	flock(r->fd,
+	      LOCK_EX | LOCK_NB); /* for slu_run_sweep; where it cannot be had, age decides */
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
 		int rc = slu_path_mkdirs(r->fd, dirs[i], 0700);
 
@@ -147,6 +153,34 @@ static int make_dirs(struct slu_run *r, struct slu_err *e)
 			return slu_fail_sys(e, -rc, "cannot make '%s' of run '%s'", dirs[i], r->id);
 	}
 	return 0;
+}
+
+/* Its maker holds a lock on each folder, as long as it lives.  The age is for file systems whose locks other
+ * machines do not see, and for the moment between making and locking. */
+static void sweep_one(int runs, const char *name)
+{
+	SLU_AUTO(slu_closep)
+	int fd = openat(runs, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 &&
+	    slu_wall() / SLU_SEC - st.st_mtim.tv_sec > HIDDEN_AGE &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0)
+		slu_path_rmtree(runs, name);
+}
+
+void slu_run_sweep(struct sluice *s)
+{
+	int runs = open_runs(s, NULL), again = runs < 0 ? -1 : fcntl(runs, F_DUPFD_CLOEXEC, 0);
+	SLU_AUTO(slu_closedirp) DIR *d = again < 0 ? NULL : fdopendir(again);
+	const struct dirent *ent;
+
+	if (!d && again >= 0)
+		close(again);
+	while (d && (ent = readdir(d)))
+		if (slu_starts(ent->d_name, HIDDEN))
+			sweep_one(runs, ent->d_name);
+	slu_closep(&runs);
 }
 
 int slu_run_make(struct sluice *s, const char *id, struct json_t *doc, struct slu_run **ret,
@@ -160,7 +194,7 @@ int slu_run_make(struct sluice *s, const char *id, struct json_t *doc, struct sl
 	if (rc < 0)
 		return rc;
 	if (slu_random_id(random, sizeof(random) / 2) < 0 ||
-	    !(r->hidden = slu_asprintf(".new-%s", random)))
+	    !(r->hidden = slu_asprintf(HIDDEN "%s", random)))
 		return slu_fail_oom(e);
 	rc = make_dirs(r, e);
 	if (rc < 0) {

@@ -47,6 +47,8 @@ int slu_run_open(struct sluice *s, const char *id, struct slu_run **ret, struct 
 int slu_run_reload(struct slu_run *r, struct slu_err *e); /* doc from run.json again */
 void slu_run_free(struct slu_run *r);
 SLU_DEFINE_CLEANUP(struct slu_run *, slu_run_free, slu_run_freep)
+/* Removes what makers of runs that were killed left: no reader sees it, but it takes room. */
+void slu_run_sweep(struct sluice *s);
 /* Removes the folder of a run that was never started. */
 void slu_run_discard(struct slu_run *r);
 

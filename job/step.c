@@ -80,8 +80,10 @@ static void check_times(struct program *p)
 		p->timed_out = true;
 		ask_to_end(p);
 	}
-	if (p->force && slu_expired(p->force) && !p->guard.ended && p->guard.guard > 0)
+	if (p->force && slu_expired(p->force) && !p->guard.ended && p->guard.guard > 0) {
 		kill(p->guard.guard, SIGTERM); /* the guard kills the whole tree */
+		kill(p->guard.guard, SIGCONT); /* also when somebody has stopped it */
+	}
 }
 
 /* Notes the process numbers, for people and for a cancel that finds the supervisor stopped. */

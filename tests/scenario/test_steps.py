@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How steps run: side by side, in order, within limits, with names and values that are hard on a shell."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -203,3 +204,74 @@ def test_cancel_ends_a_step_that_does_not_want_to(ws):
     assert outcome(ws, run)["status"] == "Canceled"
     until("its mount is gone", lambda: str(ws.runs() / run) not in open("/proc/mounts").read())
     until("its record says so", lambda: json.loads((ws.runs() / run / "run.json").read_text())["status"] == "Canceled")
+
+
+# --- what a step or its killer may do -------------------------------------------------------------
+
+
+def test_an_output_folder_replaced_by_a_link_is_refused(ws):
+    """Promise 9: what lies behind the link was not written by the step."""
+    other = ws.cwd / "other"
+    other.mkdir()
+    (other / "private").write_text("not the step's")
+    job = write_job(
+        ws,
+        "job.yml",
+        f"""
+        type: command
+        command: rmdir ${{{{outputs.o}}}} && ln -s {other} ${{{{outputs.o}}}}
+        outputs: {{o: {{type: uri_folder, name: o}}}}
+        """,
+    )
+    run = run_job(ws, job, code=RUN_FAILED)
+    assert "symbolic link" in show(ws, run)["reason"]
+    ws.run("data", "show", "o", code=NOT_FOUND)
+
+
+@pytest.mark.parametrize("mode", ["upload", "direct"])
+@pytest.mark.parametrize("folder", ["data", "data/o/1", "runs/x/y", "manifests", "claims"])
+def test_an_output_does_not_go_into_the_registry(ws, folder, mode):
+    """Promise 3: what a step writes is never taken for a record."""
+    place = ws.cwd / ".sluice/root" / folder
+    job = write_job(
+        ws,
+        "job.yml",
+        f"""
+        type: command
+        command: "true"
+        outputs: {{o: {{type: uri_folder, mode: {mode}, name: o, allow_empty: true, path: "{place}"}}}}
+        """,
+    )
+    run = run_job(ws, job, code=RUN_FAILED)
+    assert "registry" in show(ws, run)["reason"]
+
+
+def test_a_time_limit_ends_a_step_whose_guard_is_stopped(ws):
+    """Promise 6."""
+    job = write_job(
+        ws,
+        "job.yml",
+        """
+        type: command
+        command: trap '' TERM; kill -STOP $PPID; exec sleep 600
+        limits: {timeout: 1}
+        """,
+    )
+    run = run_job(ws, job, code=RUN_FAILED)
+    assert "limit" in show(ws, run)["reason"]
+
+
+def test_what_killed_makers_of_runs_left_is_removed(ws):
+    """Promise 4: by the next start; what is young or still locked belongs to somebody."""
+    runs = ws.runs()
+    job = write_job(ws, "job.yml", 'type: command\ncommand: "true"\n')
+    run_job(ws, job)
+    for name in (".new-old", ".new-young", ".new-busy"):
+        (runs / name / "logs").mkdir(parents=True)
+    for name in (".new-old", ".new-busy"):
+        os.utime(runs / name, (1, 1))
+    busy = os.open(runs / ".new-busy", os.O_RDONLY)
+    fcntl.flock(busy, fcntl.LOCK_EX)
+    run_job(ws, job)
+    assert sorted(p.name for p in runs.glob(".new-*")) == [".new-busy", ".new-young"]
+    os.close(busy)
