@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *sluice_version(void)
 {
@@ -137,6 +138,26 @@ static int fresh_workspace(struct sluice *s, struct slu_workspace **ret, struct 
 	return r < 0 ? r : slu_workspace_find(slu_context_workspace(s)->config_path, ret, e);
 }
 
+/* A local folder must be there: opening the store would make a relative one, typing errors too. */
+static int need_folder(const struct slu_workspace *w, const struct json_t *entry, struct slu_err *e)
+{
+	const char *type = slu_json_str(entry, "type"), *path = slu_json_str(entry, "path");
+
+	if (!type || !slu_streq(type, "local") || !path)
+		return 0;
+	SLU_AUTO(slu_freep)
+	char *full = path[0] == '/' ? slu_strdup(path) : slu_asprintf("%s/%s", w->dir, path);
+
+	if (!full)
+		return slu_fail_oom(e);
+	return access(full, F_OK) == 0
+		       ? 0
+		       : slu_fail(e, ENOENT,
+				  "the folder '%s' does not exist: make it first, or "
+				  "correct the path",
+				  full);
+}
+
 /* The validation is the operation that would fail: list the place. */
 static int try_datastore(struct slu_workspace *w, const char *name, struct slu_err *e)
 {
@@ -153,7 +174,10 @@ static int try_datastore(struct slu_workspace *w, const char *name, struct slu_e
 	copy->config_path = slu_strdup(w->config_path);
 	if (!copy->config || !copy->dir || !copy->config_path)
 		return slu_fail_oom(e);
-	int r = slu_context_new(slu_take(copy), &s, e);
+	int r = need_folder(w, slu_json_get(slu_json_get(w->config, "datastores"), name), e);
+
+	if (r == 0)
+		r = slu_context_new(slu_take(copy), &s, e);
 	if (r < 0)
 		return r;
 	r = slu_context_store(s, name, &store, e);

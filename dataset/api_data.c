@@ -22,11 +22,17 @@ static int check_spec(const struct json_t *spec, const char **ret_name, struct s
 	static const char *const known[] = {"name",    "type", "path",        "paths",
 					    "version", "tags", "description", "delimited",
 					    "$schema", NULL};
+	static const char *const texts[] = {"type", "path", "version", "description"};
 	const char *version = slu_json_str(spec, "version");
 	int r = slu_json_need_str(spec, "name", "the dataset", ret_name, e);
 
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (slu_json_get(spec, texts[i]) && !slu_json_str(spec, texts[i]))
+			return slu_fail(e, EINVAL,
+					"the dataset's %s is no string: put it in quotes",
+					texts[i]);
 	for (void *it = slu_json_iter(spec); it; it = slu_json_next(spec, it)) {
 		size_t i = 0;
 

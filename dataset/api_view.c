@@ -7,7 +7,7 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
-#include "common/vec.h"
+#include "common/time.h"
 #include "dataset/broker_client.h"
 #include "dataset/registry.h"
 
@@ -19,7 +19,10 @@ struct sluice_view {
 	struct slu_dataset *dataset;
 	struct slu_view *view;
 	char *props;
+	bool mounted; /* by a process that outlives us: close has to unmount */
 };
+
+#define CLOSE_NS (10 * SLU_SEC)
 
 static const struct sluice_view_options no_options = SLUICE_VIEW_OPTIONS_INIT;
 
@@ -193,10 +196,12 @@ int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
 		r = mount_argv(s, ref, abs, o, &a, &er);
 	if (r == 0)
 		r = slu_mount_open(a.argv, abs, true, o->log, &v->view, &er);
-	if (r < 0)
+	if (r < 0) {
 		sluice_view_free(v);
-	else
+	} else {
+		v->mounted = true;
 		*ret = v;
+	}
 	return slu_api_error(e, &er, r);
 }
 
@@ -246,6 +251,20 @@ int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_err
 
 /* --- hdfs --- */
 
+/* Adds to what the view itself asks for ("options" of hdfsview.c). */
+static int add_options(struct json_t *o, const struct json_t *more)
+{
+	if (!slu_json_get(o, "options") && slu_json_set(o, "options", slu_json_object()) < 0)
+		return -ENOMEM;
+	struct json_t *all = slu_json_get(o, "options");
+
+	for (void *it = slu_json_iter(more); it; it = slu_json_next(more, it))
+		if (slu_json_set(all, slu_json_iter_key(it),
+				 slu_json_ref(slu_json_iter_value(it))) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
 /* {"uri", "conf", "secret_refs", "format"?, "options"?}: all that a Spark program needs to read it. */
 static int hdfs_props(struct sluice_view *v, struct slu_err *e)
 {
@@ -254,10 +273,15 @@ static int hdfs_props(struct sluice_view *v, struct slu_err *e)
 
 	if (!o || slu_json_set_str(o, "uri", v->view->where) < 0)
 		return slu_fail_oom(e);
-	if (v->dataset && v->dataset->def && v->dataset->def->tabular &&
-	    (slu_json_set_str(o, "format", "csv") < 0 ||
-	     slu_json_set(o, "options", slu_definition_spark_options(v->dataset->def)) < 0))
-		return slu_fail_oom(e);
+	if (v->dataset && v->dataset->def && v->dataset->def->tabular) {
+		SLU_AUTO(slu_json_freep)
+		struct json_t *options = slu_definition_spark_options(v->dataset->def);
+
+		/* NULL: Spark cannot read it as the definition says. */
+		if (options && (slu_json_set_str(o, "format", "csv") < 0 ||
+				add_options(o, options) < 0))
+			return slu_fail_oom(e);
+	}
 	return slu_api_json(slu_take(o), &v->props, e);
 }
 
@@ -310,8 +334,13 @@ int sluice_view_wait(struct sluice_view *v, struct sluice_error *e)
 int sluice_view_close(struct sluice_view *v, struct sluice_error *e)
 {
 	struct slu_err er = {0};
+	int r = v->mounted ? slu_unmount(v->view->where, CLOSE_NS, &er) : 0;
 
-	return slu_api_error(e, &er, slu_view_close(v->view, &er));
+	if (r == 0) {
+		v->mounted = false;
+		r = slu_view_close(v->view, &er);
+	}
+	return slu_api_error(e, &er, r);
 }
 
 void sluice_view_free(struct sluice_view *v)

@@ -252,7 +252,7 @@ static char *choose(const struct slu_tree *t, const struct compare *c, bool *ret
 }
 
 static int make_uri(const struct slu_tree *t, const struct compare *c, struct slu_hadoop *h,
-		    char **ret, struct slu_err *e)
+		    char **ret, bool *ret_nested, struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(GLOB_MAX);
 	SLU_AUTO(slu_freep) char *path = NULL;
@@ -271,11 +271,12 @@ static int make_uri(const struct slu_tree *t, const struct compare *c, struct sl
 	if (group && slu_ends(h->uri, "/"))
 		h->uri[strlen(h->uri) - 1] = '\0';
 	add_escaped(&b, h->uri, 1);
-	if (!group && !is_one(t) && is_nested(t->manifest, c->extra ? c->share : 0))
-		slu_log(SLU_LOG_INFO, "hdfs",
-			"'%s' has folders in it: Spark reads those only with the option "
-			"recursiveFileLookup",
-			h->uri);
+	*ret_nested = !group && !is_one(t) && is_nested(t->manifest, c->extra ? c->share : 0);
+	if (*ret_nested)
+		slu_warn("hdfs",
+			 "'%s' has folders in it: Spark reads those only with the option "
+			 "recursiveFileLookup=true",
+			 h->uri);
 	if (group)
 		r = add_group(&b, t->manifest, c->share, e);
 	if (r)
@@ -284,11 +285,12 @@ static int make_uri(const struct slu_tree *t, const struct compare *c, struct sl
 	return *ret ? 0 : slu_fail_oom(e);
 }
 
-static struct json_t *make_props(const struct slu_hadoop *h)
+static struct json_t *make_props(const struct slu_hadoop *h, bool nested)
 {
-	struct json_t *props = slu_json_object();
+	struct json_t *props = slu_json_object(), *options = slu_json_object();
 
-	if (!props ||
+	if ((nested && slu_json_set_str(options, "recursiveFileLookup", "true") < 0) || !props ||
+	    slu_json_set(props, "options", options) ||
 	    slu_json_set(props, "conf", h->conf ? slu_json_copy(h->conf) : slu_json_object()) ||
 	    slu_json_set(props, "secret_refs",
 			 h->secret_refs ? slu_json_copy(h->secret_refs) : slu_json_object())) {
@@ -320,6 +322,7 @@ int slu_hdfs_open(struct slu_tree *t, struct slu_view **ret, struct slu_err *e)
 	struct slu_hadoop h = {0};
 	struct slu_view *v;
 	struct compare c;
+	bool nested = false;
 	int r = check_tree(t, e);
 
 	if (!r)
@@ -330,9 +333,9 @@ int slu_hdfs_open(struct slu_tree *t, struct slu_view **ret, struct slu_err *e)
 	if (!v)
 		return slu_fail_oom(e);
 	v->ops = &view_ops;
-	r = make_uri(t, &c, &h, &v->where, e);
+	r = make_uri(t, &c, &h, &v->where, &nested, e);
 	if (!r) {
-		v->props = make_props(&h);
+		v->props = make_props(&h, nested);
 		r = v->props ? 0 : slu_fail_oom(e);
 	}
 	slu_hadoop_done(&h);

@@ -25,8 +25,9 @@ struct slu_view_ops {
 
 struct slu_view {
 	const struct slu_view_ops *ops;
-	char *where;          /* folder, mount point or URI */
-	struct json_t *props; /* hdfs: {"conf": {...}, "secret_refs": {...}}; else NULL */
+	char *where; /* folder, mount point or URI */
+	/* hdfs: {"conf": {...}, "secret_refs": {...}, "options": what spark.read needs beside the URI} */
+	struct json_t *props;
 };
 
 int slu_view_wait(struct slu_view *v, struct slu_err *e);

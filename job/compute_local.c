@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* folder:PATH */
 static int prepend_path(struct slu_task *t, const char *folder, struct slu_err *e)
@@ -106,7 +107,10 @@ int slu_compute_local(struct slu_task *t, struct slu_err *e)
 	if (r < 0)
 		return r;
 	t->argv = slu_calloc(4, sizeof(*t->argv));
-	if (!t->argv || !(t->argv[0] = slu_strdup("/bin/sh")) || !(t->argv[1] = slu_strdup("-c")))
+	/* Azure ML runs commands by bash: people's files use what it has. */
+	const char *shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+
+	if (!t->argv || !(t->argv[0] = slu_strdup(shell)) || !(t->argv[1] = slu_strdup("-c")))
 		return slu_fail_oom(e);
 	t->argv[2] = slu_take(command);
 	return 0;

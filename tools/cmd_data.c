@@ -33,9 +33,17 @@ static int spec_from_file(struct cli *c, const char *path, struct json_t **ret)
 	}
 	struct json_t *spec = slu_json_copy(slu_yaml_root(y));
 	const char *ref = slu_json_str(spec, "path");
+	const struct json_t *version = slu_json_get(spec, "version");
 
 	if (!spec)
 		return sluice_exit_code(-ENOMEM);
+	if (slu_json_is_int(version)) { /* `version: 3`, as people write it */
+		SLU_AUTO(slu_freep)
+		char *text = slu_asprintf("%lld", (long long)slu_json_integer(version));
+
+		if (!text || slu_json_set_str(spec, "version", text) < 0)
+			return sluice_exit_code(-ENOMEM);
+	}
 	if (ref && (slu_starts(ref, "./") || slu_starts(ref, "../"))) {
 		SLU_AUTO(slu_freep)
 		char *dir = slu_strndup(path, (size_t)(slu_path_base(path) - path));

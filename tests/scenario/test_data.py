@@ -167,3 +167,11 @@ def test_one_damaged_record_does_not_hide_the_others(ws):
     done = ws.run("data", "list", "d", "-o", "json")
     assert [r["version"] for r in json.loads(done.out)] == ["2"]
     assert "data/d/1" in done.err
+
+
+def test_a_version_in_a_file_may_be_a_number(ws):
+    ws.put("f", "1")
+    (ws.cwd / "d.yml").write_text("name: d\nversion: 3\ntype: uri_file\npath: workspaceblobstore:f\n")
+    assert ws.json("data", "create", "-f", "d.yml")["version"] == "3"
+    (ws.cwd / "e.yml").write_text("name: e\nversion: 3.10\ntype: uri_file\npath: workspaceblobstore:f\n")
+    assert "quotes" in ws.run("data", "create", "-f", "e.yml", code=BAD_INPUT).err

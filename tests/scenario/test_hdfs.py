@@ -47,3 +47,10 @@ def test_a_tabular_dataset_comes_with_its_options(ws):
 def test_names_are_encoded_as_hadoop_wants_them(ws):
     ws.put("sp ace/ü#.csv", "1")
     assert ws.run("hdfs", ws.ref("sp ace/ü#.csv")).out.startswith("file:///")
+
+
+def test_plain_folders_below_come_with_the_option_that_spark_needs(ws):
+    ws.put("d/x/a.csv", "1")
+    ws.put("p/k=1/a.csv", "1")
+    assert ws.json("hdfs", ws.ref("d"))["options"] == {"recursiveFileLookup": "true"}
+    assert ws.json("hdfs", ws.ref("p"))["options"] == {}

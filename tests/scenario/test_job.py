@@ -410,3 +410,14 @@ def test_an_explicit_name_is_used_once(ws):
     path = command(ws, "true")
     assert run_job(ws, path, "--name", "mine") == "mine"
     ws.run("job", "create", "-f", path, "--name", "mine", code=EXISTS)
+
+
+def test_a_failure_shows_the_end_of_the_log(ws):
+    path = command(ws, "for i in $(seq 30); do echo line-$i; done; echo the-reason >&2; exit 1")
+    out = ws.run("job", "create", "-f", path, "--stream", code=RUN_FAILED).out
+    assert "the-reason" in out and "line-30" in out and "line-1\n" not in out and "std_log.txt" in out
+
+
+def test_what_has_no_effect_is_told_when_the_job_is_made(ws):
+    path = write_job(ws, "job.yml", "type: command\ncommand: 'true'\nenvironment: azureml:some-image@latest\n")
+    assert "note: " in ws.run("job", "create", "-f", path, "--stream").err

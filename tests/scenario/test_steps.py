@@ -5,9 +5,10 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
-from conftest import BAD_INPUT, NOT_FOUND, RUN_FAILED, Workspace, needs_fuse, until
+from conftest import BAD_INPUT, NOT_FOUND, NOT_SUPPORTED, RUN_FAILED, Workspace, needs_fuse, needs_root, until
 from jobs import outcome, run_job, show, start_job, std_log, wait_for_file, write_job
 
 
@@ -275,3 +276,31 @@ def test_what_killed_makers_of_runs_left_is_removed(ws):
     run_job(ws, job)
     assert sorted(p.name for p in runs.glob(".new-*")) == [".new-busy", ".new-young"]
     os.close(busy)
+
+
+def test_a_damaged_record_hides_no_other_run(ws):
+    job = write_job(ws, "job.yml", 'type: command\ncommand: "true"\n')
+    good, bad, newer = (run_job(ws, job, "--name", name) for name in ("good", "bad", "newer"))
+    (ws.runs() / bad / "run.json").write_text("[]")
+    future = '{"format": 2, "run": "newer"}'
+    (ws.runs() / newer / "run.json").write_text(future)
+    assert [r["run"] for r in ws.json("job", "list")] == [good]
+    assert "damaged" in ws.run("job", "show", bad, code=BAD_INPUT).err
+    assert "newer" in ws.run("job", "show", newer, code=NOT_SUPPORTED).err
+    assert (ws.runs() / newer / "run.json").read_text() == future
+
+
+@needs_root
+def test_a_reader_that_cannot_write_still_tells_how_a_run_ended(ws):
+    """Its supervisor was killed between the outcome and the record, and the disk is read-only now."""
+    run = run_job(ws, write_job(ws, "job.yml", 'type: command\ncommand: "true"\n'))
+    record = ws.runs() / run / "run.json"
+    record.write_text(record.read_text().replace('"Completed"', '"Running"'))
+    root = ws.cwd / ".sluice/root"
+    look = f"mount --bind {root} {root} && mount -o remount,bind,ro {root} && exec sluice job show {run} -o json"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", look], cwd=ws.cwd, env=ws.env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "Completed"
+    assert '"Running"' in record.read_text()
