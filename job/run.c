@@ -261,11 +261,27 @@ static int read_store(struct slu_run *r, struct slu_buf *b, struct slu_err *e)
 	return rc;
 }
 
+static int check_doc(const struct slu_run *r, const struct json_t *doc, struct slu_err *e)
+{
+	int64_t format = slu_json_is_object(doc) ? slu_json_int(doc, "format", 0) : 0;
+	const char *run = slu_json_is_object(doc) ? slu_json_str(doc, "run") : NULL;
+
+	if (format > SLU_REGISTRY_FORMAT)
+		return slu_fail(e, ENOTSUP,
+				"run '%s' was written by a newer sluice (format %lld): install "
+				"that one",
+				r->id, (long long)format);
+	if (format != SLU_REGISTRY_FORMAT || !run || !slu_streq(run, r->id))
+		return slu_fail(e, EBADMSG, "'%s/run.json' is damaged: it is no record of this run",
+				r->dir);
+	return 0;
+}
+
 int slu_run_reload(struct slu_run *r, struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(SLU_RUN_JSON_MAX);
 	SLU_AUTO(slu_freep) char *what = slu_asprintf("%s/run.json", r->dir);
-	struct json_t *doc = NULL;
+	SLU_AUTO(slu_json_freep) struct json_t *doc = NULL;
 	int rc = read_local(r, &b);
 
 	if ((rc == -ENOENT || rc == -ENOTDIR) && r->store)
@@ -275,11 +291,13 @@ int slu_run_reload(struct slu_run *r, struct slu_err *e)
 	if (rc < 0)
 		return slu_fail_sys(e, -rc, "cannot read '%s'", what ? what : r->id);
 	rc = slu_json_parse(b.p ? b.p : "", b.len, what ? what : r->id, &doc, e);
+	if (rc == 0)
+		rc = check_doc(r, doc, e);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&r->lock);
 	slu_json_free(r->doc);
-	r->doc = doc;
+	r->doc = slu_take(doc);
 	pthread_mutex_unlock(&r->lock);
 	return 0;
 }

@@ -165,6 +165,21 @@ static void tell_owed(struct slu_run *r, const struct slu_err *why)
 	slu_warn("job", "run '%s' is Completed, but: %s", r->id, why->msg);
 }
 
+/* A reader that may not write, or has no room to, still knows how the run ended. */
+static int write_down(struct slu_run *r, const struct json_t *outcome,
+		      const struct json_t *registered, struct slu_err *e)
+{
+	struct slu_err why = {0};
+	int rc = slu_run_finish(r, outcome, registered, &why);
+
+	if (rc == -EBADMSG || rc == -ENOMEM)
+		return slu_fail(e, -rc, "%s", why.msg);
+	if (rc < 0)
+		slu_warn("job", "run '%s' is %s, but its record does not say so: %s", r->id,
+			 slu_run_get(r, "status"), why.msg);
+	return 0;
+}
+
 static int settle_one(struct slu_run *r, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *outcome = NULL, *registered = NULL;
@@ -182,7 +197,7 @@ static int settle_one(struct slu_run *r, struct slu_err *e)
 	if (rc == 0 && slu_outcome_replay(r->s, r->id, &registered, &why) < 0)
 		tell_owed(r, &why);
 	if (rc == 0)
-		rc = slu_run_finish(r, outcome, registered, e);
+		rc = write_down(r, outcome, registered, e);
 	if (rc == 0 && won)
 		slu_log(SLU_LOG_INFO, "job", "run '%s' is declared Failed: %s", r->id, DIED);
 	sweep(r);

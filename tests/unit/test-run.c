@@ -112,6 +112,12 @@ static void test_damaged(void **state)
 	slu_run_free(make(&w, "r", "Running"));
 	space_write(&w, ROOT "/runs/r/run.json", "{\"format\": ");
 	assert_failed(slu_run_open(w.s, "r", &r, &e), e, EBADMSG, "run.json");
+	space_write(&w, ROOT "/runs/r/run.json", "[]");
+	assert_failed(slu_run_open(w.s, "r", &r, &e), e, EBADMSG, "run.json");
+	space_write(&w, ROOT "/runs/r/run.json", "{\"format\": 1, \"run\": \"other\"}");
+	assert_failed(slu_run_open(w.s, "r", &r, &e), e, EBADMSG, "run.json");
+	space_write(&w, ROOT "/runs/r/run.json", "{\"format\": 2, \"run\": \"r\"}");
+	assert_failed(slu_run_open(w.s, "r", &r, &e), e, ENOTSUP, "newer");
 	assert_failed(slu_run_open(w.s, "none", &r, &e), e, ENOENT, "'none'");
 	space_done(&w);
 }
