@@ -24,6 +24,7 @@
 
 /* Descriptors in the guard. */
 enum { FD_REPORT = 3, FD_CWD = 4, FD_SAFE = 16 };
+enum { ENVIRON_MAX = 8 << 20, CHILDREN_MAX = 1 << 20 };
 enum { NEWS_PID = 'P', NEWS_ERROR = 'E', NEWS_END = 'X' };
 
 #define KILL_TIME (5 * SLU_SEC)
@@ -262,6 +263,15 @@ static struct args find_args(void)
 	return a;
 }
 
+/* The variable that only this step's processes have. */
+static const char *find_mark(char *const *envp)
+{
+	for (; envp && *envp; envp++)
+		if (slu_starts(*envp, "AZUREML_RUN_ID="))
+			return *envp;
+	return NULL;
+}
+
 /* A copy above the numbers that the guard gives out. */
 static int high(int fd)
 {
@@ -299,7 +309,8 @@ int slu_guard_start(const struct slu_guard_opts *o, struct slu_guard *ret, struc
 	}
 	if (pid < 0)
 		return slu_fail_sys(e, errno, "cannot start a process");
-	*ret = (struct slu_guard){.guard = pid, .report = slu_take_fd(rd)};
+	*ret = (struct slu_guard){
+		.guard = pid, .report = slu_take_fd(rd), .mark = find_mark(o->envp)};
 	return 0;
 }
 
@@ -344,17 +355,64 @@ static bool wait_guard(struct slu_guard *g, int64_t deadline)
 	return waitpid(g->guard, NULL, WNOHANG) != 0;
 }
 
-static void kill_orphans(pid_t group)
+static bool has_mark(pid_t pid, const char *mark)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(ENVIRON_MAX);
+	char path[64];
+	size_t n = strlen(mark) + 1;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	if (slu_buf_read_at(&b, AT_FDCWD, path) < 0)
+		return false;
+	for (const char *p = b.p; p && (size_t)(b.p + b.len - p) >= n; p++) {
+		if (memcmp(p, mark, n) == 0)
+			return true;
+		p = memchr(p, '\0', (size_t)(b.p + b.len - p));
+		if (!p)
+			return false;
+	}
+	return false;
+}
+
+/* Kills those of the tree that left the step's group and were given to this process; how many there were. */
+static unsigned kill_marked(const char *mark)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(CHILDREN_MAX);
+	char path[64], *next = NULL;
+	unsigned killed = 0;
+	uint64_t pid;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	if (!mark || slu_buf_read_at(&b, AT_FDCWD, path) < 0)
+		return 0;
+	for (char *p = b.p; p && *p; p = next) {
+		char *end = strchr(p, ' ');
+
+		next = end ? end + 1 : NULL;
+		if (end)
+			*end = '\0';
+		if (!slu_u64(p, &pid) || pid < 2 || !has_mark((pid_t)pid, mark))
+			continue;
+		kill((pid_t)pid, SIGKILL);
+		waitpid((pid_t)pid, NULL, WNOHANG);
+		killed++;
+	}
+	return killed;
+}
+
+static void kill_orphans(pid_t group, const char *mark)
 {
 	int64_t deadline = slu_deadline_in(KILL_TIME);
+	unsigned marked;
 	pid_t got;
 
 	do {
 		kill(-group, SIGKILL);
 		got = waitpid(-group, NULL, WNOHANG);
-		if (got == 0)
+		marked = kill_marked(mark);
+		if (got == 0 || marked)
 			poll(NULL, 0, 20);
-	} while (got >= 0 && !slu_expired(deadline));
+	} while ((got >= 0 || marked) && !slu_expired(deadline));
 }
 
 void slu_guard_end(struct slu_guard *g)
@@ -371,7 +429,7 @@ void slu_guard_end(struct slu_guard *g)
 	slu_guard_news(g);
 	/* A guard that was killed told nothing; then its children came to this process. */
 	if (!g->ended && g->step > 0)
-		kill_orphans(g->step);
+		kill_orphans(g->step, g->mark);
 	slu_closep(&g->report);
 	g->report = -1;
 	g->guard = 0;

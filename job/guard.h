@@ -15,17 +15,18 @@
 #include <sys/types.h>
 
 struct slu_guard {
-	pid_t guard; /* to be reaped by slu_guard_end */
-	pid_t step;  /* leader of the step's group; 0 before it is known */
-	int report;  /* readable when there is news; -1: none */
-	int status;  /* of waitpid, once ended */
-	bool ended;  /* status is known */
-	int error;   /* errno of a program that could not be started */
+	pid_t guard;      /* to be reaped by slu_guard_end */
+	pid_t step;       /* leader of the step's group; 0 before it is known */
+	int report;       /* readable when there is news; -1: none */
+	int status;       /* of waitpid, once ended */
+	bool ended;       /* status is known */
+	int error;        /* errno of a program that could not be started */
+	const char *mark; /* of envp: what tells the step's processes from others */
 };
 
 struct slu_guard_opts {
 	const char *const *argv; /* argv[0]: absolute path of the program */
-	char *const *envp;
+	char *const *envp;       /* lives until slu_guard_end; with AZUREML_RUN_ID */
 	const char *cwd;
 	int out, err;              /* the step's stdout and stderr; stay the caller's */
 	const struct rlimit *core; /* the step's RLIMIT_CORE; NULL: as here */

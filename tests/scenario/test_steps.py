@@ -304,3 +304,11 @@ def test_a_reader_that_cannot_write_still_tells_how_a_run_ended(ws):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "Completed"
     assert '"Running"' in record.read_text()
+
+
+def test_what_left_the_step_ends_also_when_its_guard_was_killed(ws):
+    command = "setsid sh -c 'echo $$ > CWD/pid; exec tail -f /dev/null' & until [ -s CWD/pid ]; do :; done"
+    command += "; kill -9 $PPID"
+    path = write_job(ws, "j.yml", "type: command\ncommand: |\n  " + command.replace("CWD", str(ws.cwd)) + "\n")
+    run_job(ws, path, code=RUN_FAILED)
+    assert not os.path.exists(f"/proc/{(ws.cwd / 'pid').read_text().strip()}/exe")
