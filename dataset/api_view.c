@@ -278,8 +278,8 @@ static int hdfs_props(struct sluice_view *v, struct slu_err *e)
 		struct json_t *options = slu_definition_spark_options(v->dataset->def);
 
 		/* NULL: Spark cannot read it as the definition says. */
-		if (options && (slu_json_set_str(o, "format", "csv") < 0 ||
-				add_options(o, options) < 0))
+		if (options &&
+		    (slu_json_set_str(o, "format", "csv") < 0 || add_options(o, options) < 0))
 			return slu_fail_oom(e);
 	}
 	return slu_api_json(slu_take(o), &v->props, e);

@@ -316,6 +316,29 @@ static void hold_standard(void)
 			return;
 }
 
+/* `sluice -o json data list` is `sluice data list -o json`: options before the verb go behind it.  Only the
+ * common ones can stand there, and of those only -o and -w take an argument. */
+static void verb_first(int argc, char **argv)
+{
+	int n = 1, words = 0;
+
+	while (n < argc && argv[n][0] == '-' && argv[n][1] && !slu_streq(argv[n], "--version") &&
+	       !slu_streq(argv[n], "--help") && !slu_streq(argv[n], "-h"))
+		n += slu_streq(argv[n], "-o") || slu_streq(argv[n], "-w") ||
+				     slu_streq(argv[n], "--output") ||
+				     slu_streq(argv[n], "--workspace")
+			     ? 2
+			     : 1;
+	if (n == 1 || n >= argc || !find_verb(argc - n + 1, argv + n - 1, &words))
+		return;
+	for (int i = 0; i < words; i++) {
+		char *word = argv[n + i];
+
+		memmove(argv + 2 + i, argv + 1 + i, (size_t)(n - 1) * sizeof *argv);
+		argv[1 + i] = word;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct cli c = {0};
@@ -323,6 +346,7 @@ int main(int argc, char **argv)
 
 	hold_standard();
 	signal(SIGPIPE, SIG_IGN);
+	verb_first(argc, argv);
 	c.verb = find_verb(argc, argv, &words);
 	if (!c.verb)
 		return no_verb(argc, argv);

@@ -116,3 +116,8 @@ def test_an_entry_of_another_kind_is_kept(ws):
 def test_a_word_that_looks_like_a_store_lists_the_known(ws):
     err = ws.run("ls", "nosuch:path", code=NOT_FOUND).err
     assert "nosuch" in err and "workspaceblobstore" in err
+
+
+def test_common_options_may_come_first(ws):
+    for args in (["-o", "json", "datastore", "list"], ["--output=json", "-w", ".", "datastore", "list"]):
+        assert json.loads(ws.run(*args).out)[0]["name"] == "workspaceblobstore"
