@@ -287,17 +287,17 @@ static int make_uri(const struct slu_tree *t, const struct compare *c, struct sl
 
 static struct json_t *make_props(const struct slu_hadoop *h, bool nested)
 {
-	struct json_t *props = slu_json_object(), *options = slu_json_object();
+	SLU_AUTO(slu_json_freep) struct json_t *props = slu_json_object();
+	SLU_AUTO(slu_json_freep) struct json_t *options = slu_json_object();
 
-	if ((nested && slu_json_set_str(options, "recursiveFileLookup", "true") < 0) || !props ||
-	    slu_json_set(props, "options", options) ||
-	    slu_json_set(props, "conf", h->conf ? slu_json_copy(h->conf) : slu_json_object()) ||
+	if (!props || !options ||
+	    (nested && slu_json_set_str(options, "recursiveFileLookup", "true") < 0) ||
+	    slu_json_set(props, "options", slu_json_ref(options)) < 0 ||
+	    slu_json_set(props, "conf", h->conf ? slu_json_copy(h->conf) : slu_json_object()) < 0 ||
 	    slu_json_set(props, "secret_refs",
-			 h->secret_refs ? slu_json_copy(h->secret_refs) : slu_json_object())) {
-		slu_json_free(props);
+			 h->secret_refs ? slu_json_copy(h->secret_refs) : slu_json_object()) < 0)
 		return NULL;
-	}
-	return props;
+	return slu_take(props);
 }
 
 static int check_tree(const struct slu_tree *t, struct slu_err *e)
