@@ -50,7 +50,13 @@ static void good_answers(void **state)
 			check_bytes(&j);
 		job_done(&j);
 	}
-	assert_int_equal(get_range(&j, "/full200", 0, SIZE), 0);
+	int r = get_range(&j, "/full200", 0, SIZE);
+
+	if (r == -EPROTO) { /* what was left over of the last one; that connection is gone now */
+		job_done(&j);
+		r = get_range(&j, "/full200", 0, SIZE);
+	}
+	assert_int_equal(r, 0);
 	check_bytes(&j);
 	job_done(&j);
 	/* Length not announced, but exactly what was wanted. */
