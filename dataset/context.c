@@ -12,6 +12,7 @@
 #include "common/str.h"
 #include "dataset/datastore.h"
 #include "dataset/folders.h"
+#include "dataset/open_hdfs.h"
 #include "fs/layers.h"
 #include "fs/local.h"
 #include "io/loop.h"
@@ -82,6 +83,11 @@ int slu_context_need_workspace(struct sluice *s, struct slu_err *e)
 
 /* --- pool and loops --- */
 
+static const struct json_t *datastores(struct sluice *s)
+{
+	return s->ws ? slu_json_get(s->ws->config, "datastores") : NULL;
+}
+
 static int need_pool(struct sluice *s, struct slu_err *e)
 {
 	return s->pool ? 0 : slu_pool_new(0, &s->pool, e);
@@ -89,8 +95,8 @@ static int need_pool(struct sluice *s, struct slu_err *e)
 
 static int need_loops(struct sluice *s, struct slu_err *e)
 {
-	/* One thread: the stores that this build opens need timers only, no connections. */
-	struct slu_loops_conf conf = {.threads = 1};
+	/* Local stores need timers only, remote ones connections: then as many threads as are useful. */
+	struct slu_loops_conf conf = {.threads = slu_datastore_any_remote(datastores(s)) ? 0 : 1};
 
 	return s->loops ? 0 : slu_loops_new(&conf, &s->loops, e);
 }
@@ -169,11 +175,6 @@ int slu_context_local(struct sluice *s, const char *abs, struct slu_store **ret,
 	if (r == 0)
 		*ret = store;
 	return r;
-}
-
-static const struct json_t *datastores(struct sluice *s)
-{
-	return s->ws ? slu_json_get(s->ws->config, "datastores") : NULL;
 }
 
 const char *slu_context_default_store(struct sluice *s)
@@ -259,6 +260,30 @@ int slu_context_store_folder(struct sluice *s, const char *name, char **ret, str
 	return full ? slu_path_absolute(full, ret, e) : slu_fail_oom(e);
 }
 
+/* The stack over a remote datastore, named and kept.  Locked. */
+static int open_remote(struct sluice *s, const char *key, const struct json_t *entry,
+		       struct slu_store **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_store_freep) struct slu_store *store = NULL;
+	enum slu_datastore_type type = slu_datastore_type(entry);
+	int r = need_loops(s, e);
+
+	if (r == 0 && type == SLU_DATASTORE_HDFS)
+		r = slu_open_hdfs(entry, s->ws->dir, s->loops, &store, e);
+	else if (r == 0)
+		r = slu_fail(e, ENOTSUP,
+			     "it is of type %s, which this build of sluice cannot open yet",
+			     slu_datastore_type_name(type));
+	if (r == 0)
+		r = stack(s, key, &store, e);
+	if (r < 0)
+		return slu_fail_more(e, "datastore '%s'", key);
+	if (!slu_hash_put(s->stores, key, store))
+		return slu_fail_oom(e);
+	*ret = slu_take(store);
+	return 0;
+}
+
 /* Opens the datastore `key`.  Locked. */
 static int open_store(struct sluice *s, const char *key, const struct json_t *entry,
 		      struct slu_store **ret, struct slu_err *e)
@@ -269,10 +294,7 @@ static int open_store(struct sluice *s, const char *key, const struct json_t *en
 	if (r < 0)
 		return r;
 	if (!folder)
-		return slu_fail(e, ENOTSUP,
-				"datastore '%s' is of type %s, which this build of sluice cannot "
-				"open yet; it opens local ones",
-				key, slu_datastore_type_name(slu_datastore_type(entry)));
+		return open_remote(s, key, entry, ret, e);
 	/* A relative folder is the workspace's own, so a checkout without it is fine; a disk that is not
 	 * mounted must not be written beside. */
 	if (*slu_json_str(entry, "path") != '/')

@@ -54,10 +54,16 @@ static const struct key gen2_keys[] = {
 };
 
 static const struct key hdfs_keys[] = {
-	{"namenode", V_HOSTPORT, true},  {"protocol", V_HDFS, false},
-	{"path", V_PATH, false},         {"user", V_TEXT, false},
-	{"kerberos", V_KERBEROS, false}, {"ca_file", V_PATH, false},
-	{"credential", V_CRED, false},   {NULL, V_END, false},
+	{"namenode", V_HOSTPORT, true},
+	{"protocol", V_HDFS, false},
+	{"path", V_PATH, false},
+	{"user", V_TEXT, false},
+	{"kerberos", V_KERBEROS, false},
+	{"ca_file", V_PATH, false},
+	{"credential", V_CRED, false},
+	{"rpc_address", V_HOSTPORT, false},
+	{"http_address", V_HOSTPORT, false},
+	{NULL, V_END, false},
 };
 
 static const struct key principal_keys[] = {
@@ -110,6 +116,15 @@ const char *slu_datastore_find(const struct json_t *all, const char *name)
 			if (strcasecmp(slu_json_iter_key(it), name) == 0)
 				return slu_json_iter_key(it);
 	return NULL;
+}
+
+bool slu_datastore_any_remote(const struct json_t *all)
+{
+	if (slu_json_is_object(all))
+		for (void *it = slu_json_iter(all); it; it = slu_json_next(all, it))
+			if (slu_datastore_type(slu_json_iter_value(it)) != SLU_DATASTORE_LOCAL)
+				return true;
+	return false;
 }
 
 /* --- credentials --- */

@@ -7,7 +7,8 @@
  *   {"type": "local", "path": "/data"}                         relative: to the workspace's folder
  *   {"type": "azure_blob", "account_name", "container_name", "endpoint"?, "protocol"?, credential}
  *   {"type": "azure_data_lake_gen2", "account_name", "filesystem", "endpoint"?, "protocol"?, credential}
- *   {"type": "hdfs", "namenode": "host[:port]", "protocol"?, "path"?, "user"?, "kerberos"?, "ca_file"?}
+ *   {"type": "hdfs", "namenode": "host[:port]", "protocol"?, "rpc_address"?, "http_address"?, "path"?,
+ *    "user"?, "kerberos"?, "ca_file"?, "credential"?}
  *
  * credential: one of "credential": REFERENCE or {"type": "service_principal", "tenant_id", "client_id",
  * "client_secret": REFERENCE}; "account_key": REFERENCE; "sas_token": REFERENCE.  All may have a
@@ -18,6 +19,8 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+
+#include <stdbool.h>
 
 struct json_t;
 
@@ -53,6 +56,8 @@ int slu_datastore_check(const char *name, const struct json_t *entry, struct slu
 /* The type of an entry that was checked. */
 enum slu_datastore_type slu_datastore_type(const struct json_t *entry);
 const char *slu_datastore_type_name(enum slu_datastore_type t); /* "azure_blob" */
+/* Is an entry of `all` (the "datastores" object, may be NULL) of another type than local? */
+bool slu_datastore_any_remote(const struct json_t *all);
 /* The key of `all` (the "datastores" object, may be NULL) that equals name, case ignored; NULL: none. */
 const char *slu_datastore_find(const struct json_t *all, const char *name);
 

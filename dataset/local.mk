@@ -7,6 +7,7 @@ libdataset_la_SOURCES += dataset/api_copy.c
 libdataset_la_SOURCES += dataset/api_data.c
 libdataset_la_SOURCES += dataset/api_view.c
 libdataset_la_SOURCES += dataset/doctor.c
+libdataset_la_SOURCES += dataset/open_hdfs.c dataset/open_hdfs.h
 libdataset_la_SOURCES += dataset/once.c dataset/once.h
 libdataset_la_SOURCES += dataset/gang.c dataset/gang.h
 libdataset_la_SOURCES += dataset/record.c dataset/record.h

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JSON answers of WebHDFS, read.  Any thread; *ret is set only on success; failures are -EPROTO
+ * (the server sent what it should not have) or -ENOMEM. */
+#ifndef SLU_HDFS_ANSWER_H
+#define SLU_HDFS_ANSWER_H
+
+#include "fs/op.h"
+
+#define SLU_HDFS_TEMP ".sluice-" /* names that begin so are our unfinished work */
+
+struct slu_hdfs_id {
+	uint64_t inode; /* 0: the server told none */
+	int64_t mtime;  /* ms */
+	uint64_t size;
+};
+
+/* The identity as text, and back (false: not one of ours). */
+void slu_hdfs_id_text(const struct slu_hdfs_id *id, char out[SLU_ID_MAX]);
+bool slu_hdfs_id_parse(const char *s, struct slu_hdfs_id *ret);
+
+/* {"FileStatus": {...}}; a symbolic link is -EINVAL. */
+int slu_hdfs_status(const char *p, size_t n, struct slu_attr *ret, struct slu_hdfs_id *ret_id,
+		    struct slu_err *e);
+/* {"DirectoryListing": ...}: adds the entries to l, without our unfinished work unless `temps`, and
+ * sets l->next.  -ENOTDIR: it is the listing of a file. */
+int slu_hdfs_listing(const char *p, size_t n, bool temps, struct slu_list *l, struct slu_err *e);
+/* {"boolean": ...} */
+int slu_hdfs_boolean(const char *p, size_t n, bool *ret, struct slu_err *e);
+/* {"Location": "..."}; caller frees *ret. */
+int slu_hdfs_location(const char *p, size_t n, char **ret, struct slu_err *e);
+
+/* The address of a DataNode, with offset and length as given instead of those in it; caller frees.
+ * NULL: no memory. */
+char *slu_hdfs_ranged(const char *location, uint64_t off, size_t len);
+/* May a redirect of a server that is asked by http (tls: https) lead to url?  *ret_host: its
+ * "host:port", to be freed. */
+int slu_hdfs_check_location(const char *url, bool tls, char **ret_host, struct slu_err *e);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a refusal of WebHDFS means: the one place where Java class names become errno values. */
+#ifndef SLU_HDFS_ERRORS_H
+#define SLU_HDFS_ERRORS_H
+
+#include "common/err.h"
+
+#include <stddef.h>
+
+/* Reads the body of an answer that is not 2xx and fills *e: code, http, svc (the class without its
+ * package), msg (the server's first line, with a remedy where one is known).  A body that is no
+ * RemoteException is judged by the status alone.  Returns -e->code.  e is not NULL. */
+int slu_hdfs_error(const char *body, size_t n, int http, struct slu_err *e);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HDFS driver: the store itself, its configuration checked, the way to the other files of this
+ * folder by kind of op, cancel, and the URI by which Hadoop reaches a path.
+ */
+#include "hdfs/hdfs.h"
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "hdfs/request.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+/* A CREATE or an OPEN costs the DataNode milliseconds: few large ones. */
+#define BLOCK (8u << 20)
+#define PUT_MAX (1u << 30)
+
+static slu_hdfs_step *const steps[_SLU_OP_MAX] = {
+	[SLU_OP_STAT] = slu_hdfs_stat,           [SLU_OP_LIST] = slu_hdfs_list,
+	[SLU_OP_READ] = slu_hdfs_read,           [SLU_OP_PUT] = slu_hdfs_put,
+	[SLU_OP_PUT_BLOCK] = slu_hdfs_put_block, [SLU_OP_COMMIT] = slu_hdfs_commit,
+	[SLU_OP_ABORT] = slu_hdfs_abort,         [SLU_OP_DELETE] = slu_hdfs_delete,
+	[SLU_OP_RENAME] = slu_hdfs_rename,       [SLU_OP_MKDIR] = slu_hdfs_mkdir,
+};
+
+static void hdfs_submit(struct slu_store *s, struct slu_op *op)
+{
+	struct slu_hdfs *h = (struct slu_hdfs *)s;
+	struct slu_hdfs_req *q;
+
+	if (!steps[op->type]) {
+		slu_op_finish(op, slu_fail(&op->err, ENOTSUP, "'%s': HDFS cannot %s", op->path,
+					   slu_op_name(op->type)));
+		return;
+	}
+	q = slu_hdfs_begin(h, op);
+	if (!q)
+		return;
+	if (slu_expired(op->deadline))
+		slu_hdfs_end_fail(q, ETIMEDOUT, "its time was over before it was sent");
+	else
+		steps[op->type](q);
+}
+
+static void hdfs_cancel(struct slu_store *s, struct slu_op *op)
+{
+	struct slu_hdfs *h = (struct slu_hdfs *)s;
+	struct slu_hdfs_req *q;
+
+	pthread_mutex_lock(&h->lock); /* q lives while op->drv points to it */
+	q = op->drv;
+	if (q && q->x.loop && !q->cleaning)
+		slu_xfer_cancel(&q->x);
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* Hadoop's Path takes the text of a URI as it is: nothing is percent-encoded. */
+static int hdfs_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,
+		       struct slu_err *e)
+{
+	const struct slu_hdfs *h = (const struct slu_hdfs *)s;
+	const char *scheme = h->rpc ? "hdfs" : h->tls ? "swebhdfs" : "webhdfs";
+	struct slu_hadoop d = {
+		.uri = slu_asprintf("%s://%s%s%s%s", scheme, h->rpc ? h->rpc : h->web, h->root,
+				    *path || !*h->root ? "/" : "", path),
+		.conf = slu_json_object(),
+		.secret_refs = slu_json_object(),
+	};
+
+	if (!d.uri || !d.conf || !d.secret_refs) {
+		slu_hadoop_done(&d);
+		return slu_fail_oom(e);
+	}
+	*ret = d;
+	return 0;
+}
+
+static void hdfs_free(struct slu_store *s)
+{
+	struct slu_hdfs *h = (struct slu_hdfs *)s;
+
+	if (h->places)
+		slu_hash_free(h->places, free);
+	if (h->auth)
+		explicit_bzero(h->auth, strlen(h->auth));
+	free(h->auth);
+	free(h->web);
+	free(h->rpc);
+	free(h->root);
+	free(h->ca_file);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
+static const struct slu_store_ops hdfs_ops = {
+	.name = "hdfs",
+	.submit = hdfs_submit,
+	.cancel = hdfs_cancel,
+	.hadoop = hdfs_hadoop,
+	.free = hdfs_free,
+};
+
+/* What the server takes for a user: ^[A-Za-z_][A-Za-z0-9._-]*[$]?$ */
+static bool is_user(const char *s)
+{
+	if (!isalpha((unsigned char)*s) && *s != '_')
+		return false;
+	while (isalnum((unsigned char)*s) || (*s && strchr("._-", *s)))
+		s++;
+	return *s == '\0' || (*s == '$' && !s[1]);
+}
+
+static int check_conf(const struct slu_hdfs_conf *c, char **ret_root, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *clean = NULL;
+	int r;
+
+	if (c->user && !is_user(c->user))
+		return slu_fail(e, EINVAL,
+				"'%s' is no user name for HDFS: letters, digits, '.', '_', '-'",
+				c->user);
+	if (c->root && *c->root != '/')
+		return slu_fail(e, EINVAL, "'%s' is not an absolute path of HDFS", c->root);
+	r = slu_path_clean(c->root ? c->root : "/", &clean, e);
+	if (r < 0)
+		return r;
+	/* CONCAT takes a list of names joined by commas */
+	if (strpbrk(clean, ":,"))
+		return slu_fail(e, EINVAL,
+				"'%s': a datastore's folder cannot have ':' or ',' in it", c->root);
+	*ret_root = *clean ? slu_asprintf("/%s", clean) : slu_strdup("");
+	return *ret_root ? 0 : slu_fail_oom(e);
+}
+
+static char *make_auth(const struct slu_hdfs_conf *c)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(32 << 10);
+	const char *value = c->token ? c->token : c->user;
+
+	if (!value)
+		return slu_strdup("");
+	slu_buf_str(&b, c->token ? "&delegation=" : "&user.name=");
+	slu_url_encode(&b, value, strlen(value), "");
+	return slu_buf_take(&b);
+}
+
+int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, struct slu_store **ret,
+		 struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *root = NULL;
+	int r = check_conf(conf, &root, e);
+
+	if (r < 0)
+		return r;
+	struct slu_hdfs *h = slu_new0(struct slu_hdfs);
+
+	if (!h)
+		return slu_fail_oom(e);
+	pthread_mutex_init(&h->lock, NULL);
+	h->s = (struct slu_store){
+		.ops = &hdfs_ops,
+		.caps = SLU_CAP_RANGE_READ | SLU_CAP_COND_READ | SLU_CAP_PUT_ABSENT |
+			SLU_CAP_RENAME | SLU_CAP_RENAME_DIR | SLU_CAP_REAL_DIRS,
+		.block = BLOCK,
+		.max_put = PUT_MAX,
+	};
+	h->loops = loops;
+	h->tls = conf->tls;
+	h->plain_ok = conf->plain_ok;
+	h->web = slu_strdup(conf->web);
+	h->rpc = slu_strdup(conf->rpc);
+	h->ca_file = slu_strdup(conf->ca_file);
+	h->root = slu_take(root);
+	h->auth = make_auth(conf);
+	h->places = slu_hash_new();
+	if (!h->web || (conf->rpc && !h->rpc) || (conf->ca_file && !h->ca_file) || !h->auth ||
+	    !h->places) {
+		hdfs_free(&h->s);
+		return slu_fail_oom(e);
+	}
+	*ret = &h->s;
+	return 0;
+}

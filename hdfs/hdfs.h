@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HDFS driver over WebHDFS: a folder of a file system as a store.  Identity is
+ * "<fileId>-<mtime ms>-<length>" in hex; a pinned READ opens the inode, not the name, and looks at
+ * time and length again after the bytes are there: -ESTALE.  What that cannot see is truncate and
+ * append to the old length within one millisecond.
+ *
+ * A PUT goes to `.sluice-<id>` beside the target, blocks to files in `.sluice-<txn>/`, joined by
+ * CONCAT; nothing of that is listed.  When the length is what was sent, RENAME makes it visible: with
+ * NONE for ABSENT, which is atomic, else with OVERWRITE.  A kill leaves at most such a file.
+ *
+ * Data is redirected to a DataNode: that step is made here, and no credential goes along but the
+ * token that the NameNode put into the address.  Nothing blocks; completions run on the loops.
+ */
+#ifndef SLU_HDFS_HDFS_H
+#define SLU_HDFS_HDFS_H
+
+#include "fs/store.h"
+
+#include <stdbool.h>
+
+struct slu_loops;
+
+/* Copied by slu_hdfs_new. */
+struct slu_hdfs_conf {
+	const char *web; /* host:port of the NameNode's HTTP server */
+	const char *rpc; /* host[:port] of its RPC server, for URIs; NULL: webhdfs:// URIs */
+	bool tls;
+	bool plain_ok;       /* http beyond loopback is wanted */
+	const char *root;    /* absolute path of the store's folder; NULL: "/" */
+	const char *user;    /* user.name; NULL: none is sent */
+	const char *token;   /* delegation token, sent instead of the user; NULL: none */
+	const char *ca_file; /* NULL: the system's */
+};
+
+/* Makes no request.  -EINVAL: a user or root that HDFS would refuse.  The loops stay the caller's. */
+int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, struct slu_store **ret,
+		 struct slu_err *e);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DELETE, RENAME, MKDIR.  RENAME looks at its source first: by the inode, which a rename keeps, it
+ * knows afterwards what became of it when an answer was lost.
+ */
+#include "common/mem.h"
+#include "common/path.h"
+#include "hdfs/request.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- delete --- */
+
+static void deleted(struct slu_hdfs_req *q)
+{
+	bool was_there = false;
+	int r = slu_hdfs_result(q);
+
+	if (r == 0)
+		r = slu_hdfs_boolean(q->x.resp.p, q->x.resp.len, &was_there, &q->op->err);
+	if (r == 0 && !was_there)
+		r = slu_fail(&q->op->err, ENOENT, "there is no such file or folder");
+	if (r == -ENOENT && (q->op->flags & SLU_OPF_TREE))
+		r = 0;
+	slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
+}
+
+void slu_hdfs_delete(struct slu_hdfs_req *q)
+{
+	bool tree = q->op->flags & SLU_OPF_TREE;
+
+	slu_hdfs_ask(q, "DELETE", q->op->path,
+		     tree ? "op=DELETE&recursive=true" : "op=DELETE&recursive=false", deleted);
+}
+
+/* --- mkdir --- */
+
+static void made(struct slu_hdfs_req *q)
+{
+	bool yes = false;
+	int r = slu_hdfs_result(q);
+
+	if (r == 0)
+		r = slu_hdfs_boolean(q->x.resp.p, q->x.resp.len, &yes, &q->op->err);
+	if (r == 0 && !yes)
+		r = slu_fail(&q->op->err, EIO, "the NameNode refused and gave no reason");
+	if (r == -EEXIST)
+		q->op->err.code = ENOTDIR;
+	slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
+}
+
+void slu_hdfs_mkdir(struct slu_hdfs_req *q)
+{
+	slu_hdfs_ask(q, "PUT", q->op->path, "op=MKDIRS", made);
+}
+
+/* --- rename --- */
+
+static void do_rename(struct slu_hdfs_req *q, slu_hdfs_step *next)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(60 << 10);
+
+	slu_buf_str(&b, "op=RENAME&destination=");
+	slu_hdfs_add_path(q->h, &b, q->op->to);
+	slu_buf_fmt(&b, "&renameoptions=%s", q->op->flags & SLU_OPF_ABSENT ? "NONE" : "OVERWRITE");
+	slu_hdfs_ask(q, "PUT", q->op->path, slu_buf_err(&b) ? NULL : b.p, next);
+}
+
+/* The rename failed: because its target is there, or was the target made by it? */
+static void target_seen(struct slu_hdfs_req *q)
+{
+	struct slu_hdfs_id id;
+	struct slu_attr a;
+	struct slu_err why;
+	int r = q->x.rc == 0 ? slu_hdfs_status(q->x.resp.p, q->x.resp.len, &a, &id, &why) : -EIO;
+
+	q->op->err = q->err;
+	if (r == 0 && id.inode && id.inode == q->id.inode) {
+		q->op->err = (struct slu_err){0};
+		slu_hdfs_end(q, 0);
+		return;
+	}
+	if (r == 0 && q->rc == -EIO && (q->op->flags & SLU_OPF_ABSENT))
+		q->op->err.code = EEXIST; /* one of another kind is a plain IOException */
+	slu_hdfs_end(q, slu_hdfs_explain(q));
+}
+
+static void end_renamed(struct slu_hdfs_req *q, int r)
+{
+	if (r == 0 || r == -EEXIST) {
+		slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
+		return;
+	}
+	q->rc = r;
+	q->err = q->op->err;
+	q->cleaning = true; /* looked at also when it is late */
+	slu_hdfs_ask(q, "GET", q->op->to, "op=GETFILESTATUS", target_seen);
+}
+
+static void renamed_again(struct slu_hdfs_req *q)
+{
+	end_renamed(q, slu_hdfs_result(q));
+}
+
+static void parent_made(struct slu_hdfs_req *q)
+{
+	int r = slu_hdfs_result(q);
+
+	if (r == -EEXIST)
+		q->op->err.code = ENOTDIR;
+	if (r < 0)
+		slu_hdfs_end(q, slu_hdfs_explain(q));
+	else
+		do_rename(q, renamed_again);
+}
+
+static void renamed(struct slu_hdfs_req *q)
+{
+	int r = slu_hdfs_result(q);
+	char *dir = r == -ENOENT ? slu_path_dir(q->op->to) : NULL;
+
+	/* the source is there, so it is the folder of the target that is not */
+	if (dir)
+		slu_hdfs_ask(q, "PUT", dir, "op=MKDIRS", parent_made);
+	else
+		end_renamed(q, r);
+	free(dir);
+}
+
+static void source_seen(struct slu_hdfs_req *q)
+{
+	int r = slu_hdfs_result(q);
+
+	if (r == 0)
+		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &q->attr, &q->id, &q->op->err);
+	if (r < 0)
+		slu_hdfs_end(q, slu_hdfs_explain(q));
+	else
+		do_rename(q, renamed);
+}
+
+void slu_hdfs_rename(struct slu_hdfs_req *q)
+{
+	slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", source_seen);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An op as a chain of exchanges.  Redirects are followed here: to the scheme that was asked for and
+ * with no credential of ours.  A cancel reaches the exchange under way, or the next one before it is
+ * sent; what cleans up goes out all the same.
+ */
+#include "hdfs/request.h"
+
+#include "common/mem.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "hdfs/errors.h"
+#include "io/loop.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define URL_MAX (60u << 10) /* servers take 64 KiB of headers */
+#define ANSWER_MAX (64u << 20)
+#define EXCLUDE_MAX 1024
+#define DATANODES_MAX 3 /* tried for one op, before the layers above try again */
+#define CLEAN_NS (10 * SLU_SEC)
+
+struct slu_hdfs_req *slu_hdfs_begin(struct slu_hdfs *h, struct slu_op *op)
+{
+	struct slu_hdfs_req *q = slu_new0(struct slu_hdfs_req);
+
+	if (!q) {
+		slu_op_finish(op, slu_fail_oom(&op->err));
+		return NULL;
+	}
+	q->h = h;
+	q->op = op;
+	q->exclude = SLU_BUF(EXCLUDE_MAX);
+	pthread_mutex_lock(&h->lock);
+	op->drv = q;
+	pthread_mutex_unlock(&h->lock);
+	return q;
+}
+
+void slu_hdfs_end(struct slu_hdfs_req *q, int rc)
+{
+	struct slu_op *op = q->op;
+	struct slu_hdfs *h = q->h;
+
+	pthread_mutex_lock(&h->lock); /* a cancel may be looking */
+	op->drv = NULL;
+	pthread_mutex_unlock(&h->lock);
+	slu_xfer_done(&q->x);
+	slu_buf_done(&q->exclude);
+	slu_list_done(&q->list);
+	free(q->url);
+	free(q->host);
+	free(q->temp);
+	free(q->folder);
+	free(q);
+	slu_op_finish(op, rc);
+}
+
+int slu_hdfs_explain(struct slu_hdfs_req *q)
+{
+	const struct slu_op *op = q->op;
+
+	return slu_fail_more(&q->op->err, "cannot %s '%s' in 'hdfs://%s%s'", slu_op_name(op->type),
+			     *op->path ? op->path : ".", q->h->rpc ? q->h->rpc : q->h->web,
+			     q->h->root);
+}
+
+void slu_hdfs_end_fail(struct slu_hdfs_req *q, int code, const char *why)
+{
+	slu_fail(&q->op->err, code, "%s", why);
+	slu_hdfs_end(q, slu_hdfs_explain(q));
+}
+
+bool slu_hdfs_is_transport(int rc)
+{
+	switch (-rc) {
+	case ETIMEDOUT:
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case ECONNABORTED:
+	case EPIPE:
+	case ENETUNREACH:
+	case ENETDOWN:
+	case EHOSTUNREACH:
+	case ECANCELED:
+	case EPROTO:
+	case EIO:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int slu_hdfs_result(struct slu_hdfs_req *q)
+{
+	struct slu_xfer *x = &q->x;
+
+	if (x->rc == -EREMOTEIO)
+		return slu_hdfs_error(x->errbody.p, x->errbody.len, x->status, &q->op->err);
+	if (x->rc < 0) {
+		q->op->err = x->err;
+		q->op->err.code = -x->rc;
+	}
+	return x->rc;
+}
+
+/* --- sending --- */
+
+static void on_done(struct slu_xfer *x)
+{
+	struct slu_hdfs_req *q = x->user;
+
+	q->next(q);
+}
+
+/* Takes url over. */
+static void send(struct slu_hdfs_req *q, char *url, slu_hdfs_step *next)
+{
+	struct slu_hdfs *h = q->h;
+	struct slu_xfer *x = &q->x;
+	bool canceled;
+
+	free(q->url);
+	q->url = url;
+	q->next = next;
+	x->url = url;
+	x->headers = q->headers;
+	x->ca_file = h->ca_file;
+	x->plain_ok = h->plain_ok;
+	x->deadline = q->cleaning ? slu_deadline_in(CLEAN_NS) : q->op->deadline;
+	x->done = on_done;
+	x->user = q;
+
+	struct slu_loop *loop = slu_loops_pick(h->loops, h->web, q->h->turn++);
+
+	pthread_mutex_lock(&h->lock);
+	canceled = !q->cleaning && slu_op_canceled(q->op);
+	if (!canceled)
+		slu_xfer_send(loop, x);
+	pthread_mutex_unlock(&h->lock);
+	if (!canceled)
+		return;
+	x->rc = slu_fail(&x->err, ECANCELED, "canceled");
+	next(q);
+}
+
+static void no_memory(struct slu_hdfs_req *q, slu_hdfs_step *next)
+{
+	q->x.rc = slu_fail_oom(&q->x.err);
+	next(q);
+}
+
+void slu_hdfs_add_path(const struct slu_hdfs *h, struct slu_buf *b, const char *path)
+{
+	slu_url_encode(b, h->root, strlen(h->root), "/");
+	if (*path) {
+		slu_buf_ch(b, '/');
+		slu_url_encode(b, path, strlen(path), "/");
+	} else if (!*h->root) {
+		slu_buf_ch(b, '/');
+	}
+}
+
+void slu_hdfs_add_exclude(struct slu_hdfs_req *q, struct slu_buf *b)
+{
+	if (!q->exclude.len)
+		return;
+	slu_buf_str(b, "&excludedatanodes=");
+	slu_url_encode(b, q->exclude.p, q->exclude.len, ":,");
+}
+
+/* With the lock: a cancel may be looking. */
+static void clear(struct slu_hdfs_req *q, const char *method)
+{
+	pthread_mutex_lock(&q->h->lock);
+	slu_xfer_done(&q->x);
+	q->x = (struct slu_xfer){.method = method, .resp = SLU_BUF(ANSWER_MAX)};
+	pthread_mutex_unlock(&q->h->lock);
+}
+
+void slu_hdfs_ask(struct slu_hdfs_req *q, const char *method, const char *path, const char *query,
+		  slu_hdfs_step *next)
+{
+	struct slu_hdfs *h = q->h;
+	struct slu_buf b = SLU_BUF(URL_MAX);
+	int r;
+
+	clear(q, method);
+	slu_buf_fmt(&b, "%s://%s/webhdfs/v1", h->tls ? "https" : "http", h->web);
+	if (path)
+		slu_hdfs_add_path(h, &b, path);
+	else
+		slu_buf_fmt(&b, "/.reserved/.inodes/%" PRIu64, q->id.inode);
+	slu_buf_fmt(&b, "?%s%s", query ? query : "", h->auth);
+	r = query ? slu_buf_err(&b) : -ENOMEM;
+	if (r < 0) {
+		slu_buf_done(&b);
+		if (r == -ENOMEM) {
+			no_memory(q, next);
+		} else {
+			q->x.rc = slu_fail(&q->x.err, ENAMETOOLONG, "the name is too long");
+			next(q);
+		}
+		return;
+	}
+	/* servers with the filter against cross-site requests want it; the others ignore it */
+	q->headers[0] = slu_streq(method, "GET") ? NULL : "X-XSRF-HEADER: sluice";
+	q->x.sink = SLU_SINK_BUF;
+	send(q, slu_buf_take(&b), next);
+}
+
+void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const void *body,
+		   size_t len, slu_hdfs_step *next)
+{
+	struct slu_xfer *x = &q->x;
+
+	clear(q, method);
+	if (!url) {
+		no_memory(q, next);
+		return;
+	}
+	q->headers[0] = NULL;
+	if (slu_streq(method, "GET")) {
+		/* the range stands in the address: what comes is the whole of it */
+		x->sink = SLU_SINK_RANGE;
+		x->buf = q->op->buf;
+		x->len = len;
+		x->total = len;
+	} else {
+		q->headers[0] = "Content-Type: application/octet-stream";
+		x->sink = SLU_SINK_NONE;
+		x->body = len ? body : NULL;
+		x->body_len = len;
+	}
+	send(q, url, next);
+}
+
+int slu_hdfs_redirect(struct slu_hdfs_req *q, char **ret)
+{
+	SLU_AUTO(slu_freep) char *url = NULL;
+	struct slu_err *e = &q->op->err;
+	const char *to = NULL;
+	int r;
+
+	if (q->x.rc == -EREMOTEIO && q->x.status == 307)
+		to = slu_xfer_header(&q->x, "Location");
+	if (to) { /* a server before Hadoop 2.8 */
+		url = slu_strdup(to);
+		r = url ? 0 : slu_fail_oom(e);
+	} else {
+		r = slu_hdfs_result(q);
+		if (r == 0)
+			r = slu_hdfs_location(q->x.resp.p, q->x.resp.len, &url, e);
+	}
+	if (r == 0) {
+		free(q->host);
+		q->host = NULL;
+		r = slu_hdfs_check_location(url, q->h->tls, &q->host, e);
+	}
+	if (r == 0)
+		*ret = slu_take(url);
+	return r;
+}
+
+bool slu_hdfs_try_other(struct slu_hdfs_req *q, int rc)
+{
+	if (!slu_hdfs_is_transport(rc) || rc == -ECANCELED || ++q->tries >= DATANODES_MAX ||
+	    !q->host || slu_expired(q->op->deadline))
+		return false;
+	/* The server takes host:port for the address of the native protocol, a bare host for a name. */
+	size_t n = strcspn(q->host, ":");
+
+	slu_buf_fmt(&q->exclude, "%s%s", q->exclude.len ? "," : "", q->host);
+	if (q->host[0] != '[')
+		slu_buf_fmt(&q->exclude, ",%.*s", (int)n, q->host);
+	if (slu_buf_err(&q->exclude)) {
+		slu_buf_clear(&q->exclude);
+		return false;
+	}
+	return true;
+}

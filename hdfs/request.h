@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the driver share: hdfs.c (the store), request.c (an op as a chain of exchanges),
+ * read.c (stat, list, read), write.c (put, blocks, commit), names.c (delete, rename, mkdir).
+ *
+ * A request belongs to one op.  Each step sends one exchange and names the function that looks at
+ * its result; that one sends the next or ends the request.  One thread at a time is in a chain.
+ */
+#ifndef SLU_HDFS_REQUEST_H
+#define SLU_HDFS_REQUEST_H
+
+#include "common/buf.h"
+#include "common/hash.h"
+#include "fs/store.h"
+#include "hdfs/answer.h"
+#include "io/xfer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct slu_hdfs {
+	struct slu_store s;
+	struct slu_loops *loops; /* borrowed */
+	char *web, *rpc, *root;  /* root: "" or "/a/b" */
+	char *auth;              /* "&user.name=x", "&delegation=x" or "" */
+	char *ca_file;
+	bool tls, plain_ok;
+	atomic_uint turn;        /* spreads requests over the loops */
+	pthread_mutex_t lock;    /* guards op->drv of all ops, and places */
+	struct slu_hash *places; /* inode and part of it -> address of a DataNode */
+};
+
+struct slu_hdfs_req;
+typedef void slu_hdfs_step(struct slu_hdfs_req *q);
+
+struct slu_hdfs_req {
+	struct slu_xfer x;
+	struct slu_hdfs *h;
+	struct slu_op *op;
+	slu_hdfs_step *next; /* looks at the result of x */
+	char *url, *host;    /* of the exchange under way; host: of a DataNode */
+	const char *headers[3];
+	bool cleaning;          /* also when canceled or late */
+	unsigned tries;         /* DataNodes tried */
+	struct slu_buf exclude; /* those that failed: "host:port,host" */
+	struct slu_hdfs_id id;  /* READ: the pinned one; PUT: of what was written */
+	bool placed;            /* READ: by a remembered address */
+
+	/* writing: paths in the store, owned */
+	char *temp;   /* the file that becomes op->path */
+	char *folder; /* of the blocks; NULL: none */
+	struct slu_list list;
+	size_t joined;       /* blocks already joined */
+	slu_hdfs_step *sent; /* after the data of a CREATE is there */
+	const char *sent_path;
+	struct slu_attr attr;
+	int rc; /* the result, while cleaning */
+	struct slu_err err;
+};
+
+/* --- request.c --- */
+
+/* Takes the op on: the request, or NULL after the op was ended for want of memory. */
+struct slu_hdfs_req *slu_hdfs_begin(struct slu_hdfs *h, struct slu_op *op);
+/* Ends it: frees q and calls the op's done(). */
+void slu_hdfs_end(struct slu_hdfs_req *q, int rc);
+/* Ends it with "cannot VERB 'path' in 'store': why". */
+void slu_hdfs_end_fail(struct slu_hdfs_req *q, int code, const char *why);
+/* op->err becomes "cannot VERB 'path' in 'store': <what it was>"; returns -op->err.code. */
+int slu_hdfs_explain(struct slu_hdfs_req *q);
+/* The result of q->x: 0 or -errno with op->err filled, which stands without the path. */
+int slu_hdfs_result(struct slu_hdfs_req *q);
+
+/* Sends METHOD to the NameNode for path (in the store; NULL: q->id.inode).  query: "op=...&...",
+ * NULL: there was no memory.  Small answers go to x.resp. */
+void slu_hdfs_ask(struct slu_hdfs_req *q, const char *method, const char *path, const char *query,
+		  slu_hdfs_step *next);
+/* Sends METHOD to the DataNode at url (taken over; NULL: no memory).  len bytes of the op's buffer
+ * are read (GET), or body is sent. */
+void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const void *body,
+		   size_t len, slu_hdfs_step *next);
+/* The DataNode that the answer of the NameNode in q->x names: 0 with *ret, or -errno, op->err. */
+int slu_hdfs_redirect(struct slu_hdfs_req *q, char **ret);
+/* "&excludedatanodes=..." or "" into b. */
+void slu_hdfs_add_exclude(struct slu_hdfs_req *q, struct slu_buf *b);
+/* After a DataNode failed with rc: true when another one should be asked for. */
+bool slu_hdfs_try_other(struct slu_hdfs_req *q, int rc);
+/* Did the exchange fail on the way, so that nobody knows whether it had an effect? */
+bool slu_hdfs_is_transport(int rc);
+/* root and path as in a URL, appended. */
+void slu_hdfs_add_path(const struct slu_hdfs *h, struct slu_buf *b, const char *path);
+
+/* --- one for each kind of op; all end the request some time --- */
+
+void slu_hdfs_stat(struct slu_hdfs_req *q);
+void slu_hdfs_list(struct slu_hdfs_req *q);
+void slu_hdfs_read(struct slu_hdfs_req *q);
+void slu_hdfs_put(struct slu_hdfs_req *q);
+void slu_hdfs_put_block(struct slu_hdfs_req *q);
+void slu_hdfs_commit(struct slu_hdfs_req *q);
+void slu_hdfs_abort(struct slu_hdfs_req *q);
+void slu_hdfs_delete(struct slu_hdfs_req *q);
+void slu_hdfs_rename(struct slu_hdfs_req *q);
+void slu_hdfs_mkdir(struct slu_hdfs_req *q);
+
+/* The end of PUT and COMMIT: q->temp, with q->attr, becomes op->path; then q->folder is removed. */
+void slu_hdfs_publish(struct slu_hdfs_req *q);
+/* Removes q->folder or q->temp, then ends with rc and the op->err that is there now. */
+void slu_hdfs_clean(struct slu_hdfs_req *q, int rc);
+
+#endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PUT, PUT_BLOCK, COMMIT.  A DataNode closes a file with whatever arrived when a connection breaks,
+ * so nothing is written under its final name: a temporary file, its length looked at, a rename.  When
+ * the answer to the rename is lost, removing the temporary file tells what happened: it was still
+ * there, so the rename did not happen and now cannot; or it was not, and the target tells the rest.
+ */
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "hdfs/request.h"
+#include "io/crypt.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CONCAT_MAX (24u << 10) /* bytes of names in one request */
+#define BLOCK_NAME 16          /* hex digits of the offset */
+
+/* --- the end --- */
+
+static void cleaned(struct slu_hdfs_req *q)
+{
+	q->op->err = q->err;
+	slu_hdfs_end(q, q->rc);
+}
+
+void slu_hdfs_clean(struct slu_hdfs_req *q, int rc)
+{
+	q->rc = rc;
+	q->err = q->op->err;
+	if (rc == 0)
+		q->op->attr = q->attr;
+	q->cleaning = true;
+	/* blocks stay until COMMIT has succeeded or ABORT comes; what cannot be removed is not listed */
+	if (q->folder && rc == 0)
+		slu_hdfs_ask(q, "DELETE", q->folder, "op=DELETE&recursive=true", cleaned);
+	else if (!q->folder && q->temp && rc < 0)
+		slu_hdfs_ask(q, "DELETE", q->temp, "op=DELETE&recursive=false", cleaned);
+	else
+		cleaned(q);
+}
+
+/* Before the rename nothing has had an effect: another try is safe. */
+static int harmless(struct slu_hdfs_req *q, int rc)
+{
+	if (slu_hdfs_is_transport(rc) && rc != -ECANCELED && rc != -EPROTO &&
+	    !slu_expired(q->op->deadline))
+		q->op->err.code = EAGAIN;
+	return slu_hdfs_explain(q);
+}
+
+static void give_up(struct slu_hdfs_req *q, int rc)
+{
+	slu_hdfs_clean(q, harmless(q, rc));
+}
+
+static void give_up_as(struct slu_hdfs_req *q, int code, const char *why)
+{
+	slu_fail(&q->op->err, code, "%s", why);
+	slu_hdfs_clean(q, slu_hdfs_explain(q));
+}
+
+/* --- the rename, and what became of it --- */
+
+static void exists_already(struct slu_hdfs_req *q)
+{
+	const struct slu_hdfs *h = q->h;
+
+	slu_hdfs_clean(q, slu_fail(&q->op->err, EEXIST, "'%s' exists already in 'hdfs://%s%s'",
+				   q->op->path, h->rpc ? h->rpc : h->web, h->root));
+}
+
+/* The temporary file is gone and the rename said no, or nothing: is the target what we wrote? */
+static void target_seen(struct slu_hdfs_req *q)
+{
+	struct slu_hdfs_id id;
+	struct slu_attr a;
+	struct slu_err why;
+	int r = q->x.rc == 0 ? slu_hdfs_status(q->x.resp.p, q->x.resp.len, &a, &id, &why) : -EIO;
+
+	if (r == 0 && id.inode == q->id.inode) {
+		q->op->err = (struct slu_err){0};
+		slu_hdfs_clean(q, 0);
+	} else {
+		give_up_as(q, EIO,
+			   "the answer to the rename was lost, and the target is not what was "
+			   "written: another client replaced or removed it");
+	}
+}
+
+static void temp_removed(struct slu_hdfs_req *q)
+{
+	bool was_there = false;
+	struct slu_err why;
+	int r = q->x.rc;
+
+	if (r == 0)
+		r = slu_hdfs_boolean(q->x.resp.p, q->x.resp.len, &was_there, &why);
+	if (r < 0) {
+		q->op->err = q->err;
+		give_up_as(q, EIO, "nobody answers whether the rename took place");
+	} else if (was_there) {
+		free(slu_take(q->temp));
+		q->op->err = q->err;
+		slu_hdfs_end(q, harmless(q, q->rc));
+	} else {
+		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", target_seen);
+	}
+}
+
+/* Files of another kind in the way are a plain IOException. */
+static void target_kind(struct slu_hdfs_req *q)
+{
+	struct slu_hdfs_id id;
+	struct slu_attr a;
+	struct slu_err why;
+
+	if (q->x.rc < 0 || slu_hdfs_status(q->x.resp.p, q->x.resp.len, &a, &id, &why) < 0) {
+		q->op->err = q->err;
+		slu_hdfs_clean(q, slu_hdfs_explain(q));
+	} else if (q->op->flags & SLU_OPF_ABSENT) {
+		exists_already(q);
+	} else {
+		give_up_as(q, a.kind == SLU_KIND_DIR ? EISDIR : EIO,
+			   a.kind == SLU_KIND_DIR ? "a folder of that name is there" : q->err.msg);
+	}
+}
+
+static void renamed(struct slu_hdfs_req *q)
+{
+	bool refused = q->x.rc == -EREMOTEIO;
+	int r = slu_hdfs_result(q);
+
+	if (r == 0) {
+		slu_hdfs_clean(q, 0);
+		return;
+	}
+	if (r == -EEXIST) {
+		exists_already(q);
+		return;
+	}
+	q->err = q->op->err;
+	q->rc = r;
+	q->cleaning = true;
+	if (refused && r == -EIO)
+		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", target_kind);
+	else if (refused && r != -ENOENT)
+		slu_hdfs_clean(q, slu_hdfs_explain(q));
+	else /* lost, or sent twice by a connection that died: then the second finds no source */
+		slu_hdfs_ask(q, "DELETE", q->temp, "op=DELETE&recursive=false", temp_removed);
+}
+
+static void do_rename(struct slu_hdfs_req *q)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(60 << 10);
+
+	slu_buf_str(&b, "op=RENAME&destination=");
+	slu_hdfs_add_path(q->h, &b, q->op->path);
+	slu_buf_fmt(&b, "&renameoptions=%s", q->op->flags & SLU_OPF_ABSENT ? "NONE" : "OVERWRITE");
+	slu_hdfs_ask(q, "PUT", q->temp, slu_buf_err(&b) ? NULL : b.p, renamed);
+}
+
+/* The store promises no atomic PUT_MATCH: another writer may come between this and the rename. */
+static void matched(struct slu_hdfs_req *q)
+{
+	struct slu_attr a = {.id = ""};
+	struct slu_hdfs_id id;
+	int r = slu_hdfs_result(q);
+
+	if (r == 0)
+		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &a, &id, &q->op->err);
+	if (r < 0 && r != -ENOENT) {
+		give_up(q, r);
+	} else if (!slu_streq(a.id, q->op->if_match)) {
+		slu_hdfs_clean(q,
+			       slu_fail(&q->op->err, ESTALE,
+					"'%s' in 'hdfs://%s%s' has been changed by somebody else "
+					"(was %s, now %s)",
+					q->op->path, q->h->rpc ? q->h->rpc : q->h->web, q->h->root,
+					q->op->if_match, a.id[0] ? a.id : "gone"));
+	} else {
+		do_rename(q);
+	}
+}
+
+static void written_seen(struct slu_hdfs_req *q)
+{
+	struct slu_op *op = q->op;
+	uint64_t want = op->type == SLU_OP_COMMIT ? op->size : op->len;
+	int r = slu_hdfs_result(q);
+
+	if (r == 0)
+		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &q->attr, &q->id, &op->err);
+	if (r < 0) {
+		give_up(q, r);
+	} else if (q->attr.kind != SLU_KIND_FILE || q->attr.size != want) {
+		char why[120];
+
+		snprintf(why, sizeof(why), "%" PRIu64 " of %" PRIu64 " bytes arrived", q->attr.size,
+			 want);
+		give_up_as(q, EIO, why);
+	} else if (op->if_match) {
+		slu_hdfs_ask(q, "GET", op->path, "op=GETFILESTATUS", matched);
+	} else {
+		do_rename(q);
+	}
+}
+
+void slu_hdfs_publish(struct slu_hdfs_req *q)
+{
+	slu_hdfs_ask(q, "GET", q->temp, "op=GETFILESTATUS", written_seen);
+}
+
+/* --- CREATE, in two steps --- */
+
+static void create(struct slu_hdfs_req *q, const char *path, slu_hdfs_step *next);
+
+static void data_sent(struct slu_hdfs_req *q)
+{
+	int r = slu_hdfs_result(q);
+
+	if (r < 0 && slu_hdfs_try_other(q, r))
+		create(q, q->sent_path, q->sent);
+	else if (r < 0)
+		give_up(q, r);
+	else
+		q->sent(q);
+}
+
+static void create_placed(struct slu_hdfs_req *q)
+{
+	char *url = NULL;
+	int r = slu_hdfs_redirect(q, &url);
+
+	if (r < 0)
+		give_up(q, r);
+	else
+		slu_hdfs_data(q, "PUT", url, q->op->data, q->op->len, data_sent);
+}
+
+/* Writes the op's data to path, a temporary name of ours; path stays until then. */
+static void create(struct slu_hdfs_req *q, const char *path, slu_hdfs_step *next)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
+
+	q->sent = next;
+	q->sent_path = path;
+	slu_buf_str(&b, "op=CREATE&noredirect=true&overwrite=true");
+	if (q->op->flags & SLU_OPF_DURABLE)
+		slu_buf_str(&b, "&createflag=CREATE,SYNC_BLOCK");
+	slu_hdfs_add_exclude(q, &b);
+	slu_hdfs_ask(q, "PUT", path, slu_buf_err(&b) ? NULL : b.p, create_placed);
+}
+
+static char *sibling(const char *path, const char *name)
+{
+	SLU_AUTO(slu_freep) char *dir = slu_path_dir(path);
+
+	return dir ? slu_path_join(dir, name) : NULL;
+}
+
+void slu_hdfs_put(struct slu_hdfs_req *q)
+{
+	char name[sizeof(SLU_HDFS_TEMP) + SLU_TXN_MAX] = SLU_HDFS_TEMP;
+	int r = slu_random_id(name + sizeof(SLU_HDFS_TEMP) - 1, (SLU_TXN_MAX - 1) / 2);
+
+	if (r == 0)
+		q->temp = sibling(q->op->path, name);
+	if (!q->temp)
+		slu_hdfs_end_fail(q, r < 0 ? -r : ENOMEM, "no name for a temporary file");
+	else
+		create(q, q->temp, slu_hdfs_publish);
+}
+
+/* --- blocks --- */
+
+/* Where the blocks of the transaction lie: beside the target, but above any folder with a comma in
+ * its name, since CONCAT takes a list of names joined by commas. */
+static char *folder_of(const struct slu_op *op)
+{
+	char name[sizeof(SLU_HDFS_TEMP) + SLU_TXN_MAX];
+	SLU_AUTO(slu_freep) char *dir = slu_path_dir(op->path);
+
+	snprintf(name, sizeof(name), SLU_HDFS_TEMP "%s", op->txn);
+	while (dir && strchr(dir, ',')) {
+		char *up = slu_path_dir(dir);
+
+		free(dir);
+		dir = up;
+	}
+	return dir ? slu_path_join(dir, name) : NULL;
+}
+
+static char *block_path(const char *folder, uint64_t off)
+{
+	return slu_asprintf("%s/%0*" PRIx64, folder, BLOCK_NAME, off);
+}
+
+static void block_done(struct slu_hdfs_req *q)
+{
+	slu_hdfs_end(q, 0);
+}
+
+void slu_hdfs_put_block(struct slu_hdfs_req *q)
+{
+	q->folder = folder_of(q->op);
+	q->temp = q->folder ? block_path(q->folder, q->op->off) : NULL;
+	if (!q->temp)
+		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
+	else
+		create(q, q->temp, block_done);
+}
+
+static void aborted(struct slu_hdfs_req *q)
+{
+	int r = slu_hdfs_result(q);
+
+	slu_hdfs_end(q, r < 0 && r != -ENOENT ? slu_hdfs_explain(q) : 0);
+}
+
+void slu_hdfs_abort(struct slu_hdfs_req *q)
+{
+	q->folder = folder_of(q->op);
+	if (!q->folder)
+		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
+	else
+		slu_hdfs_ask(q, "DELETE", q->folder, "op=DELETE&recursive=true", aborted);
+}
+
+/* --- commit --- */
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct slu_dirent *)a)->name, ((const struct slu_dirent *)b)->name);
+}
+
+/* Do the blocks follow one another from 0 to the whole length? */
+static int check_blocks(struct slu_hdfs_req *q)
+{
+	uint64_t end = 0;
+
+	if (q->list.n)
+		qsort(q->list.p, q->list.n, sizeof(*q->list.p), by_name);
+	for (size_t i = 0; i < q->list.n; i++) {
+		const struct slu_dirent *d = &q->list.p[i];
+		char name[BLOCK_NAME + 1];
+
+		snprintf(name, sizeof(name), "%0*" PRIx64, BLOCK_NAME, end);
+		if (!slu_streq(name, d->name) || d->attr.kind != SLU_KIND_FILE)
+			break;
+		end += d->attr.size;
+	}
+	if (end == q->op->size)
+		return 0;
+	return slu_fail(&q->op->err, EIO, "%" PRIu64 " of %" PRIu64 " bytes were written", end,
+			q->op->size);
+}
+
+static void join(struct slu_hdfs_req *q);
+
+static void joined(struct slu_hdfs_req *q)
+{
+	int r = slu_hdfs_result(q);
+
+	if (r < 0)
+		give_up(q, r);
+	else
+		join(q);
+}
+
+/* Appends as many of the blocks to the first one as fit into a request. */
+static void join(struct slu_hdfs_req *q)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(60 << 10);
+	const char *mark = "op=CONCAT&sources=";
+
+	if (q->joined >= q->list.n) {
+		slu_hdfs_publish(q);
+		return;
+	}
+	for (; q->joined < q->list.n && b.len < CONCAT_MAX; q->joined++) {
+		slu_buf_str(&b, mark);
+		slu_hdfs_add_path(q->h, &b, q->folder);
+		slu_buf_fmt(&b, "/%s", q->list.p[q->joined].name);
+		mark = ",";
+	}
+	slu_hdfs_ask(q, "POST", q->temp, slu_buf_err(&b) ? NULL : b.p, joined);
+}
+
+static void blocks_listed(struct slu_hdfs_req *q);
+
+static void list_blocks(struct slu_hdfs_req *q)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(1024);
+
+	slu_buf_str(&b, "op=LISTSTATUS_BATCH");
+	if (q->list.next)
+		slu_buf_fmt(&b, "&startAfter=%s", q->list.next);
+	free(slu_take(q->list.next));
+	slu_hdfs_ask(q, "GET", q->folder, slu_buf_err(&b) ? NULL : b.p, blocks_listed);
+}
+
+static void blocks_listed(struct slu_hdfs_req *q)
+{
+	int r = slu_hdfs_result(q);
+
+	if (r == 0)
+		r = slu_hdfs_listing(q->x.resp.p, q->x.resp.len, true, &q->list, &q->op->err);
+	if (r == 0 && q->list.next) {
+		list_blocks(q);
+		return;
+	}
+	if (r == -ENOENT && q->op->size == 0) {
+		create(q, q->temp, slu_hdfs_publish); /* a file without blocks */
+		return;
+	}
+	if (r == -ENOENT)
+		slu_fail(&q->op->err, ENOENT, "its blocks are gone");
+	if (r == 0)
+		r = check_blocks(q);
+	if (r < 0) {
+		slu_hdfs_clean(q, slu_hdfs_explain(q));
+		return;
+	}
+	q->joined = 1;
+	join(q);
+}
+
+void slu_hdfs_commit(struct slu_hdfs_req *q)
+{
+	q->folder = folder_of(q->op);
+	q->temp = q->folder ? block_path(q->folder, 0) : NULL;
+	if (!q->temp)
+		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
+	else
+		list_blocks(q);
+}
