@@ -2,8 +2,8 @@
 """What the scenarios share: the built `sluice` run as a user would, a fresh workspace, mounts that are always
 taken away again.  One behaviour a test; nothing sleeps: mounts and runs report when they are ready.
 
-The `store` fixture names the kind of store that the workspace's default datastore is on; scenarios that use
-`ws.ref()` run unchanged on every kind."""
+The `store` fixture is the store (stores.py) that the workspace's default datastore and its registry are on;
+scenarios that use `ws.ref()`, `ws.put()` and the like run unchanged on every kind."""
 
 import contextlib
 import json
@@ -14,9 +14,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import hdfs_server
 import pytest
+from stores import HdfsStore, LocalStore, as_bytes
 
-STORES = ["local"]
+STORES = ["local", "hdfs"]
 RUNG = os.environ.get("SLUICE_RUNG", "scenario")
 NOISE = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehavior|runtime error:|uninitialised|Assertion"
@@ -31,7 +33,14 @@ RUN_FAILED, CANCELED, NOT_SUPPORTED = 10, 11, 12
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "spark: needs pyspark and Java")
+    config.addinivalue_line("markers", "local_only: about local folders, not about stores")
     config.addinivalue_line("markers", "tsan: belongs to the thread sanitizer's rung as well")
+
+
+def pytest_generate_tests(metafunc):
+    if "store" in metafunc.fixturenames:
+        local = metafunc.definition.get_closest_marker("local_only")
+        metafunc.parametrize("store", ["local"] if local else STORES, indirect=True)
 
 
 def fuse_usable():
@@ -43,6 +52,8 @@ def fuse_usable():
 
 
 needs_fuse = pytest.mark.skipif(fuse_usable() is not None, reason=f"no FUSE here ({fuse_usable()})")
+# For what is a matter of local folders: links, permissions, the embedded store.
+local_only = pytest.mark.local_only
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -53,6 +64,12 @@ class Result:
     @property
     def json(self):
         return json.loads(self.out)
+
+
+def read_tree(folder):
+    """The files below a folder: path in it -> bytes."""
+    folder = Path(folder)
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def until(what, check, patience=PATIENCE):
@@ -132,20 +149,53 @@ class Sluice:
 class Workspace(Sluice):
     def __init__(self, cwd, store):
         super().__init__(cwd)
-        self.kind = store
+        self.kind = store.kind
         self.run("init", ".", "--name", "test")
         self.config = self.cwd / "config.json"
-        self.folder = self.cwd / ".sluice" / "workspaceblobstore"
+        self.placed = {}
+        if store.kind == "local":
+            self.store = store.at(".sluice/workspaceblobstore")
+            self.registry = store.at(".sluice/root")
+            self.folder = self.store.folder
+        else:
+            self.store = store.at("data")
+            self.registry = store.at("registry")
+            self.env["XDG_STATE_HOME"] = str(self.cwd / "state")  # where run files are then
+            config = json.loads(self.config.read_text())
+            config["datastores"] = {"workspaceblobstore": self.store.entry(), "state": self.registry.entry()}
+            config["root"] = "azureml://datastores/state/paths/"
+            self.config.write_text(json.dumps(config))
+            self.store.mkdir("")
 
     def ref(self, path=""):
         return f"workspaceblobstore:{path}"
 
+    # Objects of the store, not through sluice.
+
     def put(self, path, data):
-        """Puts an object into the store, not through sluice."""
-        full = self.folder / path
-        full.parent.mkdir(parents=True, exist_ok=True)
-        full.write_bytes(data if isinstance(data, bytes) else data.encode())
-        return full
+        self.store.put(path, data)
+        self.placed[path] = as_bytes(data)
+
+    def put_all(self, objects):
+        self.store.put_all(objects)
+        self.placed.update((path, as_bytes(data)) for path, data in objects.items())
+
+    def get(self, path):
+        return self.store.get(path)
+
+    def remove(self, path):
+        self.store.remove(path)
+        self.placed = {p: d for p, d in self.placed.items() if p != path and not p.startswith(f"{path}/")}
+
+    def exists(self, path):
+        return self.store.exists(path)
+
+    def below(self, path):
+        """What was put below a folder: path in it -> bytes."""
+        return {p[len(path) + 1 :]: data for p, data in self.placed.items() if p.startswith(f"{path}/")}
+
+    def uri(self, path):
+        return self.store.uri(path)
 
     def register(self, name, path, *more):
         return self.json("data", "create", "--name", name, "--path", self.ref(path), *more)
@@ -154,12 +204,28 @@ class Workspace(Sluice):
         return [r["version"] for r in self.json("data", "list", name)]
 
     def runs(self):
-        return self.cwd / ".sluice" / "root" / "runs"
+        """The folder of the runs' files on this machine."""
+        if self.kind == "local":
+            return self.registry.folder / "runs"
+        found = list((self.cwd / "state" / "sluice").glob("*"))
+        assert len(found) <= 1
+        return found[0] / "runs" if found else self.cwd / "state" / "none"
 
 
-@pytest.fixture(params=STORES)
-def store(request):
-    return request.param
+@pytest.fixture(scope="session")
+def hdfs(tmp_path_factory):
+    if not hdfs_server.jars():
+        pytest.skip("no HDFS: SLUICE_HADOOP_JARS or Java is missing (tools/dev deps scenario)")
+    server = hdfs_server.Hdfs(tmp_path_factory.mktemp("hdfs"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def store(request, tmp_path):
+    if request.param == "local":
+        return LocalStore(tmp_path)
+    return HdfsStore(request.getfixturevalue("hdfs"), f"/scenario{tmp_path}")
 
 
 @pytest.fixture

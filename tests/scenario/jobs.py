@@ -36,8 +36,8 @@ def std_log(ws, run):
 
 
 def outcome(ws, run):
-    path = ws.runs() / run / "outcome.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    path = f"runs/{run}/outcome.json"
+    return json.loads(ws.registry.get(path)) if ws.registry.exists(path) else None
 
 
 def supervisor_of(run):

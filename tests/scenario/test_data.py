@@ -23,11 +23,10 @@ def test_a_version_records_what_it_pins(ws):
 def test_the_registry_is_readable_files(ws):
     ws.put("f", "1")
     ws.register("d", "f")
-    root = ws.cwd / ".sluice" / "root"
-    record = json.loads((root / "data" / "d" / "1" / "record.json").read_text())
-    assert (root / "manifests" / record["manifest"]).exists()
-    assert (root / "datasets" / f"{record['dataset']}.json").exists()
-    assert "paths:" in (root / "data" / "d" / "1" / "MLTable").read_text()
+    record = json.loads(ws.registry.get("data/d/1/record.json"))
+    assert ws.registry.exists(f"manifests/{record['manifest']}")
+    assert ws.registry.exists(f"datasets/{record['dataset']}.json")
+    assert b"paths:" in ws.registry.get("data/d/1/MLTable")
 
 
 def test_the_same_again_is_the_same_version(ws):

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from conftest import needs_fuse
+from conftest import local_only, needs_fuse
 
 SRC = Path(os.environ.get("SLUICE_SRC", Path(__file__).parents[2]))
 
@@ -23,6 +23,7 @@ def test_the_sixty_seconds_of_the_readme(tmp_path):
     assert "PassengerId" in done.stdout and "file:///" in done.stdout
 
 
+@local_only
 def test_the_examples_of_the_manual(ws):
     ws.put("raw/2026/a.csv", "1")
     ws.register("titanic", "raw")

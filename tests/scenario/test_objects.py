@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NOT_FOUND, USAGE
+from conftest import BAD_INPUT, EXISTS, NOT_FOUND, USAGE, local_only
 
 HOSTILE = [
     "new\nline",
@@ -113,6 +113,7 @@ def test_paths_do_not_leave_the_store(ws, path):
     ws.run("cat", ws.ref(path), code=BAD_INPUT)
 
 
+@local_only
 def test_a_link_that_leaves_the_store_is_an_error(ws):
     (ws.cwd / "secret").write_text("secret")
     ws.put("d/ok", "1")
@@ -123,6 +124,7 @@ def test_a_link_that_leaves_the_store_is_an_error(ws):
     assert not (ws.cwd / "out").exists() or not any((ws.cwd / "out").iterdir())
 
 
+@local_only
 def test_a_link_inside_the_store_resolves(ws):
     ws.put("d/real", "bytes")
     (ws.folder / "d" / "relative").symlink_to("real")
@@ -131,6 +133,7 @@ def test_a_link_inside_the_store_resolves(ws):
     assert ws.run("cat", ws.ref("d/absolute")).out == "bytes"
 
 
+@local_only
 def test_a_link_cycle_ends(ws):
     ws.put("d/f", "1")
     (ws.folder / "d" / "loop").symlink_to(".")

@@ -4,7 +4,9 @@
 import json
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NOT_FOUND, NOT_SUPPORTED, USAGE
+from conftest import BAD_INPUT, EXISTS, NOT_FOUND, NOT_SUPPORTED, USAGE, local_only
+
+pytestmark = local_only
 
 
 def test_init_makes_a_workspace_with_a_local_store(ws):

@@ -74,5 +74,6 @@ build_env()
 	export PKG_CONFIG_PATH="$1${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 	export MANPATH="$1/man:${MANPATH:-}"
 	export SLUICE_SRC=$top SLUICE_BUILD=$1
+	[ ! -d "$cache/hadoop-3.4.2" ] || export SLUICE_HADOOP_JARS=$cache/hadoop-3.4.2
 	[ -z "$java" ] || export JAVA_HOME=$java
 }

@@ -28,7 +28,8 @@ mount    | cmd:fusermount3    | fuse3                    | mounts without root
 python   | cmd:python3        | python3                  | runs scenarios, checks and examples
 python   | py:ensurepip       | python3-venv             | keeps Python packages in the cache folder
 python   | file:/etc/ssl/certs/ca-certificates.crt | ca-certificates | downloads from the package index
-java     | java:17            | openjdk-17-jre-headless  | runs Spark
+java     | java:17            | openjdk-17-jre-headless  | runs Spark and HDFS
+maven    | cmd:mvn            | maven                    | fetches the jars of HDFS
 lint     | cmd:git            | git                      | lists the files to check
 lint     | cmd:g++            | g++                      | checks that the header is C++
 lint     | cmd:clang-format   | clang-format             | the format of C
@@ -46,6 +47,11 @@ spark    | pyspark==4.1.4        | Spark with Hadoop 3.4, about 450 MB
 lint     | ruff==0.11.13         | static analysis and format of Python
 '
 
+# rung | folder in the cache | coordinates, all of one set | why
+DEPS_MAVEN='
+hdfs     | hadoop-3.4.2 | org.apache.hadoop:hadoop-common:3.4.2 org.apache.hadoop:hadoop-hdfs:3.4.2 org.apache.hadoop:hadoop-hdfs-client:3.4.2 | a NameNode and a DataNode for the scenarios, about 65 MB
+'
+
 # The groups of the tables that a rung stands for.
 deps_groups()
 {
@@ -54,11 +60,11 @@ deps_groups()
 	man) echo build man ;;
 	unit | torture) echo build unit ;;
 	demo) echo build mount python java spark ;;
-	scenario) echo build man mount python java scenario spark ;;
-	asan | tsan) echo build unit mount python scenario ;;
+	scenario) echo build man mount python java scenario spark hdfs ;;
+	asan | tsan) echo build unit mount python java scenario hdfs ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
-	all) echo build man unit mount python java scenario spark lint ;;
+	all) echo build man unit mount python java scenario spark hdfs lint ;;
 	*) die "there is no rung '$1'; there are: $DEPS_RUNGS" ;;
 	esac
 }
@@ -169,6 +175,48 @@ deps_pip()
 	done < <(deps_rows "$DEPS_PIP" "$@")
 }
 
+# maven_fetch FOLDER COORDINATE...: the jars of the coordinates and of all that they need at run time.
+# The folder appears when it is complete.
+maven_fetch()
+{
+	local dir=$1 part=$1.part coordinate group artifact version
+	shift
+	rm -rf "$part"
+	mkdir -p "$part"
+	{
+		echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+		echo '<groupId>sluice</groupId><artifactId>jars</artifactId><version>1</version>'
+		echo '<packaging>pom</packaging><dependencies>'
+		for coordinate in "$@"; do
+			IFS=: read -r group artifact version <<<"$coordinate"
+			echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId>"
+			echo "<version>$version</version></dependency>"
+		done
+		echo '</dependencies></project>'
+	} >"$part/pom.xml"
+	mvn -B -q -f "$part/pom.xml" \
+		org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory="$part" >"$cache/maven.log" 2>&1 </dev/null || {
+		tail -n 20 "$cache/maven.log" >&2
+		die "maven could not fetch: $* (all it said: $cache/maven.log)"
+	}
+	mv "$part" "$dir"
+}
+
+deps_maven()
+{
+	local folder coordinates why rows
+	rows=$(deps_rows "$DEPS_MAVEN" "$@")
+	[ -n "$rows" ] || return 0
+	while IFS=$'\t' read -r _ folder coordinates why; do
+		[ ! -d "$cache/$folder" ] || continue
+		deps_met cmd:mvn || deps_apt maven
+		say "fetching $folder (maven): $why"
+		# shellcheck disable=SC2086
+		maven_fetch "$cache/$folder" $coordinates
+	done <<<"$rows"
+}
+
 # Installs what rung $1 lacks.  One at a time: two scripts may share the cache.
 deps_install()
 {
@@ -180,5 +228,6 @@ deps_install()
 	flock "$lock"
 	deps_apt "${groups[@]}"
 	deps_pip "${groups[@]}"
+	deps_maven "${groups[@]}"
 	exec {lock}>&-
 }

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real HDFS of one NameNode and one DataNode, from the jars in $SLUICE_HADOOP_JARS, on free ports of 127.0.0.1."""
+
+import contextlib
+import ctypes
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+JAVA = Path(os.environ["JAVA_HOME"]) / "bin/java" if "JAVA_HOME" in os.environ else shutil.which("java")
+JVM = [
+    "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m", "-Djava.net.preferIPv4Stack=true",
+    # without it every request to WebHDFS is answered with 500 on Java 17
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+]  # fmt: skip
+SERVER = "org.apache.hadoop.hdfs.server."
+LOG = """log4j.rootLogger=INFO,A
+log4j.appender.A=org.apache.log4j.ConsoleAppender
+log4j.appender.A.target=System.err
+log4j.appender.A.layout=org.apache.log4j.PatternLayout
+log4j.appender.A.layout.ConversionPattern=%d{ISO8601} %p %c{1}: %m%n
+"""
+
+
+def jars():
+    """The folder of the jars, or None."""
+    folder = os.environ.get("SLUICE_HADOOP_JARS")
+    return folder if folder and JAVA and Path(folder).is_dir() else None
+
+
+def free_ports(n):
+    """All bound at once, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+
+
+def write_conf(path, settings):
+    rows = "".join(f"<property><name>{k}</name><value>{v}</value></property>" for k, v in settings.items())
+    path.write_text(f"<configuration>{rows}</configuration>")
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Hdfs:
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        rpc, web, xfer, dn_web, ipc = free_ports(5)
+        self.rpc, self.web = f"127.0.0.1:{rpc}", f"127.0.0.1:{web}"
+        self.datanode_web = f"127.0.0.1:{dn_web}"
+        self.user = getpass.getuser()
+        self.conf = self.folder / "conf"
+        for sub in ("hdfs", "datanode"):  # the jar has no pages, and the servers want them
+            (self.conf / "webapps" / sub).mkdir(parents=True)
+        (self.conf / "log4j.properties").write_text(LOG)
+        write_conf(
+            self.conf / "core-site.xml",
+            {"fs.defaultFS": f"hdfs://{self.rpc}", "hadoop.tmp.dir": self.folder / "tmp"},
+        )
+        write_conf(
+            self.conf / "hdfs-site.xml",
+            {
+                "dfs.replication": 1,
+                "dfs.namenode.name.dir": f"file://{self.folder}/name",
+                "dfs.datanode.data.dir": f"file://{self.folder}/data",
+                "dfs.namenode.rpc-address": self.rpc,
+                "dfs.namenode.http-address": self.web,
+                "dfs.datanode.address": f"127.0.0.1:{xfer}",
+                "dfs.datanode.http.address": self.datanode_web,
+                "dfs.datanode.ipc.address": f"127.0.0.1:{ipc}",
+                "dfs.datanode.hostname": "127.0.0.1",  # else redirects name the machine
+                "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+                "dfs.namenode.fs-limits.min-block-size": 4096,
+                "dfs.namenode.safemode.extension": 0,
+                "dfs.heartbeat.interval": 1,
+            },
+        )
+        self.processes = []
+        self.run("namenode.NameNode", "-format", "-nonInteractive", "-force").wait(timeout=120)
+        self.processes = [self.run("namenode.NameNode"), self.run("datanode.DataNode")]
+        try:
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def run(self, main, *args):
+        with open(self.folder / f"{main}.log", "ab") as log:
+            return subprocess.Popen(
+                [JAVA, *JVM, "-cp", f"{self.conf}:{jars()}/*", SERVER + main, *args],
+                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
+            )  # fmt: skip
+
+    def wait(self):
+        """Until it is out of safe mode with its DataNode."""
+        url = f"http://{self.web}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            for p in self.processes:
+                assert p.poll() is None, f"HDFS did not start: {self.folder}/*.log"
+            with contextlib.suppress(OSError):
+                text = urllib.request.urlopen(url, timeout=10).read().decode()
+                if '"FSState" : "Operational"' in text and '"NumLiveDataNodes" : 1' in text:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"HDFS is not ready after 120 s: {self.folder}/*.log")
+
+    def stop(self):
+        for p in self.processes:
+            p.kill()
+        for p in self.processes:
+            p.wait()

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of store that scenarios run on, each looked at by other means than sluice's own.
+
+A kind gives: `entry(path)`, the datastore entry of config.json for a folder of it; put, get, remove, exists, mkdir,
+mtime_ns of an object by its path in the folder; uri, what as_hdfs has to say of it."""
+
+import json
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+
+def as_bytes(data):
+    return data if isinstance(data, bytes) else data.encode()
+
+
+class LocalStore:
+    kind = "local"
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def at(self, path):
+        """The same kind of store, a folder deeper."""
+        return LocalStore(self.folder / path)
+
+    def entry(self):
+        return {"type": "local", "path": str(self.folder)}
+
+    def put(self, path, data):
+        full = self.folder / path
+        full.parent.mkdir(parents=True, exist_ok=True)
+        full.write_bytes(as_bytes(data))
+
+    def put_all(self, objects):
+        for path, data in objects.items():
+            self.put(path, data)
+
+    def get(self, path):
+        return (self.folder / path).read_bytes()
+
+    def remove(self, path):
+        full = self.folder / path
+        if full.is_dir():
+            shutil.rmtree(full)
+        else:
+            full.unlink()
+
+    def exists(self, path):
+        return (self.folder / path).exists()
+
+    def mkdir(self, path):
+        (self.folder / path).mkdir(parents=True)
+
+    def mtime_ns(self, path):
+        return (self.folder / path).stat().st_mtime_ns
+
+    def uri(self, path):
+        return f"file://{self.folder}/{path}"
+
+
+class HdfsStore:
+    """Through WebHDFS by Python's own HTTP client."""
+
+    kind = "hdfs"
+
+    def __init__(self, server, folder):
+        self.server = server
+        self.folder = folder  # absolute in HDFS
+
+    def at(self, path):
+        return HdfsStore(self.server, f"{self.folder}/{path}")
+
+    def entry(self):
+        return {
+            "type": "hdfs",
+            "namenode": self.server.web,
+            "rpc_address": self.server.rpc,
+            "path": self.folder,
+            "user": self.server.user,
+        }
+
+    def ask(self, method, path, op, url=None, data=None, **params):
+        if url is None:
+            full = urllib.parse.quote(f"{self.folder}/{path}".rstrip("/"))
+            query = urllib.parse.urlencode({"op": op, "user.name": self.server.user, **params})
+            url = f"http://{self.server.web}/webhdfs/v1{full}?{query}"
+        request = urllib.request.Request(url, data=data, method=method)
+        if data is not None:
+            request.add_header("Content-Type", "application/octet-stream")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    def put(self, path, data):
+        where = json.loads(self.ask("PUT", path, "CREATE", overwrite="true", noredirect="true"))["Location"]
+        where = urllib.parse.quote(where, safe="%/:?&=,")  # it comes with names as they are
+        self.ask("PUT", path, None, url=where, data=as_bytes(data))
+
+    def put_all(self, objects):
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(self.put, objects.keys(), objects.values()))
+
+    def get(self, path):
+        return self.ask("GET", path, "OPEN")
+
+    def remove(self, path):
+        assert json.loads(self.ask("DELETE", path, "DELETE", recursive="true"))["boolean"]
+
+    def status(self, path):
+        return json.loads(self.ask("GET", path, "GETFILESTATUS"))["FileStatus"]
+
+    def exists(self, path):
+        try:
+            self.status(path)
+        except urllib.error.HTTPError as e:
+            if e.code != 404:
+                raise
+            return False
+        return True
+
+    def mkdir(self, path):
+        self.ask("PUT", path, "MKDIRS")
+
+    def mtime_ns(self, path):
+        return self.status(path)["modificationTime"] * 1_000_000
+
+    def uri(self, path):
+        return f"hdfs://{self.server.rpc}{self.folder}/{path}"
