@@ -174,22 +174,22 @@ static void locate(struct slu_hdfs_req *q);
 static void body_done(struct slu_hdfs_req *q)
 {
 	int r = slu_hdfs_result(q);
+	/* an answer that is right but for its length: the file is another one now, or ends here */
+	bool length = (r == -EPROTO || r == -ESTALE) && q->x.status == 200;
 
 	if (r == 0) {
 		verify(q);
 		return;
 	}
 	place_set(q, NULL);
-	if (q->placed || slu_hdfs_try_other(q, r)) {
+	if (q->placed || (!length && slu_hdfs_try_other(q, r)))
 		locate(q);
-		return;
-	}
-	if (q->op->if_match && r == -ENOENT)
-		stale(q, "gone");
-	else if (r == -ESTALE && !q->op->if_match)
-		slu_hdfs_end_fail(q, EIO, "the file ended before the bytes that are wanted");
-	else if (r == -ESTALE)
+	else if (length && q->op->if_match)
 		wrong_length(q, r);
+	else if (length)
+		slu_hdfs_end_fail(q, EIO, "the file ended before the bytes that are wanted");
+	else if (q->op->if_match && r == -ENOENT)
+		stale(q, "gone");
 	else
 		slu_hdfs_end(q, slu_hdfs_explain(q));
 }

@@ -164,6 +164,31 @@ static void do_rename(struct slu_hdfs_req *q)
 	slu_hdfs_ask(q, "PUT", q->temp, slu_buf_err(&b) ? NULL : b.p, renamed);
 }
 
+static void parent_made(struct slu_hdfs_req *q)
+{
+	int r = slu_hdfs_result(q);
+
+	if (r == -EEXIST)
+		q->op->err.code = ENOTDIR;
+	if (r < 0)
+		give_up(q, -q->op->err.code);
+	else
+		do_rename(q);
+}
+
+/* What lies beside the target was made with its folder; the blocks may lie above it. */
+static void make_parent(struct slu_hdfs_req *q)
+{
+	SLU_AUTO(slu_freep) char *dir = slu_path_dir(q->op->path);
+
+	if (!dir)
+		give_up_as(q, ENOMEM, "out of memory");
+	else if (q->folder && strchr(dir, ','))
+		slu_hdfs_ask(q, "PUT", dir, "op=MKDIRS", parent_made);
+	else
+		do_rename(q);
+}
+
 /* The store promises no atomic PUT_MATCH: another writer may come between this and the rename. */
 static void matched(struct slu_hdfs_req *q)
 {
@@ -183,7 +208,7 @@ static void matched(struct slu_hdfs_req *q)
 					q->op->path, q->h->rpc ? q->h->rpc : q->h->web, q->h->root,
 					q->op->if_match, a.id[0] ? a.id : "gone"));
 	} else {
-		do_rename(q);
+		make_parent(q);
 	}
 }
 
@@ -206,7 +231,7 @@ static void written_seen(struct slu_hdfs_req *q)
 	} else if (op->if_match) {
 		slu_hdfs_ask(q, "GET", op->path, "op=GETFILESTATUS", matched);
 	} else {
-		do_rename(q);
+		make_parent(q);
 	}
 }
 
