@@ -182,7 +182,7 @@ static void body_done(struct slu_hdfs_req *q)
 		return;
 	}
 	place_set(q, NULL);
-	if (q->placed || (!length && slu_hdfs_try_other(q, r)))
+	if ((!length && slu_hdfs_try_other(q, r)) || q->placed)
 		locate(q);
 	else if (length && q->op->if_match)
 		wrong_length(q, r);
@@ -244,8 +244,8 @@ void slu_hdfs_read(struct slu_hdfs_req *q)
 		return;
 	}
 	place = place_get(q);
-	q->placed = place != NULL;
-	if (place)
+	q->placed = place && slu_hdfs_check_location(place, q->h->tls, &q->host, NULL) == 0;
+	if (q->placed)
 		fetch(q, place);
 	else
 		locate(q);

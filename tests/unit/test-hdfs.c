@@ -62,7 +62,8 @@ static void what_was_put_is_there(void **state)
 	struct slu_attr a, b;
 
 	(void)state;
-	assert_int_equal(slu_store_put(s, "a b/c%", "hello", 5, 0, &a, &e), 0);
+	if (slu_store_put(s, "a b/c%", "hello", 5, 0, &a, &e) < 0)
+		fail_msg("%s", e.msg);
 	assert_int_equal(slu_store_stat(s, "a b/c%", &b, &e), 0);
 	assert_string_equal(a.id, b.id);
 	assert_int_equal(b.size, 5);
@@ -113,6 +114,7 @@ static void a_lost_datanode_is_left_out(void **state)
 	fake_forget();
 	fake_fails("data-OPEN", 0, FAKE_SHORT);
 	assert_holds("x", "hello");
+	assert_int_equal(fake_count("data-OPEN"), 2);
 	assert_int_equal(fake_count("data-OPEN"), 2);
 	assert_non_null(strstr(fake.log, "excludedatanodes=127.0.0.1:"));
 }
