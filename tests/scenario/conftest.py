@@ -154,8 +154,8 @@ class Workspace(Sluice):
         self.config = self.cwd / "config.json"
         self.placed = {}
         if store.kind == "local":
-            self.store = store.at(".sluice/workspaceblobstore")
-            self.registry = store.at(".sluice/root")
+            self.store = LocalStore(self.cwd / ".sluice/workspaceblobstore")
+            self.registry = LocalStore(self.cwd / ".sluice/root")
             self.folder = self.store.folder
         else:
             self.store = store.at("data")

@@ -23,10 +23,6 @@ class LocalStore:
     def __init__(self, folder):
         self.folder = Path(folder)
 
-    def at(self, path):
-        """The same kind of store, a folder deeper."""
-        return LocalStore(self.folder / path)
-
     def entry(self):
         return {"type": "local", "path": str(self.folder)}
 
@@ -72,6 +68,7 @@ class HdfsStore:
         self.folder = folder  # absolute in HDFS
 
     def at(self, path):
+        """The same store, a folder deeper."""
         return HdfsStore(self.server, f"{self.folder}/{path}")
 
     def entry(self):
