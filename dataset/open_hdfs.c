@@ -111,40 +111,51 @@ static int read_token(const struct json_t *entry, char **ret, struct slu_err *e)
 	return *ret ? 0 : slu_fail_oom(e);
 }
 
-static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_conf *c,
-		struct parts *p, struct slu_err *e)
+/* Where the servers are, and how they are spoken to. */
+static int fill_address(const struct json_t *entry, struct slu_hdfs_conf *c, struct parts *p,
+			struct slu_err *e)
 {
 	const char *protocol = slu_json_str(entry, "protocol");
 	const char *namenode = slu_json_str(entry, "namenode");
 	const char *web = slu_json_str(entry, "http_address");
-	const char *ca = slu_json_str(entry, "ca_file");
 	bool native = protocol && slu_streq(protocol, "hdfs");
+
+	c->tls = protocol && slu_streq(protocol, "https");
+	c->rpc = native ? namenode : slu_json_str(entry, "rpc_address");
+	p->web = with_port(web ? web : namenode, c->tls ? HTTPS_PORT : HTTP_PORT, native && !web);
+	if (!p->web)
+		return slu_fail_oom(e);
+	c->web = p->web;
+	/* A token over plain http only when somebody wrote so. */
+	c->plain_ok = !c->tls && (protocol || !p->token);
+	c->root = slu_json_str(entry, "path");
+	return 0;
+}
+
+static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_conf *c,
+		struct parts *p, struct slu_err *e)
+{
+	const char *user = slu_json_str(entry, "user");
+	const char *ca = slu_json_str(entry, "ca_file");
 	int r;
 
 	if (slu_json_get(entry, "kerberos"))
 		return slu_fail(e, ENOTSUP,
 				"this build of sluice has no Kerberos: give a delegation token as "
 				"the \"credential\"");
-	c->tls = protocol && slu_streq(protocol, "https");
-	c->rpc = native ? namenode : slu_json_str(entry, "rpc_address");
-	p->web = with_port(web ? web : namenode, c->tls ? HTTPS_PORT : HTTP_PORT, native && !web);
 	r = read_token(entry, &p->token, e);
+	if (r == 0)
+		r = fill_address(entry, c, p, e);
 	if (r < 0)
 		return r;
-	/* A token over plain http only when somebody wrote so. */
-	c->plain_ok = !c->tls && (protocol || !p->token);
-	p->user = slu_strdup(slu_json_str(entry, "user"));
-	if (!p->user)
-		p->user = default_user();
+	p->user = user ? slu_strdup(user) : default_user();
 	if (ca)
 		p->ca_file = *ca == '/' ? slu_strdup(ca) : slu_path_join(dir, ca);
-	if (!p->web || !p->user || (ca && !p->ca_file))
+	if (!p->user || (ca && !p->ca_file))
 		return slu_fail_oom(e);
-	c->web = p->web;
 	c->user = p->user;
 	c->token = p->token;
 	c->ca_file = p->ca_file;
-	c->root = slu_json_str(entry, "path");
 	return 0;
 }
 

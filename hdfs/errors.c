@@ -114,7 +114,7 @@ static int by_status(int http, struct slu_err *e)
 	return -code;
 }
 
-/* The first line, without the class that stack traces begin with. */
+/* The first line: a stack trace follows. */
 static void first_line(const char *text, char *out, size_t n)
 {
 	size_t len = strcspn(text, "\r\n");
@@ -122,33 +122,39 @@ static void first_line(const char *text, char *out, size_t n)
 	snprintf(out, n, "%.*s", len < n ? (int)len : (int)n - 1, text);
 }
 
+/* The message of a RemoteException; http: the status it came with. */
+static int explain(const char *class, const char *text, int http, struct slu_err *e)
+{
+	const struct meaning *m = find_meaning(class, text);
+	int code = http == 503 || http == 429 ? EAGAIN : EIO;
+	char line[400];
+
+	first_line(text, line, sizeof(line));
+	if (m)
+		code = m->code;
+	if (m && m->remedy)
+		slu_fail(e, code, "%s (%s)", line[0] ? line : class, m->remedy);
+	else
+		slu_fail(e, code, "%s", line[0] ? line : class);
+	e->http = http;
+	snprintf(e->svc, sizeof(e->svc), "%s", class);
+	return -code;
+}
+
 int slu_hdfs_error(const char *body, size_t n, int http, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+	const char *class, *text;
 	const struct json_t *x;
-	char line[400];
 
 	if (!n || slu_json_parse(body, n, "the answer", &j, NULL) < 0)
 		return by_status(http, e);
 	x = slu_json_get(j, "RemoteException");
-
-	const char *class = slu_json_str(x, "javaClassName");
-	const char *text = slu_json_str(x, "message");
-
+	class = slu_json_str(x, "javaClassName");
+	text = slu_json_str(x, "message");
 	if (!class)
 		class = slu_json_str(x, "exception");
 	if (!class)
 		return by_status(http, e);
-	class = after_last_dot(class);
-	text = text ? text : "";
-
-	const struct meaning *m = find_meaning(class, text);
-	int code = m ? m->code : http == 503 || http == 429 ? EAGAIN : EIO;
-
-	first_line(text, line, sizeof(line));
-	slu_fail(e, code, "%s%s%s%s", line[0] ? line : class, m && m->remedy ? " (" : "",
-		 m && m->remedy ? m->remedy : "", m && m->remedy ? ")" : "");
-	e->http = http;
-	snprintf(e->svc, sizeof(e->svc), "%s", class);
-	return -code;
+	return explain(after_last_dot(class), text ? text : "", http, e);
 }

@@ -53,6 +53,19 @@ static struct fake_file *fake_find(const char *path)
 	return NULL;
 }
 
+/* By name or by inode. */
+static struct fake_file *fake_at(const char *path)
+{
+	unsigned long inode;
+
+	if (sscanf(path, "/.reserved/.inodes/%lu", &inode) != 1)
+		return fake_find(path);
+	for (int i = 0; i < FAKE_FILES; i++)
+		if (fake.file[i].path[0] && fake.file[i].inode == inode)
+			return &fake.file[i];
+	return NULL;
+}
+
 static struct fake_file *fake_add(const char *path, bool dir)
 {
 	for (int i = 0; i < FAKE_FILES; i++) {
@@ -307,14 +320,9 @@ static enum fake_fault fake_fault_for(const char *op)
 static bool fake_do(struct hconn *c, const char *op, const char *path, const char *query,
 		    enum fake_fault fault)
 {
-	struct fake_file *f = fake_find(path);
+	struct fake_file *f = fake_at(path);
 	char text[1024];
-	unsigned long inode;
 
-	if (sscanf(path, "/.reserved/.inodes/%lu", &inode) == 1)
-		for (int i = 0; i < FAKE_FILES && !f; i++)
-			if (fake.file[i].path[0] && fake.file[i].inode == inode)
-				f = &fake.file[i];
 	if (strcmp(op, "CREATE") == 0)
 		return fake_locate(c, path, query, fault);
 	if (strcmp(op, "DELETE") == 0)
@@ -343,15 +351,10 @@ static bool fake_do(struct hconn *c, const char *op, const char *path, const cha
 static bool fake_data(struct hconn *c, const char *op, const char *path, const char *query,
 		      enum fake_fault fault)
 {
-	unsigned long inode;
-	struct fake_file *f = fake_find(path);
+	struct fake_file *f = fake_at(path);
 
 	if (strcmp(op, "data-CREATE") == 0)
 		return fake_create(c, path, fault == FAKE_SHORT);
-	if (sscanf(path, "/.reserved/.inodes/%lu", &inode) == 1)
-		for (int i = 0; i < FAKE_FILES && !f; i++)
-			if (fake.file[i].path[0] && fake.file[i].inode == inode)
-				f = &fake.file[i];
 	return f ? fake_open(c, f, query, fault == FAKE_SHORT) : fake_absent(c);
 }
 

@@ -6,7 +6,18 @@ import signal
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, CANCELED, EXISTS, NO_PERMISSION, NO_SPACE, NOT_FOUND, local_only, needs_root, read_tree, until
+from conftest import (
+    BAD_INPUT,
+    CANCELED,
+    EXISTS,
+    NO_PERMISSION,
+    NO_SPACE,
+    NOT_FOUND,
+    local_only,
+    needs_root,
+    read_tree,
+    until,
+)
 
 PARTS = ".sluice-part"
 

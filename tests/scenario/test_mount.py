@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, RUNG, is_mount, needs_fuse, needs_root, read_tree, server_of, until
+from conftest import BAD_INPUT, EXISTS, RUNG, is_mount, local_only, needs_fuse, needs_root, read_tree, server_of, until
 
 pytestmark = [needs_fuse, pytest.mark.tsan]
 
