@@ -47,7 +47,7 @@ void slu_hdfs_clean(struct slu_hdfs_req *q, int rc)
 /* Before the rename nothing has had an effect: another try is safe. */
 static int harmless(struct slu_hdfs_req *q, int rc)
 {
-	if (slu_hdfs_is_transport(rc) && rc != -ECANCELED && rc != -EPROTO &&
+	if (slu_hdfs_is_transport(rc) && rc != -ECANCELED && rc != -EPROTO && rc != -EIO &&
 	    !slu_expired(q->op->deadline))
 		q->op->err.code = EAGAIN;
 	return slu_hdfs_explain(q);
@@ -106,7 +106,8 @@ static void temp_removed(struct slu_hdfs_req *q)
 	} else if (was_there) {
 		free(slu_take(q->temp));
 		q->op->err = q->err;
-		slu_hdfs_end(q, harmless(q, q->rc));
+		/* the blocks of a COMMIT are gone with it: that cannot be tried again */
+		slu_hdfs_end(q, q->folder ? slu_hdfs_explain(q) : harmless(q, q->rc));
 	} else {
 		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", target_seen);
 	}
