@@ -205,7 +205,9 @@ static void located(struct slu_hdfs_req *q)
 	SLU_AUTO(slu_freep) char *url = NULL;
 	int r = slu_hdfs_redirect(q, &url);
 
-	if (r == -ENOENT && q->op->if_match) {
+	if (slu_hdfs_ask_again(q, r)) {
+		locate(q);
+	} else if (r == -ENOENT && q->op->if_match) {
 		stale(q, "gone");
 	} else if (r < 0) {
 		slu_hdfs_end(q, slu_hdfs_explain(q));

@@ -6,6 +6,7 @@
  */
 #include "hdfs/request.h"
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
@@ -269,6 +270,7 @@ bool slu_hdfs_try_other(struct slu_hdfs_req *q, int rc)
 	if (!slu_hdfs_is_transport(rc) || rc == -ECANCELED || ++q->tries >= DATANODES_MAX ||
 	    !q->host || slu_expired(q->op->deadline))
 		return false;
+	slu_debug("hdfs", "DataNode '%s' is left out: %s", q->host, q->op->err.msg);
 	/* The server takes host:port for the address of the native protocol, a bare host for a name. */
 	size_t n = strcspn(q->host, ":");
 
@@ -279,5 +281,14 @@ bool slu_hdfs_try_other(struct slu_hdfs_req *q, int rc)
 		slu_buf_clear(&q->exclude);
 		return false;
 	}
+	return true;
+}
+
+bool slu_hdfs_ask_again(struct slu_hdfs_req *q, int rc)
+{
+	if (rc != -EIO || !q->exclude.len || q->x.rc != -EREMOTEIO)
+		return false;
+	slu_buf_clear(&q->exclude); /* there is no other one: the failed one may be back */
+	q->tries = DATANODES_MAX;
 	return true;
 }

@@ -85,6 +85,9 @@ int slu_hdfs_redirect(struct slu_hdfs_req *q, char **ret);
 void slu_hdfs_add_exclude(struct slu_hdfs_req *q, struct slu_buf *b);
 /* After a DataNode failed with rc: true when another one should be asked for. */
 bool slu_hdfs_try_other(struct slu_hdfs_req *q, int rc);
+/* After a NameNode refused with rc: true when that was for what it was told to leave out, so that it
+ * should be asked again; nothing is left out any more then. */
+bool slu_hdfs_ask_again(struct slu_hdfs_req *q, int rc);
 /* Did the exchange fail on the way, so that nobody knows whether it had an effect? */
 bool slu_hdfs_is_transport(int rc);
 /* root and path as in a URL, appended. */

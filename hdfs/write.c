@@ -262,7 +262,9 @@ static void create_placed(struct slu_hdfs_req *q)
 	char *url = NULL;
 	int r = slu_hdfs_redirect(q, &url);
 
-	if (r < 0)
+	if (slu_hdfs_ask_again(q, r))
+		create(q, q->sent_path, q->sent);
+	else if (r < 0)
 		give_up(q, r);
 	else
 		slu_hdfs_data(q, "PUT", url, q->op->data, q->op->len, data_sent);

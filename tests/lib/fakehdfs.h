@@ -31,6 +31,7 @@ enum fake_fault {
 	FAKE_REDIRECT,  /* 307 instead of JSON */
 	FAKE_ELSEWHERE, /* a DataNode with another scheme */
 	FAKE_STANDBY,
+	FAKE_NO_OTHER, /* every DataNode is to be left out */
 };
 
 static struct {
@@ -40,7 +41,9 @@ static struct {
 	unsigned long next_inode, now;
 	enum fake_fault fault;
 	char fault_op[24];
-	int fault_nth; /* counts down; hits at 0, once */
+	int fault_nth;        /* counts down; hits at 0, once */
+	enum fake_fault then; /* the next one after it */
+	char then_op[24];
 	char log[65536];
 	size_t page; /* entries of a page of a listing */
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -313,7 +316,10 @@ static enum fake_fault fake_fault_for(const char *op)
 		return FAKE_OK;
 	enum fake_fault f = fake.fault;
 
-	fake.fault = FAKE_OK;
+	fake.fault = fake.then;
+	fake.then = FAKE_OK;
+	fake.fault_nth = 0;
+	snprintf(fake.fault_op, sizeof(fake.fault_op), "%s", fake.then_op);
 	return f;
 }
 
@@ -384,6 +390,8 @@ static bool fake_serve(struct hconn *c)
 		keep = false;
 	else if (fault == FAKE_STANDBY)
 		keep = fake_refuse(c, 403, "StandbyException", "READ is not supported");
+	else if (fault == FAKE_NO_OTHER)
+		keep = fake_refuse(c, 403, "IOException", "No active nodes contain this block");
 	else if (fault == FAKE_LOST_AFTER) {
 		int fd = c->fd;
 

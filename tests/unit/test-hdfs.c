@@ -119,6 +119,21 @@ static void a_lost_datanode_is_left_out(void **state)
 	assert_non_null(strstr(fake.log, "excludedatanodes=127.0.0.1:"));
 }
 
+static void the_only_datanode_is_asked_again(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		fake_fails(i ? "data-OPEN" : "data-CREATE", 0, i ? FAKE_SHORT : FAKE_LOST_BEFORE);
+		fake.then = FAKE_NO_OTHER;
+		snprintf(fake.then_op, sizeof(fake.then_op), "%s", i ? "OPEN" : "CREATE");
+		if (i)
+			assert_holds("x", "hello");
+		else
+			assert_int_equal(put("x", "hello", 0), 0);
+		assert_int_equal(fake.fault, FAKE_OK);
+	}
+}
+
 static void a_lost_answer_to_the_rename(void **state)
 {
 	(void)state;
@@ -413,6 +428,7 @@ int main(void)
 		T(only_one_can_be_first),
 		T(a_short_create_is_never_seen),
 		T(a_lost_datanode_is_left_out),
+		T(the_only_datanode_is_asked_again),
 		T(a_lost_answer_to_the_rename),
 		T(a_standby_is_told),
 		T(blocks_become_a_file),
