@@ -162,7 +162,7 @@ def test_one_damaged_record_does_not_hide_the_others(ws):
     for i in (1, 2):
         ws.put("f", str(i))
         ws.register("d", "f")
-    (ws.cwd / ".sluice/root/data/d/1/record.json").write_text("{")
+    ws.registry.put("data/d/1/record.json", "{")
     done = ws.run("data", "list", "d", "-o", "json")
     assert [r["version"] for r in json.loads(done.out)] == ["2"]
     assert "data/d/1" in done.err
