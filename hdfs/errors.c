@@ -147,7 +147,9 @@ int slu_hdfs_error(const char *body, size_t n, int http, struct slu_err *e)
 	const char *class, *text;
 	const struct json_t *x;
 
-	if (!n || slu_json_parse(body, n, "the answer", &j, NULL) < 0)
+	if (n && slu_json_parse(body, n, "the answer", &j, NULL) == -ENOMEM)
+		return slu_fail_oom(e);
+	if (!j)
 		return by_status(http, e);
 	x = slu_json_get(j, "RemoteException");
 	class = slu_json_str(x, "javaClassName");

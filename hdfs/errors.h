@@ -9,7 +9,8 @@
 
 /* Reads the body of an answer that is not 2xx and fills *e: code, http, svc (the class without its
  * package), msg (the server's first line, with a remedy where one is known).  A body that is no
- * RemoteException is judged by the status alone.  Returns -e->code.  e is not NULL. */
+ * RemoteException is judged by the status alone.  -ENOMEM is our own.  Returns -e->code.  e is
+ * not NULL. */
 int slu_hdfs_error(const char *body, size_t n, int http, struct slu_err *e);
 
 #endif

@@ -118,14 +118,18 @@ static void parent_made(struct slu_hdfs_req *q)
 static void renamed(struct slu_hdfs_req *q)
 {
 	int r = slu_hdfs_result(q);
-	char *dir = r == -ENOENT ? slu_path_dir(q->op->to) : NULL;
+	SLU_AUTO(slu_freep) char *dir = NULL;
 
+	if (r != -ENOENT) {
+		end_renamed(q, r);
+		return;
+	}
 	/* the source is there, so it is the folder of the target that is not */
+	dir = slu_path_dir(q->op->to);
 	if (dir)
 		slu_hdfs_ask(q, "PUT", dir, "op=MKDIRS", parent_made);
 	else
-		end_renamed(q, r);
-	free(dir);
+		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
 }
 
 static void source_seen(struct slu_hdfs_req *q)

@@ -98,6 +98,8 @@ int slu_hdfs_result(struct slu_hdfs_req *q)
 {
 	struct slu_xfer *x = &q->x;
 
+	if (x->rc == -EREMOTEIO && slu_buf_err(&x->errbody) == -ENOMEM)
+		return slu_fail_oom(&q->op->err);
 	if (x->rc == -EREMOTEIO)
 		return slu_hdfs_error(x->errbody.p, x->errbody.len, x->status, &q->op->err);
 	if (x->rc < 0) {

@@ -149,7 +149,7 @@ static void renamed(struct slu_hdfs_req *q)
 	q->cleaning = true;
 	if (refused && r == -EIO)
 		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", target_kind);
-	else if (refused && r != -ENOENT)
+	else if (refused && r != -ENOENT && r != -ENOMEM)
 		slu_hdfs_clean(q, slu_hdfs_explain(q));
 	else /* lost, or sent twice by a connection that died: then the second finds no source */
 		slu_hdfs_ask(q, "DELETE", q->temp, "op=DELETE&recursive=false", temp_removed);

@@ -419,7 +419,7 @@ static void fake_start(void)
 	httpd_start(&fake.srv, fake_serve);
 }
 
-static void fake_fails(const char *op, int nth, enum fake_fault fault)
+static inline void fake_fails(const char *op, int nth, enum fake_fault fault)
 {
 	pthread_mutex_lock(&fake.lock);
 	snprintf(fake.fault_op, sizeof(fake.fault_op), "%s", op);
@@ -428,7 +428,7 @@ static void fake_fails(const char *op, int nth, enum fake_fault fault)
 	pthread_mutex_unlock(&fake.lock);
 }
 
-static bool fake_has(const char *path)
+static inline bool fake_has(const char *path)
 {
 	pthread_mutex_lock(&fake.lock);
 	bool there = fake_find(path) != NULL;
@@ -438,7 +438,7 @@ static bool fake_has(const char *path)
 }
 
 /* Is there anything whose path holds this text? */
-static bool fake_any(const char *text)
+static inline bool fake_any(const char *text)
 {
 	bool any = false;
 
@@ -450,7 +450,7 @@ static bool fake_any(const char *text)
 }
 
 /* Requests logged that begin so, since the log was emptied. */
-static int fake_count(const char *text)
+static inline int fake_count(const char *text)
 {
 	int n = 0;
 
@@ -461,7 +461,7 @@ static int fake_count(const char *text)
 	return n;
 }
 
-static void fake_forget(void)
+static inline void fake_forget(void)
 {
 	pthread_mutex_lock(&fake.lock);
 	fake.log[0] = '\0';

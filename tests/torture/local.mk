@@ -7,6 +7,7 @@ TORTURE_TESTS += tests/torture/torture-io
 TORTURE_TESTS += tests/torture/torture-registry
 TORTURE_TESTS += tests/torture/torture-dataset
 TORTURE_TESTS += tests/torture/torture-fs
+TORTURE_TESTS += tests/torture/torture-hdfs
 
 if HAVE_CMOCKA
 EXTRA_PROGRAMS += $(TORTURE_TESTS)
