@@ -170,6 +170,10 @@ class Workspace(Sluice):
     def ref(self, path=""):
         return f"workspaceblobstore:{path}"
 
+    def registry_ref(self, path):
+        """A place in the registry, as a job file may name it."""
+        return f"azureml://datastores/state/paths/{path}" if self.kind != "local" else str(self.registry.folder / path)
+
     # Objects of the store, not through sluice.
 
     def put(self, path, data):

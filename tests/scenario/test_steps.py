@@ -8,7 +8,17 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, NOT_FOUND, NOT_SUPPORTED, RUN_FAILED, Workspace, needs_fuse, needs_root, until
+from conftest import (
+    BAD_INPUT,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    RUN_FAILED,
+    Workspace,
+    local_only,
+    needs_fuse,
+    needs_root,
+    until,
+)
 from jobs import outcome, run_job, show, start_job, std_log, wait_for_file, write_job
 
 
@@ -233,7 +243,7 @@ def test_an_output_folder_replaced_by_a_link_is_refused(ws):
 @pytest.mark.parametrize("folder", ["data", "data/o/1", "runs/x/y", "manifests", "claims"])
 def test_an_output_does_not_go_into_the_registry(ws, folder, mode):
     """Promise 3: what a step writes is never taken for a record."""
-    place = ws.cwd / ".sluice/root" / folder
+    place = ws.registry_ref(folder)
     job = write_job(
         ws,
         "job.yml",
@@ -290,6 +300,7 @@ def test_a_damaged_record_hides_no_other_run(ws):
     assert (ws.runs() / newer / "run.json").read_text() == future
 
 
+@local_only
 @needs_root
 def test_a_reader_that_cannot_write_still_tells_how_a_run_ended(ws):
     """Its supervisor was killed between the outcome and the record, and the disk is read-only now."""
