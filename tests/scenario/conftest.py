@@ -6,6 +6,7 @@ The `store` fixture is the store (stores.py) that the workspace's default datast
 scenarios that use `ws.ref()`, `ws.put()` and the like run unchanged on every kind."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -211,9 +212,8 @@ class Workspace(Sluice):
         """The folder of the runs' files on this machine."""
         if self.kind == "local":
             return self.registry.folder / "runs"
-        found = list((self.cwd / "state" / "sluice").glob("*"))
-        assert len(found) <= 1
-        return found[0] / "runs" if found else self.cwd / "state" / "none"
+        name = hashlib.sha256(os.fsencode(self.config)).hexdigest()[:16]
+        return self.cwd / "state" / "sluice" / name / "runs"
 
 
 @pytest.fixture(scope="session")
