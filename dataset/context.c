@@ -6,6 +6,7 @@
  */
 #include "dataset/context_impl.h"
 
+#include "blob/blob.h"
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/path.h"
@@ -122,17 +123,19 @@ struct slu_loops *slu_context_loops(struct sluice *s)
 /* --- stores --- */
 
 /* The layers over a driver.  On failure *store is still the caller's. */
-static int stack(struct sluice *s, const char *name, struct slu_store **store, struct slu_err *e)
+static int stack(const char *name, struct slu_loops *loops, struct slu_store **store,
+		 struct slu_err *e)
 {
 	const char *faults = getenv("SLUICE_FAULT");
-	int r = need_loops(s, e);
 
-	if (r == 0 && faults && *faults)
-		r = slu_faulty_push(store, faults, s->loops, e);
-	if (r < 0)
-		return r;
+	if (faults && *faults) {
+		int r = slu_faulty_push(store, faults, loops, e);
+
+		if (r < 0)
+			return r;
+	}
 	if (slu_limit_push(store, &(struct slu_limit_conf){0}) < 0 ||
-	    slu_retry_push(store, &(struct slu_retry_conf){0}, s->loops) < 0 ||
+	    slu_retry_push(store, &(struct slu_retry_conf){0}, loops) < 0 ||
 	    slu_trace_push(store, name) < 0)
 		return slu_fail_oom(e);
 	return 0;
@@ -146,9 +149,11 @@ static int open_local(struct sluice *s, const char *name, const char *folder, st
 	int r = need_pool(s, e);
 
 	if (r == 0)
+		r = need_loops(s, e);
+	if (r == 0)
 		r = slu_local_new(folder, false, s->pool, &store, e);
 	if (r == 0)
-		r = stack(s, name, &store, e);
+		r = stack(name, s->loops, &store, e);
 	if (r < 0)
 		return r;
 	if (!slu_hash_put(in, name, store))
@@ -266,16 +271,18 @@ static int open_remote(struct sluice *s, const char *key, const struct json_t *e
 {
 	SLU_AUTO(slu_store_freep) struct slu_store *store = NULL;
 	enum slu_datastore_type type = slu_datastore_type(entry);
-	int r = need_loops(s, e);
+	int r = need_pool(s, e);
 
-	if (r == 0 && type == SLU_DATASTORE_HDFS)
-		r = slu_open_hdfs(entry, s->ws->dir, s->loops, &store, e);
-	else if (r == 0)
-		r = slu_fail(e, ENOTSUP,
-			     "it is of type %s, which this build of sluice cannot open yet",
-			     slu_datastore_type_name(type));
 	if (r == 0)
-		r = stack(s, key, &store, e);
+		r = need_loops(s, e);
+	if (r < 0)
+		return r;
+	if (type == SLU_DATASTORE_HDFS)
+		r = slu_open_hdfs(entry, s->ws->dir, s->loops, &store, e);
+	else
+		r = slu_blob_new(entry, key, s->ws->dir, s->loops, s->pool, &store, e);
+	if (r == 0)
+		r = stack(key, s->loops, &store, e);
 	if (r < 0)
 		return slu_fail_more(e, "datastore '%s'", key);
 	if (!slu_hash_put(s->stores, key, store))

@@ -161,6 +161,15 @@ static int by_path(const void *a, const void *b)
 	return c - d;
 }
 
+/* A flat store may tell a folder twice, as a marker and as what its files share, on two pages. */
+static bool told_twice(const struct slu_list *list, size_t i)
+{
+	const struct slu_dirent *a = &list->p[i], *b = i ? a - 1 : NULL;
+
+	return b && a->attr.kind == SLU_KIND_DIR && b->attr.kind == SLU_KIND_DIR &&
+	       slu_streq(a->name, b->name);
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct slu_dirent *x = a, *y = b;
@@ -257,7 +266,7 @@ static int walk_folder(struct walk *w, const struct frame *up, const char *id,
 	for (size_t i = 0; i < list.n && r == 0; i++) {
 		size_t len;
 
-		if (slu_starts(list.p[i].name, TEMP))
+		if (slu_starts(list.p[i].name, TEMP) || told_twice(&list, i))
 			continue;
 		len = path_push(&w->path, list.p[i].name);
 		r = slu_buf_err(&w->path);
@@ -387,7 +396,7 @@ int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *u
 	for (size_t i = 0; i < list.n && r == 0; i++) {
 		SLU_AUTO(slu_freep) char *full = NULL;
 
-		if (slu_starts(list.p[i].name, TEMP))
+		if (slu_starts(list.p[i].name, TEMP) || told_twice(&list, i))
 			continue;
 		full = slu_path_join(path, list.p[i].name);
 		r = full ? fn(user, full, &list.p[i].attr, e) : slu_fail_oom(e);

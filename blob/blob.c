@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store itself: opened from an entry of the config, ops handed to those who carry them out. */
+#include "blob/blob.h"
+
+#include "blob/call.h"
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <errno.h>
+
+/* Undoing blocks: nobody can see them, and the service forgets them. */
+static void nothing(struct slu_call *c)
+{
+	slu_call_finish(c, 0);
+}
+
+static void blob_submit(struct slu_store *s, struct slu_op *op)
+{
+	static void (*const run[_SLU_OP_MAX])(struct slu_call *) = {
+		[SLU_OP_STAT] = slu_blob_stat,
+		[SLU_OP_LIST] = slu_blob_list,
+		[SLU_OP_READ] = slu_blob_read,
+		[SLU_OP_PUT] = slu_blob_put,
+		[SLU_OP_PUT_BLOCK] = slu_blob_put_block,
+		[SLU_OP_COMMIT] = slu_blob_commit,
+		[SLU_OP_ABORT] = nothing,
+		[SLU_OP_DELETE] = slu_blob_delete,
+		[SLU_OP_MKDIR] = slu_blob_mkdir,
+	};
+	struct slu_call *c;
+
+	if (!run[op->type]) {
+		slu_op_finish(op, slu_fail(&op->err, ENOTSUP, "'%s': Blob storage cannot %s",
+					   op->path, slu_op_name(op->type)));
+		return;
+	}
+	c = slu_call_new((struct slu_blob *)s, op);
+	if (c)
+		run[op->type](c);
+}
+
+static void blob_cancel(struct slu_store *s, struct slu_op *op)
+{
+	struct slu_blob *b = (struct slu_blob *)s;
+
+	pthread_mutex_lock(&b->lock);
+	for (struct slu_call *c = b->calls; c; c = c->next)
+		if (c->op == op)
+			slu_xfer_cancel(&c->x);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void blob_free(struct slu_store *s)
+{
+	struct slu_blob *b = (struct slu_blob *)s;
+
+	slu_blob_place_done(&b->at);
+	slu_blob_cred_free(b->cred);
+	free(b->cred_key);
+	free(b->cred_ref);
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+static const struct slu_store_ops blob_ops = {
+	.name = "blob",
+	.submit = blob_submit,
+	.cancel = blob_cancel,
+	.hadoop = slu_blob_hadoop,
+	.free = blob_free,
+};
+
+/* The reference of the credential: under which key it stands, and what it is; both NULL: none. */
+static int find_cred(struct slu_blob *b, const struct json_t *entry, const char *name,
+		     struct slu_err *e)
+{
+	static const char *const keys[] = {"account_key", "sas_token", "credential"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (!slu_json_get(entry, keys[i]))
+			continue;
+		if (!slu_json_str(entry, keys[i]))
+			return slu_fail(
+				e, ENOTSUP,
+				"'%s' of datastore '%s': this build of sluice cannot sign in "
+				"as a service principal; use an account key or a SAS",
+				keys[i], name);
+		b->cred_key = slu_strdup(keys[i]);
+		b->cred_ref = slu_strdup(slu_json_str(entry, keys[i]));
+		if (!b->cred_key || !b->cred_ref)
+			return slu_fail_oom(e);
+	}
+	return 0;
+}
+
+static int open_cred(struct slu_blob *b, const char *name, const char *dir,
+		     struct slu_blob_secret *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *where = NULL;
+	int r;
+
+	where = slu_asprintf("'%s' of datastore '%s'", b->cred_key ? b->cred_key : "credential",
+			     name);
+	if (!where)
+		return slu_fail_oom(e);
+	r = slu_blob_cred_new(b->cred_ref, where, dir, &b->cred, e);
+	return r < 0 ? r : slu_blob_cred_get(b->cred, ret, e);
+}
+
+/* The entry wins over what a connection string says. */
+static int open_place(struct slu_blob *b, const struct json_t *entry, const char *name,
+		      const struct slu_blob_secret *s, struct slu_err *e)
+{
+	const char *account = slu_json_str(entry, "account_name");
+	const char *container = slu_json_str(entry, "container_name");
+	const char *endpoint = slu_json_str(entry, "endpoint");
+	const char *protocol = slu_json_str(entry, "protocol");
+	bool gen2 = !container;
+	int r;
+
+	if (gen2)
+		container = slu_json_str(entry, "filesystem");
+	if (s->account && !slu_streq(s->account, account))
+		return slu_fail(e, EINVAL,
+				"datastore '%s' is of account '%s', its connection string of '%s': "
+				"correct one of them",
+				name, account, s->account);
+	if (!endpoint)
+		endpoint = s->endpoint ? s->endpoint : s->suffix;
+	r = slu_blob_place_init(&b->at, account, container, endpoint,
+				protocol ? protocol : s->protocol, e);
+	b->at.gen2 = gen2;
+	return r;
+}
+
+int slu_blob_new(const struct json_t *entry, const char *name, const char *dir,
+		 struct slu_loops *loops, struct slu_pool *pool, struct slu_store **ret,
+		 struct slu_err *e)
+{
+	struct slu_blob *b = slu_new0(struct slu_blob);
+	struct slu_blob_secret s = {0};
+	int r;
+
+	if (!b)
+		return slu_fail_oom(e);
+	pthread_mutex_init(&b->lock, NULL);
+	b->loops = loops;
+	b->pool = pool;
+	b->s = (struct slu_store){
+		.ops = &blob_ops,
+		.caps = SLU_CAP_RANGE_READ | SLU_CAP_COND_READ | SLU_CAP_PUT_ABSENT |
+			SLU_CAP_PUT_MATCH | SLU_CAP_FLAT_LIST,
+		.block = SLU_BLOB_BLOCK,
+		.max_put = SLU_BLOB_PUT_MAX,
+	};
+	r = find_cred(b, entry, name, e);
+	if (r == 0)
+		r = open_cred(b, name, dir, &s, e);
+	if (r == 0)
+		r = open_place(b, entry, name, &s, e);
+	slu_blob_secret_done(&s);
+	if (r < 0) {
+		blob_free(&b->s);
+		return r;
+	}
+	*ret = &b->s;
+	return 0;
+}

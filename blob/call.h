@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One op under way: a chain of requests to the service, each of which ends in a step that starts the
+ * next or finishes the op.  Private to blob/.
+ *
+ * Threads: steps run on the call's loop (a listing's page is read in the pool); nobody but the step
+ * that runs touches a call, except that cancel looks at `op` and flags `x` under the store's lock.
+ */
+#ifndef SLU_BLOB_CALL_H
+#define SLU_BLOB_CALL_H
+
+#include "blob/cred.h"
+#include "blob/endpoint.h"
+#include "blob/sign.h"
+#include "fs/store.h"
+#include "io/loop.h"
+#include "io/pool.h"
+#include "io/xfer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define SLU_BLOB_BLOCK (8u << 20)
+#define SLU_BLOB_BLOCKS_MAX 50000 /* of one blob */
+#define SLU_BLOB_PUT_MAX (256u << 20)
+#define SLU_BLOB_LIST_MAX (64u << 20) /* bytes of one page */
+
+#define SLU_CALL_HEADERS 12
+#define SLU_CALL_PARAMS 8
+
+struct slu_blob {
+	struct slu_store s;
+	struct slu_blob_place at;
+	struct slu_blob_cred *cred;
+	char *cred_key, *cred_ref; /* "account_key", "env:NAME"; NULL: none */
+	struct slu_loops *loops;
+	struct slu_pool *pool;
+	atomic_uint turn;
+	pthread_mutex_t lock; /* guards calls and what cancel touches of them */
+	struct slu_call *calls;
+};
+
+struct slu_call {
+	struct slu_blob *b;
+	struct slu_op *op;
+	struct slu_call *prev, *next;
+	struct slu_loop *loop;
+	struct slu_xfer x;
+	void (*step)(struct slu_call *c);
+
+	/* the request */
+	char *path; /* encoded, from the first '/' on, as signed */
+	struct slu_blob_pair param[SLU_CALL_PARAMS], header[SLU_CALL_HEADERS];
+	size_t params, headers;
+	bool oom;
+	char *url, *line[SLU_CALL_HEADERS + 1];
+	char *body; /* made for this request */
+	struct slu_blob_secret secret;
+
+	/* what the steps of one op keep */
+	struct slu_work work;
+	struct slu_err err; /* the error that a look-up may clear */
+	int rc;
+	char md5[25]; /* base64 of what is put */
+	struct slu_list tree;
+	size_t tree_next, tree_gone;
+	unsigned kids;
+	struct slu_call *parent;
+};
+
+/* Takes op on: NULL when there is no memory (the op is finished then). */
+struct slu_call *slu_call_new(struct slu_blob *b, struct slu_op *op);
+/* Another call for the same op, on the same loop; NULL: no memory. */
+struct slu_call *slu_call_kid(struct slu_call *parent);
+void slu_call_free(struct slu_call *c); /* a kid's end */
+/* The op's result; frees c. */
+void slu_call_finish(struct slu_call *c, int rc);
+/* As above, with what the exchange that just ended says. */
+void slu_call_fail(struct slu_call *c);
+
+/* A new request: of the blob `path`, NULL: of the container. */
+void slu_call_begin(struct slu_call *c, const char *method, const char *path);
+/* Parameters in the order of their names.  value is copied. */
+void slu_call_param(struct slu_call *c, const char *name, const char *value);
+void slu_call_header(struct slu_call *c, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* If-None-Match or If-Match, as the op wants it. */
+void slu_call_conditions(struct slu_call *c);
+/* Signs and sends; step runs when it ended, whatever came of it. */
+void slu_call_send(struct slu_call *c, void (*step)(struct slu_call *c));
+/* Did the answer have this status and, unless NULL, this code? */
+bool slu_call_is(const struct slu_call *c, int status, const char *code);
+/* May the request have been carried out though it failed? */
+bool slu_call_unknown(const struct slu_call *c);
+/* Fills an attr from the headers of an answer: HEAD, PUT. */
+int slu_call_attr(struct slu_call *c, struct slu_attr *ret);
+
+/* The ops: each finishes the call in the end. */
+void slu_blob_stat(struct slu_call *c);
+void slu_blob_list(struct slu_call *c);
+void slu_blob_read(struct slu_call *c);
+void slu_blob_put(struct slu_call *c);
+void slu_blob_put_block(struct slu_call *c);
+void slu_blob_commit(struct slu_call *c);
+void slu_blob_mkdir(struct slu_call *c);
+void slu_blob_delete(struct slu_call *c);
+/* Asks for one page below path (flat, of at most max names); the answer is in c->x.resp. */
+void slu_blob_ask_list(struct slu_call *c, const char *path, bool flat, const char *max,
+		       const char *marker, void (*step)(struct slu_call *c));
+/* path with a '/' behind, "" for "": caller frees; NULL: no memory. */
+char *slu_blob_prefix(const char *path);
+
+int slu_blob_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,
+		    struct slu_err *e);
+
+#endif

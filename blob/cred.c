@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Credentials by reference.  Reading a file again costs one stat a request, which is below a
+ * thousandth of the request; a variable does not change, a command is run once.
+ */
+#include "blob/cred.h"
+
+#include "blob/cred_run.h"
+#include "common/buf.h"
+#include "common/mem.h"
+#include "common/path.h"
+#include "common/str.h"
+#include "io/crypt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+struct slu_blob_cred {
+	char *where, *path, *var, *command;
+	pthread_mutex_t lock; /* guards what follows */
+	struct stat seen;     /* of the file when it was read */
+	struct slu_blob_secret now;
+};
+
+/* --- the text --- */
+
+static void wipe(char *s)
+{
+	if (s)
+		explicit_bzero(s, strlen(s));
+	free(s);
+}
+
+static void buf_wipe(struct slu_buf *b)
+{
+	if (b->p)
+		explicit_bzero(b->p, b->cap);
+	slu_buf_done(b);
+}
+
+void slu_blob_secret_done(struct slu_blob_secret *s)
+{
+	wipe(s->sas);
+	free(s->account);
+	free(s->endpoint);
+	free(s->suffix);
+	free(s->protocol);
+	explicit_bzero(s, sizeof(*s));
+}
+
+static int set_key(const char *text, const char *where, struct slu_blob_secret *s,
+		   struct slu_err *e)
+{
+	if (!slu_base64_decode(text, s->key, sizeof(s->key), &s->key_len) || s->key_len < 16)
+		return slu_fail(e, EINVAL,
+				"%s leads to neither an account key (base64) nor a SAS (with "
+				"'sig='): correct what it holds",
+				where);
+	s->kind = SLU_BLOB_KEY;
+	return 0;
+}
+
+static int set_sas(const char *text, const char *where, struct slu_blob_secret *s,
+		   struct slu_err *e)
+{
+	text += *text == '?';
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+		if (*c <= ' ' || *c >= 0x7f || *c == '#')
+			return slu_fail(e, EINVAL,
+					"%s leads to a SAS with a character that no query has",
+					where);
+	s->sas = slu_strdup(text);
+	s->kind = SLU_BLOB_SAS;
+	return s->sas ? 0 : slu_fail_oom(e);
+}
+
+static const char *part(const char *item, const char *name)
+{
+	const char *v = slu_iafter(item, name);
+
+	return v && *v == '=' ? v + 1 : NULL;
+}
+
+static int set_part(const char *item, const char *where, struct slu_blob_secret *s,
+		    struct slu_err *e)
+{
+	const struct {
+		const char *name;
+		char **to;
+	} plain[] = {{"AccountName", &s->account},
+		     {"BlobEndpoint", &s->endpoint},
+		     {"EndpointSuffix", &s->suffix},
+		     {"DefaultEndpointsProtocol", &s->protocol}};
+	const char *v;
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+		v = part(item, plain[i].name);
+		if (!v)
+			continue;
+		free(*plain[i].to);
+		*plain[i].to = slu_strdup(v);
+		return *plain[i].to ? 0 : slu_fail_oom(e);
+	}
+	v = part(item, "AccountKey");
+	if (v)
+		return set_key(v, where, s, e);
+	v = part(item, "SharedAccessSignature");
+	return v && s->kind == SLU_BLOB_ANONYMOUS ? set_sas(v, where, s, e) : 0;
+}
+
+/* "Name=value;Name=value": names that are not ours are of other services. */
+static int set_parts(const char *text, const char *where, struct slu_blob_secret *s,
+		     struct slu_err *e)
+{
+	int r = 0;
+
+	while (r == 0 && *text) {
+		size_t n = strcspn(text, ";");
+		char *item = slu_strndup(text, n);
+
+		r = item ? set_part(item, where, s, e) : slu_fail_oom(e);
+		wipe(item);
+		text += n + (text[n] == ';');
+	}
+	if (r == 0 && !s->account && !s->endpoint)
+		r = slu_fail(e, EINVAL, "%s leads to a connection string without an account",
+			     where);
+	return r;
+}
+
+static bool is_connection_string(const char *s)
+{
+	return strcasestr(s, "AccountName=") || strcasestr(s, "BlobEndpoint=");
+}
+
+int slu_blob_secret_parse(const char *text, const char *where, struct slu_blob_secret *ret,
+			  struct slu_err *e)
+{
+	struct slu_blob_secret s = {0};
+	size_t n;
+	char *t;
+	int r;
+
+	text += strspn(text, " \t\r\n");
+	n = strlen(text);
+	while (n && strchr(" \t\r\n", text[n - 1]))
+		n--;
+	t = slu_strndup(text, n);
+	if (!t)
+		return slu_fail_oom(e);
+	if (!n)
+		r = slu_fail(e, EINVAL, "%s leads to nothing: it is empty", where);
+	else if (is_connection_string(t))
+		r = set_parts(t, where, &s, e);
+	else if (strstr(t, "sig="))
+		r = set_sas(t, where, &s, e);
+	else
+		r = set_key(t, where, &s, e);
+	wipe(t);
+	if (r < 0)
+		slu_blob_secret_done(&s);
+	else
+		*ret = s;
+	return r;
+}
+
+/* --- where it comes from --- */
+
+static int read_env(struct slu_blob_cred *c, struct slu_err *e)
+{
+	const char *v = getenv(c->var);
+
+	if (!v)
+		return slu_fail(e, ENOENT,
+				"%s names the environment variable '%s', which is not set",
+				c->where, c->var);
+	return slu_blob_secret_parse(v, c->where, &c->now, e);
+}
+
+static int check_file(const struct slu_blob_cred *c, const struct stat *st, struct slu_err *e)
+{
+	if (!S_ISREG(st->st_mode))
+		return slu_fail(e, EINVAL, "%s: '%s' is no regular file", c->where, c->path);
+	if (st->st_mode & 077)
+		return slu_fail(e, EACCES,
+				"%s: others may read '%s': make it private with `chmod 600`",
+				c->where, c->path);
+	return 0;
+}
+
+static bool same(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Locked. */
+static int read_file(struct slu_blob_cred *c, struct slu_err *e)
+{
+	SLU_AUTO(buf_wipe) struct slu_buf b = SLU_BUF(SLU_CRED_TEXT_MAX);
+	SLU_AUTO(slu_closep) int fd = open(c->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct slu_blob_secret s = {0};
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return slu_fail_sys(e, errno, "%s: cannot read '%s'", c->where, c->path);
+	r = check_file(c, &st, e);
+	if (r < 0)
+		return r;
+	r = slu_buf_read_fd(&b, fd);
+	if (r < 0)
+		return slu_fail_sys(e, -r, "%s: cannot read '%s'", c->where, c->path);
+	r = slu_blob_secret_parse(b.p ? b.p : "", c->where, &s, e);
+	if (r < 0)
+		return r;
+	slu_blob_secret_done(&c->now);
+	c->now = s;
+	c->seen = st;
+	return 0;
+}
+
+static int read_command(struct slu_blob_cred *c, struct slu_err *e)
+{
+	SLU_AUTO(buf_wipe) struct slu_buf b = SLU_BUF(SLU_CRED_TEXT_MAX);
+	int r = slu_cred_run(c->command, c->where, &b, e);
+
+	return r < 0 ? r : slu_blob_secret_parse(b.p ? b.p : "", c->where, &c->now, e);
+}
+
+static int set_source(struct slu_blob_cred *c, const char *ref, const char *dir, struct slu_err *e)
+{
+	const char *arg;
+
+	arg = slu_after(ref, "env:");
+	if (arg) {
+		c->var = slu_strdup(arg);
+		return c->var ? read_env(c, e) : slu_fail_oom(e);
+	}
+	arg = slu_after(ref, "cmd:");
+	if (arg) {
+		c->command = slu_strdup(arg);
+		return c->command ? read_command(c, e) : slu_fail_oom(e);
+	}
+	arg = slu_after(ref, "file:");
+	if (arg) {
+		c->path = *arg == '/' || !dir ? slu_strdup(arg) : slu_path_join(dir, arg);
+		return c->path ? read_file(c, e) : slu_fail_oom(e);
+	}
+	return slu_fail(
+		e, ENOTSUP,
+		"%s: this build of sluice signs in with an account key, a SAS or a connection "
+		"string only; give one as env:NAME, file:PATH or cmd:COMMAND",
+		c->where);
+}
+
+int slu_blob_cred_new(const char *ref, const char *where, const char *dir,
+		      struct slu_blob_cred **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_blob_cred_freep) struct slu_blob_cred *c = slu_new0(struct slu_blob_cred);
+	int r = 0;
+
+	if (!c)
+		return slu_fail_oom(e);
+	pthread_mutex_init(&c->lock, NULL);
+	c->where = slu_strdup(where);
+	if (!c->where)
+		return slu_fail_oom(e);
+	if (ref)
+		r = set_source(c, ref, dir, e);
+	if (r == 0)
+		*ret = slu_take(c);
+	return r;
+}
+
+static char *copy_of(const char *s, bool *oom)
+{
+	char *copy = slu_strdup(s);
+
+	*oom |= s && !copy;
+	return copy;
+}
+
+/* A file that is being replaced may be unreadable for a moment: what was read still holds then. */
+int slu_blob_cred_get(struct slu_blob_cred *c, struct slu_blob_secret *ret, struct slu_err *e)
+{
+	bool oom = false;
+	struct stat st;
+
+	pthread_mutex_lock(&c->lock);
+	if (c->path && stat(c->path, &st) == 0 && !same(&st, &c->seen) && read_file(c, NULL) < 0)
+		c->seen = st;
+	*ret = c->now;
+	ret->sas = copy_of(c->now.sas, &oom);
+	ret->account = copy_of(c->now.account, &oom);
+	ret->endpoint = copy_of(c->now.endpoint, &oom);
+	ret->suffix = copy_of(c->now.suffix, &oom);
+	ret->protocol = copy_of(c->now.protocol, &oom);
+	pthread_mutex_unlock(&c->lock);
+	if (!oom)
+		return 0;
+	slu_blob_secret_done(ret);
+	return slu_fail_oom(e);
+}
+
+void slu_blob_cred_free(struct slu_blob_cred *c)
+{
+	if (!c)
+		return;
+	slu_blob_secret_done(&c->now);
+	pthread_mutex_destroy(&c->lock);
+	free(c->where);
+	free(c->path);
+	free(c->var);
+	free(c->command);
+	free(c);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The credential of a store: an account key, a SAS, or none, read from where the reference says
+ * (env:NAME, file:PATH, cmd:COMMAND).  A file that changed is read again before the next request.
+ * Secrets are wiped before their memory is freed and are in no message.
+ */
+#ifndef SLU_BLOB_CRED_H
+#define SLU_BLOB_CRED_H
+
+#include "common/cleanup.h"
+#include "common/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum slu_blob_secret_kind { SLU_BLOB_ANONYMOUS, SLU_BLOB_KEY, SLU_BLOB_SAS };
+
+#define SLU_BLOB_KEY_MAX 128
+
+struct slu_blob_secret {
+	enum slu_blob_secret_kind kind;
+	uint8_t key[SLU_BLOB_KEY_MAX];
+	size_t key_len;
+	char *sas; /* a query without '?' */
+	/* What a connection string says beside; NULL: nothing. */
+	char *account, *endpoint, *suffix, *protocol;
+};
+
+/* text: an account key, a SAS, or a connection string; blanks around it are no part of it.  where:
+ * what messages call it.  -EINVAL, never showing the text. */
+int slu_blob_secret_parse(const char *text, const char *where, struct slu_blob_secret *ret,
+			  struct slu_err *e);
+void slu_blob_secret_done(struct slu_blob_secret *s);
+
+struct slu_blob_cred;
+
+/* ref NULL: anonymous.  dir: what a relative file: is relative to.  Reads it once, so that what is
+ * wrong is told at once; a command may take a minute.  Not on a loop thread. */
+int slu_blob_cred_new(const char *ref, const char *where, const char *dir,
+		      struct slu_blob_cred **ret, struct slu_err *e);
+/* A copy of what holds now (slu_blob_secret_done).  Any thread; looks at the file, waits for
+ * nothing. */
+int slu_blob_cred_get(struct slu_blob_cred *c, struct slu_blob_secret *ret, struct slu_err *e);
+void slu_blob_cred_free(struct slu_blob_cred *c);
+SLU_DEFINE_CLEANUP(struct slu_blob_cred *, slu_blob_cred_free, slu_blob_cred_freep)
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs the command of a cmd: reference.  What it prints goes nowhere but to the caller's buffer. */
+#include "blob/cred_run.h"
+
+#include "common/cleanup.h"
+#include "common/time.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LIMIT (60 * SLU_SEC)
+
+extern char **environ;
+
+/* In a process group of its own, so that what it started can be ended with it. */
+static int start(const char *command, int out, pid_t *ret)
+{
+	char sh[] = "sh", dash_c[] = "-c";
+	char *const argv[] = {sh, dash_c, (char *)command, NULL};
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	int r;
+
+	r = posix_spawn_file_actions_init(&files);
+	if (r)
+		return -r;
+	r = posix_spawnattr_init(&attr);
+	if (r) {
+		posix_spawn_file_actions_destroy(&files);
+		return -r;
+	}
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
+	posix_spawnattr_setpgroup(&attr, 0);
+	r = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+	if (!r)
+		r = posix_spawn_file_actions_adddup2(&files, out, 1);
+	if (!r)
+		r = posix_spawn(ret, "/bin/sh", &files, &attr, argv, environ);
+	posix_spawn_file_actions_destroy(&files);
+	posix_spawnattr_destroy(&attr);
+	return -r;
+}
+
+/* Until the end of the output: 0, or -errno. */
+static int collect(int fd, struct slu_buf *b)
+{
+	int64_t end = slu_deadline_in(LIMIT);
+
+	for (;;) {
+		int64_t left = end - slu_now();
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		char chunk[1024];
+		ssize_t n;
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		if (poll(&p, 1, (int)(left / SLU_MS) + 1) <= 0)
+			continue;
+		n = read(fd, chunk, sizeof(chunk));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n > 0)
+			slu_buf_add(b, chunk, (size_t)n);
+		explicit_bzero(chunk, sizeof(chunk));
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		if (slu_buf_err(b) < 0)
+			return slu_buf_err(b) == -EMSGSIZE ? -EFBIG : -ENOMEM;
+	}
+}
+
+int slu_cred_run(const char *command, const char *where, struct slu_buf *b, struct slu_err *e)
+{
+	SLU_AUTO(slu_closep) int in = -1, out = -1;
+	int fds[2], status = 0, r;
+	pid_t pid = -1;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return slu_fail_sys(e, errno, "%s: cannot run its command", where);
+	in = fds[0];
+	out = fds[1];
+	r = start(command, out, &pid);
+	if (r < 0)
+		return slu_fail_sys(e, -r, "%s: cannot run its command", where);
+	close(slu_take_fd(out));
+	r = collect(in, b);
+	if (r < 0)
+		kill(-pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (r < 0)
+		return slu_fail_sys(e, -r, "%s: its command gave no secret", where);
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return slu_fail(e, EIO, "%s: its command failed: run it by hand to see why", where);
+	return 0;
+}

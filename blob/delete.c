@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DELETE.  A tree is listed page by page and its blobs deleted, several at once; then the listing
+ * begins anew, until nothing is left.  All calls of one op run on one loop, so they need no lock.
+ */
+#include "blob/call.h"
+#include "blob/errors.h"
+#include "blob/list.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <errno.h>
+
+#define KIDS 16
+
+static void ask_delete(struct slu_call *c, const char *path, void (*step)(struct slu_call *c))
+{
+	slu_call_begin(c, "DELETE", path);
+	slu_call_header(c, "x-ms-delete-snapshots", "include");
+	slu_call_send(c, step);
+}
+
+/* --- one --- */
+
+static void on_marker(struct slu_call *c)
+{
+	if (c->x.rc < 0)
+		slu_call_fail(c);
+	else
+		slu_call_finish(c, 0);
+}
+
+/* No such blob: a folder with something in it, an empty one, or nothing. */
+static void on_listed(struct slu_call *c)
+{
+	SLU_AUTO(slu_list_done) struct slu_list list = {0};
+	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(c->op->path);
+	struct slu_blob_page page = {.prefix = prefix};
+	int r;
+
+	if (c->x.rc < 0) {
+		slu_call_fail(c);
+		return;
+	}
+	r = prefix ? slu_blob_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, &page,
+					 &list, &c->op->err)
+		   : slu_fail_oom(&c->op->err);
+	if (r == 0 && (list.n || list.next))
+		r = slu_fail(
+			&c->op->err, ENOTEMPTY,
+			"the folder '%s' in container '%s' is not empty: delete it with all that "
+			"is in it, recursively",
+			c->op->path, c->b->at.container);
+	else if (r == 0 && !page.marks)
+		r = slu_fail(&c->op->err, ENOENT, "'%s' is not in container '%s' of account '%s'",
+			     c->op->path, c->b->at.container, c->b->at.account);
+	if (r < 0)
+		slu_call_finish(c, r);
+	else
+		ask_delete(c, prefix, on_marker);
+}
+
+static void on_deleted(struct slu_call *c)
+{
+	if (c->x.rc == 0)
+		slu_call_finish(c, 0);
+	else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound"))
+		slu_blob_ask_list(c, c->op->path, true, "2", NULL, on_listed);
+	else
+		slu_call_fail(c);
+}
+
+/* --- all --- */
+
+static void next_page(struct slu_call *c);
+
+static void on_last(struct slu_call *c)
+{
+	if (c->x.rc < 0 && !slu_call_is(c, 404, NULL))
+		slu_call_fail(c);
+	else
+		slu_call_finish(c, 0);
+}
+
+static void round_ended(struct slu_call *c)
+{
+	bool more = c->tree.n > 0;
+
+	if (c->rc == 0 && more && !c->tree_gone)
+		c->rc = slu_fail(&c->err, EBUSY, "nothing in the folder '%s' can be deleted",
+				 c->op->path);
+	if (c->rc < 0) {
+		c->op->err = c->err;
+		slu_call_finish(c, c->rc);
+		return;
+	}
+	if (more)
+		next_page(c);
+	else
+		ask_delete(c, c->op->path, on_last);
+}
+
+static bool kid_next(struct slu_call *kid);
+
+static void on_kid(struct slu_call *kid)
+{
+	struct slu_call *c = kid->parent;
+
+	/* a folder of a hierarchical account goes after what is in it, in another round */
+	if (kid->x.rc == 0 || slu_call_is(kid, 404, NULL)) {
+		c->tree_gone++;
+	} else if (!slu_call_is(kid, 409, "DirectoryIsNotEmpty") && c->rc == 0) {
+		c->rc = slu_blob_fail(c->op, &c->b->at, &kid->x, kid->secret.sas);
+		c->err = c->op->err;
+	}
+	if (kid_next(kid))
+		return;
+	slu_call_free(kid);
+	if (--c->kids == 0)
+		round_ended(c);
+}
+
+static bool kid_next(struct slu_call *kid)
+{
+	struct slu_call *c = kid->parent;
+	SLU_AUTO(slu_freep) char *path = NULL;
+
+	if (c->rc < 0 || c->tree_next == c->tree.n)
+		return false;
+	path = slu_asprintf("%s/%s", c->op->path, c->tree.p[c->tree_next++].name);
+	if (!path) {
+		c->rc = slu_fail_oom(&c->err);
+		return false;
+	}
+	ask_delete(kid, path, on_kid);
+	return true;
+}
+
+/* The names that are to go: markers of folders are blobs like others here. */
+static int read_names(struct slu_call *c)
+{
+	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(c->op->path);
+	struct slu_blob_page page = {.prefix = prefix, .all = true, .flat = true};
+
+	slu_list_done(&c->tree);
+	c->tree_next = c->tree_gone = 0;
+	if (!prefix)
+		return slu_fail_oom(&c->err);
+	return slu_blob_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, &page, &c->tree,
+				   &c->err);
+}
+
+static void on_names(struct slu_call *c)
+{
+	SLU_AUTO(slu_freep) char *more = NULL;
+
+	if (c->x.rc < 0) {
+		slu_call_fail(c);
+		return;
+	}
+	c->rc = read_names(c);
+	if (c->rc == 0 && !c->tree.n && c->tree.next) {
+		more = slu_take(c->tree.next);
+		slu_blob_ask_list(c, c->op->path, true, "5000", more, on_names);
+		return;
+	}
+	/* held by this function too, so that kids that end at once do not end the round */
+	c->kids = 1;
+	for (int i = 0; i < KIDS && c->rc == 0 && c->tree_next < c->tree.n; i++) {
+		struct slu_call *kid = slu_call_kid(c);
+
+		if (!kid) {
+			if (c->kids == 1)
+				c->rc = slu_fail_oom(&c->err);
+			break;
+		}
+		c->kids++;
+		if (!kid_next(kid)) {
+			c->kids--;
+			slu_call_free(kid);
+		}
+	}
+	if (--c->kids == 0)
+		round_ended(c);
+}
+
+static void next_page(struct slu_call *c)
+{
+	slu_blob_ask_list(c, c->op->path, true, "5000", NULL, on_names);
+}
+
+void slu_blob_delete(struct slu_call *c)
+{
+	if (c->op->flags & SLU_OPF_TREE)
+		next_page(c);
+	else
+		ask_delete(c, c->op->path, on_deleted);
+}

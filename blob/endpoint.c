@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The forms in which people give the endpoint of a storage account, brought into one. */
+#include "blob/endpoint.h"
+
+#include "common/cleanup.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PUBLIC_CLOUD "core.windows.net"
+
+void slu_blob_place_done(struct slu_blob_place *p)
+{
+	free(p->account);
+	free(p->container);
+	free(p->base);
+	free(p->suffix);
+	*p = (struct slu_blob_place){0};
+}
+
+/* host: up to its '/' or end. */
+static bool is_address(const char *host)
+{
+	size_t n = strcspn(host, "/");
+
+	return host[0] == '[' || strspn(host, "0123456789.:") >= n;
+}
+
+static bool is_name(const char *host, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(host, name, n) == 0 && (!host[n] || host[n] == ':' || host[n] == '/');
+}
+
+static bool is_loopback(const char *host)
+{
+	return slu_starts(host, "127.") || slu_starts(host, "[::1]") || is_name(host, "localhost");
+}
+
+static bool has_port(const char *host)
+{
+	const char *colon = strrchr(host, ':');
+
+	return colon && !strchr(colon, ']');
+}
+
+/* A host, perhaps with a port, perhaps with a path: the whole endpoint. */
+static char *full_base(const char *scheme, const char *host, const char *account)
+{
+	size_t n = strlen(host);
+	const char *slash;
+
+	while (n && host[n - 1] == '/')
+		n--;
+	slash = memchr(host, '/', n);
+	if (!slash && (is_address(host) || is_name(host, "localhost")))
+		return slu_asprintf("%s://%.*s/%s", scheme, (int)n, host, account);
+	return slu_asprintf("%s://%.*s", scheme, (int)n, host);
+}
+
+int slu_blob_place_init(struct slu_blob_place *p, const char *account, const char *container,
+			const char *endpoint, const char *protocol, struct slu_err *e)
+{
+	const char *scheme = protocol ? protocol : "https";
+	const char *host = endpoint ? endpoint : PUBLIC_CLOUD, *after;
+	bool url = true;
+
+	*p = (struct slu_blob_place){0};
+	after = slu_iafter(host, "https://");
+	if (after) {
+		scheme = "https";
+	} else {
+		after = slu_iafter(host, "http://");
+		if (after)
+			scheme = "http";
+		else
+			url = false;
+	}
+	host = after ? after : host;
+	p->account = slu_strdup(account);
+	p->container = slu_strdup(container);
+	if (url || is_address(host) || has_port(host) || is_name(host, "localhost") ||
+	    (slu_starts(host, account) && host[strlen(account)] == '.')) {
+		p->base = full_base(scheme, host, account);
+	} else {
+		const char *suffix = slu_after(host, "blob.");
+
+		p->suffix = slu_strdup(suffix ? suffix : host);
+		p->base = p->suffix ? slu_asprintf("%s://%s.blob.%s", scheme, account, p->suffix)
+				    : NULL;
+	}
+	if (!p->account || !p->container || !p->base) {
+		slu_blob_place_done(p);
+		return slu_fail_oom(e);
+	}
+	after = strstr(p->base, "://") + 3;
+	p->path = p->base + strlen(p->base) - strlen(after) + strcspn(after, "/");
+	if (slu_streq(scheme, "http") && !is_loopback(after)) {
+		int r = slu_fail(e, EACCES,
+				 "'%s' is plain http, which is for this machine only: use https",
+				 p->base);
+
+		slu_blob_place_done(p);
+		return r;
+	}
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where an account's Blob service is. */
+#ifndef SLU_BLOB_ENDPOINT_H
+#define SLU_BLOB_ENDPOINT_H
+
+#include "common/err.h"
+
+#include <stdbool.h>
+
+struct slu_blob_place {
+	char *account, *container;
+	char *base;   /* "https://acct.blob.core.windows.net", "http://127.0.0.1:10000/acct" */
+	char *path;   /* in base: from the first '/' after the host on, "" = none */
+	char *suffix; /* "core.windows.net"; NULL: the endpoint is not built from account and cloud */
+	bool gen2;    /* the account is said to have a hierarchical namespace */
+};
+
+/*
+ * endpoint: NULL (the public cloud), a cloud's suffix ("core.usgovcloudapi.net"), a host or a URL.  A
+ * host that is an IP address or has a port, and an URL without a path whose host is an address or
+ * localhost, serve accounts by path, as the emulator does.  protocol: "http", "https" or NULL; a URL
+ * has its own.  http is for loopback only: -EACCES.
+ */
+int slu_blob_place_init(struct slu_blob_place *p, const char *account, const char *container,
+			const char *endpoint, const char *protocol, struct slu_err *e);
+void slu_blob_place_done(struct slu_blob_place *p);
+
+#endif

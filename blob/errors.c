@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The service's errors.  Codes that need an errno of their own stand in the table, the rest go by
+ * status.  The answer to HEAD has no body, so the code comes from its header first.
+ */
+#include "blob/errors.h"
+
+#include "blob/list.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "io/http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SKEW_MAX (15 * 60 * SLU_SEC) /* what the service tolerates */
+
+static const struct {
+	const char *code;
+	int error;
+	const char *why; /* NULL: the service's own words */
+} codes[] = {
+	{"ContainerNotFound", ENOENT,
+	 "the container does not exist: create it, or correct its name"},
+	{"ContainerBeingDeleted", EBUSY, "the container is being deleted: wait, or use another"},
+	{"BlobNotFound", ENOENT, "no such file"},
+	{"ResourceNotFound", ENOENT, "no such account, container or file"},
+	{"BlobAlreadyExists", EEXIST, "it exists already"},
+	{"BlobArchived", EBUSY, "it is in the archive tier: rehydrate it first"},
+	{"BlobBeingRehydrated", EBUSY, "it is being brought back from the archive tier: wait"},
+	{"LeaseIdMissing", EBUSY, "somebody holds a lease on it: break or await the lease"},
+	{"LeaseIdMismatchWithBlobOperation", EBUSY, "somebody else holds a lease on it"},
+	{"BlobImmutableDueToPolicy", EPERM, "a policy of the container forbids to change it"},
+	{"DirectoryIsNotEmpty", ENOTEMPTY, "the folder is not empty"},
+	{"InvalidBlobType", EINVAL, "it is an append or page blob: write under another name"},
+	{"InvalidBlockList", ESTALE,
+	 "its blocks are gone: somebody else wrote it meanwhile, or they are older than a week"},
+	{"InvalidBlobOrBlock", EBUSY,
+	 "another writer left blocks there that are not committed: delete them by writing it with "
+	 "that writer, or use another name (they expire after a week)"},
+	{"BlockCountExceedsLimit", EFBIG, "it has too many blocks"},
+	{"RequestBodyTooLarge", EFBIG, "one request takes less than this"},
+	{"Md5Mismatch", EAGAIN, "the data was changed on its way"},
+	{"Crc64Mismatch", EAGAIN, "the data was changed on its way"},
+	{"AuthorizationPermissionMismatch", EACCES,
+	 "the credential has no right to do this: grant it one, such as the role 'Storage Blob Data "
+	 "Contributor' or the SAS permission that is missing"},
+	{"AuthorizationServiceMismatch", EACCES, "the SAS is not for the Blob service"},
+	{"AuthorizationResourceTypeMismatch", EACCES, "the SAS is not for this kind of resource"},
+	{"AuthorizationProtocolMismatch", EACCES, "the SAS allows https only"},
+	{"AuthorizationSourceIPMismatch", EACCES, "the SAS is not for this machine's address"},
+	{"InsufficientAccountPermissions", EACCES, "the account has no right to do this"},
+	{"NoAuthenticationInformation", EACCES,
+	 "the container is not public: give the datastore a credential"},
+	{"PublicAccessNotPermitted", EACCES,
+	 "the account allows no public access: give the datastore a credential"},
+	{"AccountIsDisabled", EACCES, "the account is disabled"},
+	{"ServerBusy", EAGAIN, "the service is busy"},
+	{"OperationTimedOut", ETIMEDOUT, "the service did not finish in time"},
+};
+
+void slu_blob_fault_read(const struct slu_xfer *x, struct slu_blob_fault *ret)
+{
+	const char *v;
+	int64_t theirs;
+
+	*ret = (struct slu_blob_fault){.status = x->status};
+	slu_blob_error_parse(x->errbody.p, x->errbody.len, ret->code, sizeof(ret->code), ret->text,
+			     sizeof(ret->text));
+	v = slu_xfer_header(x, "x-ms-error-code");
+	if (v)
+		snprintf(ret->code, sizeof(ret->code), "%s", v);
+	v = slu_xfer_header(x, "x-ms-request-id");
+	if (v)
+		snprintf(ret->request, sizeof(ret->request), "%s", v);
+	v = slu_xfer_header(x, "date");
+	if (v && slu_http_date(v, &theirs))
+		ret->skew_ns = slu_wall() - theirs;
+}
+
+static int find_code(const char *code)
+{
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (slu_streq(codes[i].code, code))
+			return (int)i;
+	return -1;
+}
+
+static bool reads(const struct slu_op *op)
+{
+	return op->type == SLU_OP_READ || op->type == SLU_OP_STAT || op->type == SLU_OP_LIST;
+}
+
+static int by_status(const struct slu_op *op, int status)
+{
+	switch (status) {
+	case 401:
+	case 403:
+	case 407:
+		return EACCES;
+	case 404:
+		return ENOENT;
+	case 408:
+		return ETIMEDOUT;
+	case 409:
+		return EBUSY;
+	case 413:
+		return EFBIG;
+	case 429:
+	case 503:
+		return EAGAIN;
+	case 416:
+		return EIO;
+	default:
+		break;
+	}
+	if (status >= 500)
+		return reads(op) ? EIO : ECONNABORTED;
+	return status >= 400 ? EINVAL : EPROTO;
+}
+
+int slu_blob_errno(const struct slu_op *op, const struct slu_blob_fault *f)
+{
+	int i = find_code(f->code);
+	int error = i >= 0 ? codes[i].error : by_status(op, f->status);
+
+	if (f->status == 412 && error != EBUSY)
+		error = op->flags & SLU_OPF_ABSENT ? EEXIST : ESTALE;
+	if (error == ENOENT && op->if_match && !slu_streq(f->code, "ContainerNotFound"))
+		return ESTALE;
+	return error;
+}
+
+/* Why a request that should have been signed well was refused. */
+static void explain_denied(struct slu_buf *b, const struct slu_blob_fault *f, const char *sas)
+{
+	long minutes = (long)(f->skew_ns / (60 * SLU_SEC));
+	const char *end = sas ? strstr(sas, "se=") : NULL;
+	SLU_AUTO(slu_buf_done) struct slu_buf when = SLU_BUF(64);
+	int64_t expiry;
+
+	if (f->skew_ns > SKEW_MAX || f->skew_ns < -SKEW_MAX) {
+		slu_buf_fmt(b, "the clock of this machine is %ld minutes %s: set it",
+			    minutes < 0 ? -minutes : minutes, minutes < 0 ? "behind" : "ahead");
+		return;
+	}
+	while (end && end != sas && end[-1] != '&')
+		end = strstr(end + 1, "se=");
+	if (end && slu_url_decode(&when, end + 3, strcspn(end + 3, "&")) && when.p &&
+	    slu_time_parse(when.p, &expiry) && expiry < slu_wall()) {
+		slu_buf_fmt(b, "the SAS expired at %s: put a new one in its place", when.p);
+		return;
+	}
+	if (slu_streq(f->code, "AuthenticationFailed"))
+		slu_buf_fmt(b, "the service refused the %s: check that it belongs to this account",
+			    sas ? "SAS" : "account key");
+	else
+		slu_buf_str(b, "the credential has no right to do this");
+}
+
+static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu_blob_fault *f,
+		    int error, const char *sas)
+{
+	int i = find_code(f->code);
+
+	if (error == ESTALE && op->if_match)
+		slu_buf_fmt(b, "it was changed by somebody else (it is no longer %s)",
+			    op->if_match);
+	else if (error == EEXIST)
+		slu_buf_str(b, "it exists already");
+	else if (i >= 0 && codes[i].why)
+		slu_buf_str(b, codes[i].why);
+	else if (error == EACCES)
+		explain_denied(b, f, sas);
+	else if (error == ENOENT)
+		slu_buf_str(b, "no such file");
+	else if (f->text[0])
+		slu_buf_str(b, f->text);
+	else
+		slu_buf_str(b, error == EAGAIN ? "the service is busy" : "the service failed");
+}
+
+static int fail_status(struct slu_op *op, const struct slu_blob_place *at, const struct slu_xfer *x,
+		       const char *sas)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf why = SLU_BUF(1024);
+	const char *wait = slu_xfer_header(x, "retry-after");
+	struct slu_blob_fault f;
+	int error;
+
+	slu_blob_fault_read(x, &f);
+	error = slu_blob_errno(op, &f);
+	if (!wait || !slu_http_retry_after(wait, slu_wall(), &op->retry_after))
+		op->retry_after = 0;
+	explain(&why, op, &f, error, sas);
+	slu_fail(&op->err, error,
+		 "cannot %s '%s' in container '%s' of account '%s': %s (%d%s%s%s%s)",
+		 slu_op_name(op->type), op->path, at->container, at->account, why.p ? why.p : "",
+		 f.status, f.code[0] ? " " : "", f.code, f.request[0] ? ", request " : "",
+		 f.request);
+	op->err.http = f.status;
+	snprintf(op->err.svc, sizeof(op->err.svc), "%.39s", f.code);
+	return -error;
+}
+
+int slu_blob_fail(struct slu_op *op, const struct slu_blob_place *at, const struct slu_xfer *x,
+		  const char *sas)
+{
+	if (x->rc == -EREMOTEIO)
+		return fail_status(op, at, x, sas);
+	op->err = x->err;
+	if (op->err.code != -x->rc)
+		slu_fail_sys(&op->err, -x->rc, "no answer");
+	slu_fail_more(&op->err, "cannot %s '%s' in container '%s' of account '%s'",
+		      slu_op_name(op->type), op->path, at->container, at->account);
+	return x->rc;
+}

@@ -1,0 +1,12 @@
+libblob_la_SOURCES += blob/blob.c blob/blob.h
+libblob_la_SOURCES += blob/call.c blob/call.h
+libblob_la_SOURCES += blob/cred.c blob/cred.h
+libblob_la_SOURCES += blob/cred_run.c blob/cred_run.h
+libblob_la_SOURCES += blob/delete.c
+libblob_la_SOURCES += blob/endpoint.c blob/endpoint.h
+libblob_la_SOURCES += blob/errors.c blob/errors.h
+libblob_la_SOURCES += blob/hadoop.c
+libblob_la_SOURCES += blob/list.c blob/list.h
+libblob_la_SOURCES += blob/put.c
+libblob_la_SOURCES += blob/read.c
+libblob_la_SOURCES += blob/sign.c blob/sign.h
