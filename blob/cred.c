@@ -99,7 +99,7 @@ static int set_part(const char *item, const char *where, struct slu_blob_secret 
 
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
 		v = part(item, plain[i].name);
-		if (!v)
+		if (!v || !*v)
 			continue;
 		free(*plain[i].to);
 		*plain[i].to = slu_strdup(v);
