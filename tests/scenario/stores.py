@@ -2,7 +2,7 @@
 """The kinds of store that scenarios run on, each looked at by other means than sluice's own.
 
 A kind gives: `entry(path)`, the datastore entry of config.json for a folder of it; put, get, remove, exists, mkdir,
-mtime_ns of an object by its path in the folder; uri, what as_hdfs has to say of it."""
+mtime_ns of an object by its path in the folder; holds: can an object have this name; uri, what as_hdfs has to say of it."""
 
 import json
 import shutil
@@ -22,6 +22,9 @@ class LocalStore:
 
     def __init__(self, folder):
         self.folder = Path(folder)
+
+    def holds(self, name):
+        return True
 
     def entry(self):
         return {"type": "local", "path": str(self.folder)}
@@ -66,6 +69,9 @@ class HdfsStore:
     def __init__(self, server, folder):
         self.server = server
         self.folder = folder  # absolute in HDFS
+
+    def holds(self, name):
+        return True
 
     def at(self, path):
         """The same store, a folder deeper."""
@@ -126,3 +132,63 @@ class HdfsStore:
 
     def uri(self, path):
         return f"hdfs://{self.server.rpc}{self.folder}/{path}"
+
+
+class BlobStore:
+    """A container each, by the Azure SDK for Python."""
+
+    kind = "blob"
+
+    def __init__(self, server, name):
+        self.server = server
+        self.name = name
+        self.container = server.client.get_container_client(name)
+
+    def holds(self, name):
+        """Azurite makes a slash of a backslash, and lists control bytes as no XML allows it."""
+        return "\\" not in name and "\x1b" not in name
+
+    def at(self, path):
+        there = BlobStore(self.server, f"{self.name}-{path}")
+        there.container.create_container()
+        return there
+
+    def entry(self):
+        return {
+            "type": "azure_blob",
+            "account_name": self.server.client.account_name,
+            "container_name": self.name,
+            "endpoint": self.server.url,
+            "account_key": f"file:{self.server.key_file}",
+        }
+
+    def put(self, path, data):
+        self.container.upload_blob(path, as_bytes(data), overwrite=True)
+
+    def put_all(self, objects):
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(self.put, objects.keys(), objects.values()))
+
+    def get(self, path):
+        return self.container.download_blob(path).readall()
+
+    def remove(self, path):
+        below = [b.name for b in self.container.list_blobs(name_starts_with=f"{path}/")]
+        for name in below or [path]:
+            self.container.delete_blob(name)
+
+    def exists(self, path):
+        below = self.container.list_blobs(name_starts_with=f"{path}/", results_per_page=1)
+        return self.container.get_blob_client(path).exists() or any(True for _ in below)
+
+    def mkdir(self, path):
+        if path:
+            self.container.upload_blob(path, b"", metadata={"hdi_isfolder": "true"})
+
+    def mtime_ns(self, path):
+        when = self.container.get_blob_client(path).get_blob_properties().last_modified
+        return int(when.timestamp()) * 1_000_000_000
+
+    def uri(self, path):
+        account = self.server.client.account_name
+        return f"abfs://{self.name}@{account}.dfs.core.windows.net/{path}"

@@ -65,6 +65,7 @@ def test_a_glob_that_is_not_closed_is_bad_input(tree):
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_names_round_trip(ws, name):
     """What is put under a name is listed under it in one line, and comes back under it."""
+    ws.needs_name(name)
     ws.put(f"in/{name}", name * 3)
     out = ws.run("ls", ws.ref("in/")).out
     assert len(out.splitlines()) == 1 and "\x1b" not in out

@@ -29,6 +29,8 @@ python   | cmd:python3        | python3                  | runs scenarios, check
 python   | py:ensurepip       | python3-venv             | keeps Python packages in the cache folder
 python   | file:/etc/ssl/certs/ca-certificates.crt | ca-certificates | downloads from the package index
 java     | java:17            | openjdk-17-jre-headless  | runs Spark and HDFS
+node     | cmd:node           | nodejs                   | runs the emulator of Blob storage
+node     | cmd:npm            | npm                      | fetches the emulator of Blob storage
 maven    | cmd:mvn            | maven                    | fetches the jars of HDFS
 lint     | cmd:git            | git                      | lists the files to check
 lint     | cmd:g++            | g++                      | checks that the header is C++
@@ -43,6 +45,7 @@ lint     | cmd:codespell      | codespell                | spelling
 DEPS_PIP='
 scenario | pytest==8.3.5         | runs the scenarios
 scenario | pytest-timeout==2.3.1 | ends a scenario that hangs
+blob     | azure-storage-blob==12.24.0 | writes and reads blobs beside sluice
 spark    | pyspark==4.1.4        | Spark with Hadoop 3.4, about 450 MB
 lint     | ruff==0.11.13         | static analysis and format of Python
 '
@@ -52,6 +55,12 @@ DEPS_MAVEN='
 hdfs     | hadoop-3.4.2 | org.apache.hadoop:hadoop-common:3.4.2 org.apache.hadoop:hadoop-hdfs:3.4.2 org.apache.hadoop:hadoop-hdfs-client:3.4.2 | a NameNode and a DataNode for the scenarios, about 65 MB
 '
 
+# rung | package and version, one that runs on Node 18 and later | why
+DEPS_NPM='
+blob     | azurite@3.35.0     | the emulator of Blob storage, about 190 MB
+'
+DEPS_AZURITE_MAIN=npm/azurite@3.35.0/node_modules/azurite/dist/src/blob/main.js
+
 # The groups of the tables that a rung stands for.
 deps_groups()
 {
@@ -60,11 +69,11 @@ deps_groups()
 	man) echo build man ;;
 	unit | torture) echo build unit ;;
 	demo) echo build mount python java spark ;;
-	scenario) echo build man mount python java scenario spark hdfs ;;
-	asan | tsan) echo build unit mount python java scenario hdfs ;;
+	scenario) echo build man mount python java scenario spark hdfs node blob ;;
+	asan | tsan) echo build unit mount python java scenario hdfs node blob ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
-	all) echo build man unit mount python java scenario spark hdfs lint ;;
+	all) echo build man unit mount python java scenario spark hdfs node blob lint ;;
 	*) die "there is no rung '$1'; there are: $DEPS_RUNGS" ;;
 	esac
 }
@@ -217,6 +226,27 @@ deps_maven()
 	done <<<"$rows"
 }
 
+# Each in a folder of its own, which appears when it is complete.
+deps_npm()
+{
+	local package why dir rows
+	rows=$(deps_rows "$DEPS_NPM" "$@")
+	[ -n "$rows" ] || return 0
+	while IFS=$'\t' read -r _ package why; do
+		dir=$cache/npm/$package
+		[ ! -d "$dir" ] || continue
+		say "fetching $package (npm): $why"
+		rm -rf "$dir.part"
+		mkdir -p "$dir.part"
+		npm install --prefix "$dir.part" --no-fund --no-audit --no-update-notifier "$package" \
+			>"$cache/npm.log" 2>&1 </dev/null || {
+			tail -n 20 "$cache/npm.log" >&2
+			die "npm could not fetch $package (all it said: $cache/npm.log)"
+		}
+		mv "$dir.part" "$dir"
+	done <<<"$rows"
+}
+
 # Installs what rung $1 lacks.  One at a time: two scripts may share the cache.
 deps_install()
 {
@@ -229,5 +259,6 @@ deps_install()
 	deps_apt "${groups[@]}"
 	deps_pip "${groups[@]}"
 	deps_maven "${groups[@]}"
+	deps_npm "${groups[@]}"
 	exec {lock}>&-
 }
