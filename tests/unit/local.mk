@@ -23,6 +23,7 @@ UNIT_TESTS += tests/unit/test-webhdfs tests/unit/test-hdfs
 
 UNIT_TESTS += tests/unit/test-jobspec tests/unit/test-graph tests/unit/test-subst \
 	tests/unit/test-snapshot tests/unit/test-run tests/unit/test-guard tests/unit/test-broker
+UNIT_TESTS += tests/unit/test-blob tests/unit/test-blob-store
 
 UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
 LDADD = $(UNIT_LIBS)

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Blob driver against a server that plays a script: each request has to be the next one of it.
+ * What a real service does seldom is here: lost answers, foreign commits, empty pages, throttling.
+ */
+#include "tests/unit/unit.h"
+
+#include "blob/blob.h"
+#include "blob/call.h"
+#include "common/json.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "io/crypt.h"
+#include "tests/lib/httpd.h"
+
+#include <errno.h>
+
+#define ETAG "ETag: \"0x1\"\r\nLast-Modified: Sat, 21 Nov 2026 00:00:00 GMT\r\n"
+#define OK "HTTP/1.1 200 OK\r\n"
+#define CREATED "HTTP/1.1 201 Created\r\n" ETAG "Content-Length: 0\r\n\r\n"
+#define NONE(status, code)                                                                         \
+	"HTTP/1.1 " status "\r\nx-ms-error-code: " code                                            \
+	"\r\nx-ms-request-id: REQ-1\r\nContent-Length: 0\r\n\r\n"
+#define HEAD(size, more) OK ETAG more "Content-Length: " size "\r\n\r\n"
+#define MD5_OF_HELLO "XUFAKrxLKna5cZ2REBfFkg=="
+
+struct play {
+	const char *request; /* the beginning of its first line */
+	const char *has;     /* a header line of it, in any case; NULL: any */
+	const char *answer;  /* NULL: the connection breaks */
+	const char *body;    /* of the answer, its length told; NULL: in answer */
+};
+
+static struct httpd srv;
+static struct slu_loops *loops;
+static struct slu_pool *pool;
+static struct slu_store *store;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const struct play *script;
+static size_t n_script, at;
+static char wrong[512];
+
+/* The next play, or NULL when the request is not of it. */
+static const struct play *next_play(struct hconn *c)
+{
+	const struct play *p = NULL;
+
+	pthread_mutex_lock(&lock);
+	if (at < n_script)
+		p = &script[at++];
+	if (!p || strncmp(c->head, p->request, strlen(p->request)) != 0 ||
+	    (p->has && !strcasestr(c->head, p->has))) {
+		if (!wrong[0])
+			snprintf(wrong, sizeof(wrong), "wanted %s with %s, got %.300s",
+				 p ? p->request : "nothing", p && p->has ? p->has : "anything",
+				 c->head);
+		p = NULL;
+	}
+	pthread_mutex_unlock(&lock);
+	return p;
+}
+
+static bool serve(struct hconn *c)
+{
+	const struct play *p = next_play(c);
+
+	if (!hbody(c, NULL) || !p)
+		return false;
+	if (!p->answer) {
+		hreset(c);
+		return false;
+	}
+	if (!p->body)
+		return hsend(c, p->answer, strlen(p->answer));
+	return hprintf(c, "%sContent-Length: %zu\r\n\r\n", p->answer, strlen(p->body)) &&
+	       hsend(c, p->body, strlen(p->body));
+}
+
+static void play(const struct play *p, size_t n)
+{
+	script = p;
+	n_script = n;
+	at = 0;
+	wrong[0] = '\0';
+}
+#define PLAY(...)                                                                                  \
+	static const struct play plays[] = {__VA_ARGS__};                                          \
+	play(plays, sizeof(plays) / sizeof(plays[0]))
+
+static void played(void)
+{
+	if (wrong[0])
+		fail_msg("%s", wrong);
+	assert_int_equal(at, n_script);
+}
+
+static struct slu_store *open_store(const char *more)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *entry = NULL;
+	struct slu_store *s;
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "{\"type\": \"azure_blob\", \"account_name\": \"acct\", \"container_name\": "
+		 "\"data\", \"endpoint\": \"http://127.0.0.1:%u\"%s}",
+		 srv.port, more);
+	assert_int_equal(slu_json_parse(text, strlen(text), "entry", &entry, NULL), 0);
+	assert_int_equal(slu_blob_new(entry, "lake", "/", loops, pool, &s, NULL), 0);
+	return s;
+}
+
+static int setup(void **state)
+{
+	struct slu_loops_conf conf = {.threads = 2};
+
+	(void)state;
+	httpd_start(&srv, serve);
+	if (slu_loops_new(&conf, &loops, NULL) < 0 || slu_pool_new(2, &pool, NULL) < 0)
+		return -1;
+	store = open_store("");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	slu_store_free(store);
+	slu_loops_free(loops);
+	slu_pool_free(pool);
+	httpd_stop(&srv);
+	return 0;
+}
+
+/* --- looking --- */
+
+#define LIST_OF(blobs, marker)                                                                     \
+	"<?xml version=\"1.0\"?><EnumerationResults><Blobs>" blobs "</Blobs><NextMarker>" marker   \
+	"</NextMarker></EnumerationResults>"
+#define BLOB(name)                                                                                 \
+	"<Blob><Name>" name "</Name><Properties><Last-Modified>Sat, 21 Nov 2026 00:00:00 "         \
+	"GMT</Last-Modified><Etag>0x1</Etag><Content-Length>3</Content-Length></Properties></Blob>"
+
+static void stat_of_a_file_is_one_request(void **state)
+{
+	struct slu_attr a;
+
+	(void)state;
+	PLAY({"HEAD /acct/data/in/a%20b%23.csv HTTP", "x-ms-version: 2021-12-02",
+	      HEAD("7", "Content-MD5: " MD5_OF_HELLO "\r\n"), NULL});
+	assert_int_equal(slu_store_stat(store, "in/a b#.csv", &a, NULL), 0);
+	assert_int_equal(a.kind, SLU_KIND_FILE);
+	assert_int_equal(a.size, 7);
+	assert_string_equal(a.id, "0x1");
+	assert_string_equal(a.sum, "md5:5d41402abc4b2a76b9719d911017c592");
+	assert_int_equal(a.mtime_ns, 1795219200 * SLU_SEC);
+	played();
+}
+
+static void stat_of_a_folder_passes_empty_pages(void **state)
+{
+	struct slu_attr a;
+
+	(void)state;
+	PLAY({"HEAD /acct/data/in ", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     {"GET /acct/data?comp=list&include=metadata&maxresults=1&prefix=in%2F&restype=container",
+	      NULL, OK, LIST_OF("", "m1")},
+	     {"GET /acct/data?comp=list&include=metadata&marker=m1&maxresults=1&prefix=in%2F", NULL,
+	      OK, LIST_OF(BLOB("in/x"), "")});
+	assert_int_equal(slu_store_stat(store, "in", &a, NULL), 0);
+	assert_int_equal(a.kind, SLU_KIND_DIR);
+	played();
+}
+
+static void what_is_not_there_is_named(void **state)
+{
+	struct slu_attr a;
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY({"HEAD", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     {"GET", NULL, OK, LIST_OF("", "")},
+	     {"HEAD", NULL, NONE("404 Not Found", "ContainerNotFound"), NULL});
+	assert_failed(slu_store_stat(store, "no/such", &a, &e), e, ENOENT, "'no/such'");
+	assert_contains(e.msg, "'data'");
+	assert_failed(slu_store_stat(store, "x", &a, &e), e, ENOENT,
+		      "the container does not exist");
+	assert_contains(e.msg, "REQ-1");
+	played();
+}
+
+static int list(const char *path, unsigned flags, struct slu_list *ret, struct slu_err *e)
+{
+	struct slu_op op;
+
+	slu_op_list(&op, path, NULL, ret);
+	op.flags = flags;
+	return slu_store_wait(store, &op, e);
+}
+
+static void empty_folders_files_and_nothing_are_told_apart(void **state)
+{
+	SLU_AUTO(slu_list_done) struct slu_list l = {0};
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY({"GET /acct/data?comp=list&delimiter=%2F&include=metadata&maxresults=5000&prefix=d%2F",
+	      NULL, OK, LIST_OF("", "")},
+	     {"HEAD /acct/data/d ", NULL, HEAD("0", "x-ms-meta-hdi_isfolder: true\r\n"), NULL},
+	     {"GET", NULL, OK, LIST_OF("", "")}, {"HEAD", NULL, HEAD("1", ""), NULL},
+	     {"GET", NULL, OK, LIST_OF("", "")},
+	     {"HEAD", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     {"GET", NULL, OK, LIST_OF(BLOB("d/"), "")});
+	assert_int_equal(list("d", 0, &l, NULL), 0);
+	assert_failed(list("d", 0, &l, &e), e, ENOTDIR, "'d'");
+	assert_failed(list("d", 0, &l, &e), e, ENOENT, "'d'");
+	assert_int_equal(list("d", 0, &l, NULL), 0); /* its marker is there */
+	assert_int_equal(l.n, 0);
+	played();
+}
+
+/* --- reading --- */
+
+static void reads_are_pinned(void **state)
+{
+	struct slu_op op;
+	char buf[4];
+
+	(void)state;
+	PLAY({"GET /acct/data/f ", "x-ms-range: bytes=2-5",
+	      "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-5/9\r\nContent-Encoding: "
+	      "gzip\r\n",
+	      "abcd"},
+	     {"GET", "if-match: \"0x1\"",
+	      NONE("412 The condition specified using HTTP conditional header(s) is not met.",
+		   "ConditionNotMet"),
+	      NULL},
+	     {"GET", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     {"GET", NULL, NONE("409 Conflict", "BlobArchived"), NULL},
+	     {"GET", NULL, "HTTP/1.1 200 OK\r\n", "whole body"});
+	slu_op_read(&op, "f", 2, 4, buf, "0x1");
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	assert_memory_equal(buf, "abcd", 4);
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ESTALE);
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ESTALE);
+	assert_int_equal(slu_store_wait(store, &op, NULL), -EBUSY);
+	assert_contains(op.err.msg, "archive tier");
+	assert_int_equal(slu_store_wait(store, &op, NULL), -EPROTO);
+	played();
+}
+
+static void throttling_says_when_to_come_back(void **state)
+{
+	struct slu_op op;
+	char buf[4];
+
+	(void)state;
+	PLAY({"GET", NULL,
+	      "HTTP/1.1 503 Server Busy\r\nRetry-After: 7\r\nx-ms-request-id: REQ-2\r\n",
+	      "<?xml version=\"1.0\"?><Error><Code>ServerBusy</Code></Error>"});
+	slu_op_read(&op, "f", 0, 4, buf, NULL);
+	assert_int_equal(slu_store_wait(store, &op, NULL), -EAGAIN);
+	assert_int_equal(op.retry_after, 7 * SLU_SEC);
+	assert_int_equal(op.err.http, 503);
+	assert_string_equal(op.err.svc, "ServerBusy");
+	assert_contains(op.err.msg, "REQ-2");
+	played();
+}
+
+static void a_wrong_clock_and_an_old_sas_are_named(void **state)
+{
+	struct slu_store *old;
+	struct slu_attr a;
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY({"HEAD", NULL,
+	      "HTTP/1.1 403 Forbidden\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\nx-ms-error-code: "
+	      "AuthenticationFailed\r\nContent-Length: 0\r\n\r\n",
+	      NULL},
+	     {"HEAD /acct/data/f?se=2020-01-01T00:00:00Z&sig=CANARY", NULL,
+	      NONE("403 Forbidden", "AuthenticationFailed"), NULL});
+	assert_failed(slu_store_stat(store, "f", &a, &e), e, EACCES, "clock");
+	setenv("SLU_TEST_SAS", "?se=2020-01-01T00:00:00Z&sig=CANARY", 1);
+	old = open_store(", \"sas_token\": \"env:SLU_TEST_SAS\"");
+	assert_failed(slu_store_stat(old, "f", &a, &e), e, EACCES, "expired at 2020-01-01");
+	assert_lacks(e.msg, "CANARY");
+	slu_store_free(old);
+	played();
+}
+
+/* --- writing --- */
+
+static int put(unsigned flags, const char *if_match, unsigned tries, struct slu_err *e)
+{
+	struct slu_op op;
+	int r;
+
+	slu_op_put(&op, "f", "hello", 5, flags);
+	op.if_match = if_match;
+	op.tries = (uint8_t)tries;
+	r = slu_store_wait(store, &op, e);
+	if (r == 0) {
+		assert_int_equal(op.attr.size, 5);
+		assert_string_equal(op.attr.id, "0x1");
+		assert_string_equal(op.attr.sum, "md5:5d41402abc4b2a76b9719d911017c592");
+	}
+	return r;
+}
+
+static void plain_puts(void **state)
+{
+	(void)state;
+	PLAY({"PUT /acct/data/f ", "content-md5: " MD5_OF_HELLO, CREATED, NULL},
+	     {"PUT", "if-none-match: *", CREATED, NULL},
+	     {"PUT", "if-match: \"0x0\"", CREATED, NULL},
+	     {"PUT", NULL, NONE("409 Conflict", "BlobAlreadyExists"), NULL},
+	     {"PUT", NULL, NONE("412 Precondition Failed", "ConditionNotMet"), NULL},
+	     {"PUT", NULL, NONE("500 Internal Server Error", "InternalError"), NULL});
+	assert_int_equal(put(0, NULL, 1, NULL), 0);
+	assert_int_equal(put(SLU_OPF_ABSENT, NULL, 1, NULL), 0);
+	assert_int_equal(put(0, "0x0", 1, NULL), 0);
+	assert_int_equal(put(SLU_OPF_ABSENT, NULL, 1, NULL), -EEXIST);
+	assert_int_equal(put(0, "0x0", 1, NULL), -ESTALE);
+	assert_int_equal(put(0, NULL, 1, NULL), -ECONNABORTED); /* the retry layer sends it again */
+	played();
+}
+
+static void a_lost_answer_to_a_put_is_settled_by_looking(void **state)
+{
+	(void)state;
+	PLAY(/* it was carried out */
+	     {"PUT", NULL, NONE("500 Internal Server Error", "InternalError"), NULL},
+	     {"HEAD", NULL, HEAD("5", "Content-MD5: " MD5_OF_HELLO "\r\n"), NULL},
+	     /* it was not */
+	     {"PUT", NULL, NONE("500 Internal Server Error", "InternalError"), NULL},
+	     {"HEAD", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     /* somebody else's is there */
+	     {"PUT", NULL, NONE("500 Internal Server Error", "InternalError"), NULL},
+	     {"HEAD", NULL, HEAD("6", ""), NULL},
+	     /* sent before, by the retry layer */
+	     {"PUT", NULL, NONE("409 Conflict", "BlobAlreadyExists"), NULL},
+	     {"HEAD", NULL, HEAD("5", "Content-MD5: " MD5_OF_HELLO "\r\n"), NULL},
+	     {"PUT", NULL, NONE("409 Conflict", "BlobAlreadyExists"), NULL},
+	     {"HEAD", NULL, HEAD("6", ""), NULL});
+	assert_int_equal(put(SLU_OPF_ABSENT, NULL, 1, NULL), 0);
+	assert_int_equal(put(SLU_OPF_ABSENT, NULL, 1, NULL), -EAGAIN);
+	assert_int_equal(put(SLU_OPF_ABSENT, NULL, 1, NULL), -ECONNABORTED);
+	assert_int_equal(put(SLU_OPF_ABSENT, NULL, 2, NULL), 0);
+	assert_int_equal(put(SLU_OPF_ABSENT, NULL, 2, NULL), -EEXIST);
+	played();
+}
+
+/* base64 of "TXN1", filled up, and the index */
+#define ID0 "VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMA=="
+#define ID1 "VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMQ=="
+#define BLOCK(id) "<Block><Name>" id "</Name><Size>1</Size></Block>"
+#define BLOCKS(ids) "<BlockList><CommittedBlocks>" ids "</CommittedBlocks></BlockList>"
+
+static int commit(unsigned flags, struct slu_err *e)
+{
+	struct slu_op op;
+
+	slu_op_commit(&op, "f", "TXN1", SLU_BLOB_BLOCK + 1, flags);
+	return slu_store_wait(store, &op, e);
+}
+
+static void blocks_are_named_by_transaction_and_index(void **state)
+{
+	struct slu_op op;
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY({"PUT /acct/data/f?blockid=VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMQ%3D%3D&"
+	      "comp=block ",
+	      "x-ms-content-crc64: V0JSBnCFdzM=", CREATED, NULL},
+	     {"PUT /acct/data/f?comp=blocklist ", "content-length: 227", CREATED, NULL},
+	     {"PUT", NULL, NONE("400 Bad Request", "InvalidBlobOrBlock"), NULL});
+	slu_op_put_block(&op, "f", "TXN1", SLU_BLOB_BLOCK, "hello", 5);
+	assert_int_equal(slu_store_wait(store, &op, &e), 0);
+	assert_int_equal(commit(0, NULL), 0);
+	assert_int_equal(slu_store_wait(store, &op, &e), -EBUSY);
+	assert_contains(e.msg, "not committed");
+	slu_op_put_block(&op, "f", "TXN1", 1, "hello", 5);
+	assert_int_equal(slu_store_wait(store, &op, &e), -EINVAL);
+	slu_op_put_block(&op, "f", "TXN1", (uint64_t)SLU_BLOB_BLOCKS_MAX * SLU_BLOB_BLOCK, "x", 1);
+	assert_int_equal(slu_store_wait(store, &op, &e), -EFBIG);
+	played();
+}
+
+static void a_lost_answer_to_a_commit_is_settled_by_looking(void **state)
+{
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY(/* ours are there */
+	     {"PUT", NULL, NONE("500 Internal Server Error", "InternalError"), NULL},
+	     {"GET /acct/data/f?blocklisttype=committed&comp=blocklist", NULL, OK ETAG,
+	      BLOCKS(BLOCK(ID0) BLOCK(ID1))},
+	     /* a second try finds its blocks used up: by the first */
+	     {"PUT", NULL, NONE("400 Bad Request", "InvalidBlockList"), NULL},
+	     {"GET", NULL, OK ETAG, BLOCKS(BLOCK(ID0) BLOCK(ID1))},
+	     /* by another writer */
+	     {"PUT", NULL, NONE("400 Bad Request", "InvalidBlockList"), NULL},
+	     {"GET", NULL, OK ETAG, BLOCKS(BLOCK(ID0))},
+	     /* put if absent, and it is there: ours, another's */
+	     {"PUT", "if-none-match: *", NONE("409 Conflict", "BlobAlreadyExists"), NULL},
+	     {"GET", NULL, OK ETAG, BLOCKS(BLOCK(ID0) BLOCK(ID1))},
+	     {"PUT", NULL, NONE("409 Conflict", "BlobAlreadyExists"), NULL},
+	     {"GET", NULL, OK ETAG, BLOCKS("")},
+	     /* nothing happened */
+	     {"PUT", NULL, NONE("503 Server Busy", "ServerBusy"), NULL},
+	     {"GET", NULL, NONE("404 Not Found", "BlobNotFound"), NULL});
+	assert_int_equal(commit(0, NULL), 0);
+	assert_int_equal(commit(0, NULL), 0);
+	assert_failed(commit(0, &e), e, ESTALE, "somebody else");
+	assert_int_equal(commit(SLU_OPF_ABSENT, NULL), 0);
+	assert_int_equal(commit(SLU_OPF_ABSENT, NULL), -EEXIST);
+	assert_int_equal(commit(0, NULL), -EAGAIN);
+	played();
+}
+
+static void folders_are_stubs(void **state)
+{
+	struct slu_op op;
+
+	(void)state;
+	PLAY({"PUT /acct/data/d/e ", "x-ms-meta-hdi_isfolder: true", CREATED, NULL},
+	     {"PUT", "if-none-match: *", NONE("409 Conflict", "BlobAlreadyExists"), NULL},
+	     {"HEAD", NULL, HEAD("0", "x-ms-meta-hdi_isfolder: true\r\n"), NULL},
+	     {"PUT", NULL, NONE("409 Conflict", "BlobAlreadyExists"), NULL},
+	     {"HEAD", NULL, HEAD("0", ""), NULL});
+	slu_op_mkdir(&op, "d/e");
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ENOTDIR);
+	played();
+}
+
+#define DELETED "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+
+static void deletes(void **state)
+{
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY({"DELETE /acct/data/f ", "x-ms-delete-snapshots: include", DELETED, NULL},
+	     {"DELETE", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     {"GET", NULL, OK, LIST_OF("", "")},
+	     {"DELETE", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     {"GET", NULL, OK, LIST_OF(BLOB("f/x"), "")},
+	     {"DELETE", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     {"GET", NULL, OK, LIST_OF(BLOB("f/"), "")},
+	     {"DELETE /acct/data/f/ ", NULL, DELETED, NULL});
+	assert_int_equal(slu_store_delete(store, "f", 0, NULL), 0);
+	assert_failed(slu_store_delete(store, "f", 0, &e), e, ENOENT, "'f'");
+	assert_failed(slu_store_delete(store, "f", 0, &e), e, ENOTEMPTY, "recursively");
+	assert_int_equal(slu_store_delete(store, "f", 0, NULL), 0);
+	played();
+}
+
+static void a_tree_goes_until_nothing_is_left(void **state)
+{
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY({"GET", "prefix=d%2F", OK, LIST_OF(BLOB("d/x"), "m")},
+	     {"DELETE /acct/data/d/x ", NULL, DELETED, NULL},
+	     {"GET /acct/data?comp=list&include=metadata&maxresults=5000&prefix=d%2F", NULL, OK,
+	      LIST_OF(BLOB("d/"), "")},
+	     {"DELETE /acct/data/d/ ", NULL, DELETED, NULL}, {"GET", NULL, OK, LIST_OF("", "")},
+	     {"DELETE /acct/data/d ", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
+	     {"GET", NULL, OK, LIST_OF(BLOB("d/x"), "")},
+	     {"DELETE", NULL, NONE("403 Forbidden", "AuthorizationPermissionMismatch"), NULL});
+	assert_int_equal(slu_store_delete(store, "d", SLU_OPF_TREE, NULL), 0);
+	assert_failed(slu_store_delete(store, "d", SLU_OPF_TREE, &e), e, EACCES, "role");
+	played();
+}
+
+static void requests_are_signed(void **state)
+{
+	struct slu_store *keyed;
+	struct slu_attr a;
+
+	(void)state;
+	PLAY({"HEAD", "authorization: SharedKey acct:", HEAD("1", ""), NULL});
+	setenv("SLU_TEST_KEY", "MDEyMzQ1Njc4OWFiY2RlZg==", 1);
+	keyed = open_store(", \"account_key\": \"env:SLU_TEST_KEY\"");
+	assert_int_equal(slu_store_stat(keyed, "f", &a, NULL), 0);
+	slu_store_free(keyed);
+	played();
+}
+
+/* --- Hadoop --- */
+
+static void hadoop_gets_references_not_secrets(void **state)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *entry = NULL;
+	static const char text[] =
+		"{\"type\": \"azure_blob\", \"account_name\": \"acct\", \"container_name\": "
+		"\"data\", \"account_key\": \"env:SLU_TEST_KEY\"}";
+	struct slu_store *keyed;
+	struct slu_hadoop h;
+
+	(void)state;
+	setenv("SLU_TEST_KEY", "MDEyMzQ1Njc4OWFiY2RlZg==", 1);
+	assert_int_equal(slu_json_parse(text, strlen(text), "entry", &entry, NULL), 0);
+	assert_int_equal(slu_blob_new(entry, "lake", "/", loops, pool, &keyed, NULL), 0);
+	assert_int_equal(slu_store_hadoop(keyed, "in/a b", &h, NULL), 0);
+	assert_string_equal(h.uri, "wasbs://data@acct.blob.core.windows.net/in/a b");
+	assert_string_equal(
+		slu_json_str(h.secret_refs, "fs.azure.account.key.acct.blob.core.windows.net"),
+		"env:SLU_TEST_KEY");
+	slu_hadoop_done(&h);
+	slu_store_free(keyed);
+	assert_int_equal(slu_store_hadoop(store, "", &h, NULL), 0);
+	assert_string_equal(h.uri, "abfs://data@acct.dfs.core.windows.net/");
+	assert_string_equal(slu_json_str(h.conf, "fs.azure.fns.account.service.type"), "BLOB");
+	assert_int_equal(slu_json_count(h.secret_refs), 0);
+	slu_hadoop_done(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(stat_of_a_file_is_one_request),
+		cmocka_unit_test(stat_of_a_folder_passes_empty_pages),
+		cmocka_unit_test(what_is_not_there_is_named),
+		cmocka_unit_test(empty_folders_files_and_nothing_are_told_apart),
+		cmocka_unit_test(reads_are_pinned),
+		cmocka_unit_test(throttling_says_when_to_come_back),
+		cmocka_unit_test(a_wrong_clock_and_an_old_sas_are_named),
+		cmocka_unit_test(plain_puts),
+		cmocka_unit_test(a_lost_answer_to_a_put_is_settled_by_looking),
+		cmocka_unit_test(blocks_are_named_by_transaction_and_index),
+		cmocka_unit_test(a_lost_answer_to_a_commit_is_settled_by_looking),
+		cmocka_unit_test(folders_are_stubs),
+		cmocka_unit_test(deletes),
+		cmocka_unit_test(a_tree_goes_until_nothing_is_left),
+		cmocka_unit_test(requests_are_signed),
+		cmocka_unit_test(hadoop_gets_references_not_secrets),
+	};
+	return cmocka_run_group_tests_name("blob-store", tests, setup, teardown);
+}
