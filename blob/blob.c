@@ -71,9 +71,17 @@ static const struct slu_store_ops blob_ops = {
 	.free = blob_free,
 };
 
+/* Hadoop gets the reference, and is somewhere else. */
+static char *absolute_ref(const char *ref, const char *dir)
+{
+	const char *path = slu_after(ref, "file:");
+
+	return path && *path != '/' ? slu_asprintf("file:%s/%s", dir, path) : slu_strdup(ref);
+}
+
 /* The reference of the credential: under which key it stands, and what it is; both NULL: none. */
 static int find_cred(struct slu_blob *b, const struct json_t *entry, const char *name,
-		     struct slu_err *e)
+		     const char *dir, struct slu_err *e)
 {
 	static const char *const keys[] = {"account_key", "sas_token", "credential"};
 
@@ -87,15 +95,15 @@ static int find_cred(struct slu_blob *b, const struct json_t *entry, const char 
 				"as a service principal; use an account key or a SAS",
 				keys[i], name);
 		b->cred_key = slu_strdup(keys[i]);
-		b->cred_ref = slu_strdup(slu_json_str(entry, keys[i]));
+		b->cred_ref = absolute_ref(slu_json_str(entry, keys[i]), dir);
 		if (!b->cred_key || !b->cred_ref)
 			return slu_fail_oom(e);
 	}
 	return 0;
 }
 
-static int open_cred(struct slu_blob *b, const char *name, const char *dir,
-		     struct slu_blob_secret *ret, struct slu_err *e)
+static int open_cred(struct slu_blob *b, const char *name, struct slu_blob_secret *ret,
+		     struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *where = NULL;
 	int r;
@@ -104,7 +112,7 @@ static int open_cred(struct slu_blob *b, const char *name, const char *dir,
 			     name);
 	if (!where)
 		return slu_fail_oom(e);
-	r = slu_blob_cred_new(b->cred_ref, where, dir, &b->cred, e);
+	r = slu_blob_cred_new(b->cred_ref, where, &b->cred, e);
 	return r < 0 ? r : slu_blob_cred_get(b->cred, ret, e);
 }
 
@@ -154,9 +162,9 @@ int slu_blob_new(const struct json_t *entry, const char *name, const char *dir,
 		.block = SLU_BLOB_BLOCK,
 		.max_put = SLU_BLOB_PUT_MAX,
 	};
-	r = find_cred(b, entry, name, e);
+	r = find_cred(b, entry, name, dir, e);
 	if (r == 0)
-		r = open_cred(b, name, dir, &s, e);
+		r = open_cred(b, name, &s, e);
 	if (r == 0)
 		r = open_place(b, entry, name, &s, e);
 	slu_blob_secret_done(&s);

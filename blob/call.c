@@ -21,7 +21,7 @@
 #include <strings.h>
 #include <time.h>
 
-#define VERSION "2021-12-02"
+#define API_VERSION "2021-12-02"
 #define URL_MAX (64u << 10)
 
 /* --- calls --- */
@@ -248,7 +248,7 @@ static int prepare(struct slu_call *c)
 	if (r < 0)
 		return r == -ENOMEM ? slu_fail_oom(&c->op->err) : r;
 	set_date(c);
-	slu_call_header(c, "x-ms-version", VERSION);
+	slu_call_header(c, "x-ms-version", API_VERSION);
 	if (slu_random_id(id, 16) == 0)
 		slu_call_header(c, "x-ms-client-request-id", "%s", id);
 	if (c->secret.kind == SLU_BLOB_KEY && !c->oom) {

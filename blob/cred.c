@@ -8,7 +8,6 @@
 #include "blob/cred_run.h"
 #include "common/buf.h"
 #include "common/mem.h"
-#include "common/path.h"
 #include "common/str.h"
 #include "io/crypt.h"
 
@@ -232,7 +231,7 @@ static int read_command(struct slu_blob_cred *c, struct slu_err *e)
 	return r < 0 ? r : slu_blob_secret_parse(b.p ? b.p : "", c->where, &c->now, e);
 }
 
-static int set_source(struct slu_blob_cred *c, const char *ref, const char *dir, struct slu_err *e)
+static int set_source(struct slu_blob_cred *c, const char *ref, struct slu_err *e)
 {
 	const char *arg;
 
@@ -248,7 +247,7 @@ static int set_source(struct slu_blob_cred *c, const char *ref, const char *dir,
 	}
 	arg = slu_after(ref, "file:");
 	if (arg) {
-		c->path = *arg == '/' || !dir ? slu_strdup(arg) : slu_path_join(dir, arg);
+		c->path = slu_strdup(arg);
 		return c->path ? read_file(c, e) : slu_fail_oom(e);
 	}
 	return slu_fail(
@@ -258,8 +257,8 @@ static int set_source(struct slu_blob_cred *c, const char *ref, const char *dir,
 		c->where);
 }
 
-int slu_blob_cred_new(const char *ref, const char *where, const char *dir,
-		      struct slu_blob_cred **ret, struct slu_err *e)
+int slu_blob_cred_new(const char *ref, const char *where, struct slu_blob_cred **ret,
+		      struct slu_err *e)
 {
 	SLU_AUTO(slu_blob_cred_freep) struct slu_blob_cred *c = slu_new0(struct slu_blob_cred);
 	int r = 0;
@@ -271,7 +270,7 @@ int slu_blob_cred_new(const char *ref, const char *where, const char *dir,
 	if (!c->where)
 		return slu_fail_oom(e);
 	if (ref)
-		r = set_source(c, ref, dir, e);
+		r = set_source(c, ref, e);
 	if (r == 0)
 		*ret = slu_take(c);
 	return r;

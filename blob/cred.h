@@ -34,10 +34,9 @@ void slu_blob_secret_done(struct slu_blob_secret *s);
 
 struct slu_blob_cred;
 
-/* ref NULL: anonymous.  dir: what a relative file: is relative to.  Reads it once, so that what is
- * wrong is told at once; a command may take a minute.  Not on a loop thread. */
-int slu_blob_cred_new(const char *ref, const char *where, const char *dir,
-		      struct slu_blob_cred **ret, struct slu_err *e);
+/* ref NULL: anonymous.  Reads it once, so that what is wrong is told at once; a command may take a minute.  Not on a loop thread. */
+int slu_blob_cred_new(const char *ref, const char *where, struct slu_blob_cred **ret,
+		      struct slu_err *e);
 /* A copy of what holds now (slu_blob_secret_done).  Any thread; looks at the file, waits for
  * nothing. */
 int slu_blob_cred_get(struct slu_blob_cred *c, struct slu_blob_secret *ret, struct slu_err *e);

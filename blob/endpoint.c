@@ -37,7 +37,8 @@ static bool is_name(const char *host, const char *name)
 
 static bool is_loopback(const char *host)
 {
-	return slu_starts(host, "127.") || slu_starts(host, "[::1]") || is_name(host, "localhost");
+	return (slu_starts(host, "127.") && is_address(host)) || slu_starts(host, "[::1]") ||
+	       is_name(host, "localhost");
 }
 
 static bool has_port(const char *host)
@@ -61,50 +62,64 @@ static char *full_base(const char *scheme, const char *host, const char *account
 	return slu_asprintf("%s://%.*s", scheme, (int)n, host);
 }
 
+/* The scheme of a URL and what is behind "://"; NULL: it is none, and both stay. */
+static const char *url_host(const char *text, const char **ret_scheme)
+{
+	static const char *const schemes[] = {"https", "http"};
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *after = slu_iafter(text, schemes[i]);
+
+		if (after && slu_starts(after, "://")) {
+			*ret_scheme = schemes[i];
+			return after + 3;
+		}
+	}
+	return NULL;
+}
+
+static bool is_full_host(const char *host, const char *account)
+{
+	return is_address(host) || has_port(host) || is_name(host, "localhost") ||
+	       (slu_starts(host, account) && host[strlen(account)] == '.');
+}
+
+static int check_plain(const struct slu_blob_place *p, struct slu_err *e)
+{
+	const char *host = slu_after(p->base, "http://");
+
+	if (!host || is_loopback(host))
+		return 0;
+	return slu_fail(e, EACCES, "'%s' is plain http, which is for this machine only: use https",
+			p->base);
+}
+
 int slu_blob_place_init(struct slu_blob_place *p, const char *account, const char *container,
 			const char *endpoint, const char *protocol, struct slu_err *e)
 {
 	const char *scheme = protocol ? protocol : "https";
-	const char *host = endpoint ? endpoint : PUBLIC_CLOUD, *after;
-	bool url = true;
+	const char *host = endpoint ? endpoint : PUBLIC_CLOUD, *url = url_host(host, &scheme);
+	int r;
 
-	*p = (struct slu_blob_place){0};
-	after = slu_iafter(host, "https://");
-	if (after) {
-		scheme = "https";
-	} else {
-		after = slu_iafter(host, "http://");
-		if (after)
-			scheme = "http";
-		else
-			url = false;
-	}
-	host = after ? after : host;
-	p->account = slu_strdup(account);
-	p->container = slu_strdup(container);
-	if (url || is_address(host) || has_port(host) || is_name(host, "localhost") ||
-	    (slu_starts(host, account) && host[strlen(account)] == '.')) {
-		p->base = full_base(scheme, host, account);
+	*p = (struct slu_blob_place){.account = slu_strdup(account),
+				     .container = slu_strdup(container)};
+	if (url || is_full_host(host, account)) {
+		p->base = full_base(scheme, url ? url : host, account);
 	} else {
 		const char *suffix = slu_after(host, "blob.");
 
 		p->suffix = slu_strdup(suffix ? suffix : host);
-		p->base = p->suffix ? slu_asprintf("%s://%s.blob.%s", scheme, account, p->suffix)
-				    : NULL;
+		p->base = slu_asprintf("%s://%s.blob.%s", scheme, account, suffix ? suffix : host);
 	}
-	if (!p->account || !p->container || !p->base) {
-		slu_blob_place_done(p);
-		return slu_fail_oom(e);
-	}
-	after = strstr(p->base, "://") + 3;
-	p->path = p->base + strlen(p->base) - strlen(after) + strcspn(after, "/");
-	if (slu_streq(scheme, "http") && !is_loopback(after)) {
-		int r = slu_fail(e, EACCES,
-				 "'%s' is plain http, which is for this machine only: use https",
-				 p->base);
-
+	if (!p->account || !p->container || !p->base || (!url && !endpoint && !p->suffix))
+		r = slu_fail_oom(e);
+	else
+		r = check_plain(p, e);
+	if (r < 0) {
 		slu_blob_place_done(p);
 		return r;
 	}
+	p->path = strstr(p->base, "://") + 3;
+	p->path += strcspn(p->path, "/");
 	return 0;
 }

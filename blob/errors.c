@@ -134,27 +134,30 @@ int slu_blob_errno(const struct slu_op *op, const struct slu_blob_fault *f)
 	return error;
 }
 
+/* When a SAS that is past its end ended: into b. */
+static bool has_expired(const char *sas, struct slu_buf *b)
+{
+	const char *end = sas ? strstr(sas, "se=") : NULL;
+	int64_t expiry;
+
+	while (end && end != sas && end[-1] != '&')
+		end = strstr(end + 1, "se=");
+	return end && slu_url_decode(b, end + 3, strcspn(end + 3, "&")) && b->p &&
+	       slu_time_parse(b->p, &expiry) && expiry < slu_wall();
+}
+
 /* Why a request that should have been signed well was refused. */
 static void explain_denied(struct slu_buf *b, const struct slu_blob_fault *f, const char *sas)
 {
 	long minutes = (long)(f->skew_ns / (60 * SLU_SEC));
-	const char *end = sas ? strstr(sas, "se=") : NULL;
 	SLU_AUTO(slu_buf_done) struct slu_buf when = SLU_BUF(64);
-	int64_t expiry;
 
-	if (f->skew_ns > SKEW_MAX || f->skew_ns < -SKEW_MAX) {
+	if (f->skew_ns > SKEW_MAX || f->skew_ns < -SKEW_MAX)
 		slu_buf_fmt(b, "the clock of this machine is %ld minutes %s: set it",
 			    minutes < 0 ? -minutes : minutes, minutes < 0 ? "behind" : "ahead");
-		return;
-	}
-	while (end && end != sas && end[-1] != '&')
-		end = strstr(end + 1, "se=");
-	if (end && slu_url_decode(&when, end + 3, strcspn(end + 3, "&")) && when.p &&
-	    slu_time_parse(when.p, &expiry) && expiry < slu_wall()) {
+	else if (has_expired(sas, &when))
 		slu_buf_fmt(b, "the SAS expired at %s: put a new one in its place", when.p);
-		return;
-	}
-	if (slu_streq(f->code, "AuthenticationFailed"))
+	else if (slu_streq(f->code, "AuthenticationFailed"))
 		slu_buf_fmt(b, "the service refused the %s: check that it belongs to this account",
 			    sas ? "SAS" : "account key");
 	else

@@ -124,9 +124,9 @@ static int add_entry(struct parser *p)
 	return slu_list_add(p->list, rel, n, &t->attr) < 0 ? slu_fail_oom(p->e) : 0;
 }
 
-static bool within(const struct parser *p, int depth, const char *name)
+static bool within(const struct parser *p, unsigned depth, const char *name)
 {
-	return depth > 0 && slu_streq(p->in[depth], name);
+	return slu_streq(p->in[depth], name);
 }
 
 static int on_open(struct parser *p)
@@ -171,6 +171,21 @@ static int set_property(struct parser *p, const char *name, const char *text)
 	return 0;
 }
 
+static int set_name(struct parser *p, const char *text)
+{
+	if (!p->encoded)
+		slu_buf_str(&p->entry.name, text);
+	else if (!slu_url_decode(&p->entry.name, text, strlen(text)))
+		return bad(p, "a name that is badly encoded");
+	return 0;
+}
+
+static void set_metadata(struct parser *p, const char *name, const char *text)
+{
+	if (strcasecmp(name, "hdi_isfolder") == 0 && strcasecmp(text, "true") == 0)
+		p->entry.attr.kind = SLU_KIND_DIR;
+}
+
 static int on_text(struct parser *p)
 {
 	int d = slu_xml_depth(p->x);
@@ -183,17 +198,12 @@ static int on_text(struct parser *p)
 	}
 	if (d < 4 || !within(p, 2, "Blobs"))
 		return 0;
-	if (d == 4 && slu_streq(name, "Name")) {
-		if (!p->encoded)
-			slu_buf_str(&p->entry.name, text);
-		else if (!slu_url_decode(&p->entry.name, text, strlen(text)))
-			return bad(p, "a name that is badly encoded");
-	} else if (d == 5 && within(p, 4, "Properties")) {
+	if (d == 4 && slu_streq(name, "Name"))
+		return set_name(p, text);
+	if (d == 5 && within(p, 4, "Properties"))
 		return set_property(p, name, text);
-	} else if (d == 5 && within(p, 4, "Metadata") && strcasecmp(name, "hdi_isfolder") == 0 &&
-		   strcasecmp(text, "true") == 0) {
-		p->entry.attr.kind = SLU_KIND_DIR;
-	}
+	if (d == 5 && within(p, 4, "Metadata"))
+		set_metadata(p, name, text);
 	return 0;
 }
 

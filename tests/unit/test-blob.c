@@ -78,7 +78,8 @@ static void endpoints(void **state)
 	} plain[] = {{"http://data.example.org", NULL},
 		     {NULL, "http"},
 		     {"10.0.0.4:80", "http"},
-		     {"http://localhost.example.org", NULL}};
+		     {"http://localhost.example.org", NULL},
+		     {"http://127.0.0.1.example.org", NULL}};
 	struct slu_blob_place p;
 
 	(void)state;
@@ -152,11 +153,13 @@ static void a_file_that_changed_is_read_again(void **state)
 	SLU_AUTO(slu_blob_cred_freep) struct slu_blob_cred *c = NULL;
 	struct slu_blob_secret s;
 	struct unit_dir d;
+	char ref[100];
 
 	(void)state;
 	unit_dir_make(&d);
 	write_file(&d, "sas", "sv=1&sig=one\n", 0600);
-	assert_int_equal(slu_blob_cred_new("file:sas", "'s'", d.path, &c, NULL), 0);
+	snprintf(ref, sizeof(ref), "file:%s/sas", d.path);
+	assert_int_equal(slu_blob_cred_new(ref, "'s'", &c, NULL), 0);
 	assert_int_equal(slu_blob_cred_get(c, &s, NULL), 0);
 	assert_string_equal(s.sas, "sv=1&sig=one");
 	slu_blob_secret_done(&s);
@@ -178,21 +181,22 @@ static void references(void **state)
 	struct slu_blob_secret s;
 	struct slu_err e = {0};
 	struct unit_dir d;
+	char ref[100];
 
 	(void)state;
 	unit_dir_make(&d);
 	unsetenv("SLU_TEST_SECRET");
-	assert_failed(slu_blob_cred_new("env:SLU_TEST_SECRET", "'k'", NULL, &c, &e), e, ENOENT,
+	assert_failed(slu_blob_cred_new("env:SLU_TEST_SECRET", "'k'", &c, &e), e, ENOENT,
 		      "SLU_TEST_SECRET");
-	assert_failed(slu_blob_cred_new("file:none", "'k'", d.path, &c, &e), e, ENOENT, "none");
+	assert_failed(slu_blob_cred_new("file:/none", "'k'", &c, &e), e, ENOENT, "none");
 	write_file(&d, "open", VECTOR_KEY, 0644);
-	assert_failed(slu_blob_cred_new("file:open", "'k'", d.path, &c, &e), e, EACCES,
-		      "chmod 600");
-	assert_failed(slu_blob_cred_new("managed_identity", "'k'", NULL, &c, &e), e, ENOTSUP,
+	snprintf(ref, sizeof(ref), "file:%s/open", d.path);
+	assert_failed(slu_blob_cred_new(ref, "'k'", &c, &e), e, EACCES, "chmod 600");
+	assert_failed(slu_blob_cred_new("managed_identity", "'k'", &c, &e), e, ENOTSUP,
 		      "account key");
-	assert_failed(slu_blob_cred_new("cmd:exit 3", "'k'", NULL, &c, &e), e, EIO, "failed");
-	assert_failed(slu_blob_cred_new("cmd:yes", "'k'", NULL, &c, &e), e, EFBIG, "'k'");
-	assert_int_equal(slu_blob_cred_new("cmd:echo 'sv=1&sig=x'", "'k'", NULL, &c, NULL), 0);
+	assert_failed(slu_blob_cred_new("cmd:exit 3", "'k'", &c, &e), e, EIO, "failed");
+	assert_failed(slu_blob_cred_new("cmd:yes", "'k'", &c, &e), e, EFBIG, "'k'");
+	assert_int_equal(slu_blob_cred_new("cmd:echo 'sv=1&sig=x'", "'k'", &c, NULL), 0);
 	assert_int_equal(slu_blob_cred_get(c, &s, NULL), 0);
 	assert_string_equal(s.sas, "sv=1&sig=x");
 	slu_blob_secret_done(&s);

@@ -75,6 +75,7 @@ build_env()
 	export MANPATH="$1/man:${MANPATH:-}"
 	export SLUICE_SRC=$top SLUICE_BUILD=$1
 	[ ! -d "$cache/hadoop-3.4.2" ] || export SLUICE_HADOOP_JARS=$cache/hadoop-3.4.2
+	[ ! -d "$cache/hadoop-azure-3.4.2" ] || export SLUICE_HADOOP_AZURE_JARS=$cache/hadoop-azure-3.4.2
 	[ ! -e "$cache/$DEPS_AZURITE_MAIN" ] || export SLUICE_AZURITE=$cache/$DEPS_AZURITE_MAIN
 	[ -z "$java" ] || export JAVA_HOME=$java
 }

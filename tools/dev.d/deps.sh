@@ -53,6 +53,7 @@ lint     | ruff==0.11.13         | static analysis and format of Python
 # rung | folder in the cache | coordinates, all of one set | why
 DEPS_MAVEN='
 hdfs     | hadoop-3.4.2 | org.apache.hadoop:hadoop-common:3.4.2 org.apache.hadoop:hadoop-hdfs:3.4.2 org.apache.hadoop:hadoop-hdfs-client:3.4.2 | a NameNode and a DataNode for the scenarios, about 65 MB
+blob     | hadoop-azure-3.4.2 | org.apache.hadoop:hadoop-azure:3.4.2 | Spark reaches Blob storage, about 8 MB
 '
 
 # rung | package and version, one that runs on Node 18 and later | why
