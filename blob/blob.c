@@ -146,6 +146,7 @@ int slu_blob_new(const struct json_t *entry, const char *name, const char *dir,
 		 struct slu_loops *loops, struct slu_pool *pool, struct slu_store **ret,
 		 struct slu_err *e)
 {
+	const char *md5 = slu_json_str(entry, "content_md5");
 	struct slu_blob *b = slu_new0(struct slu_blob);
 	struct slu_blob_secret s = {0};
 	int r;
@@ -153,6 +154,7 @@ int slu_blob_new(const struct json_t *entry, const char *name, const char *dir,
 	if (!b)
 		return slu_fail_oom(e);
 	pthread_mutex_init(&b->lock, NULL);
+	b->no_md5 = md5 && slu_streq(md5, "ignore");
 	b->loops = loops;
 	b->pool = pool;
 	b->s = (struct slu_store){

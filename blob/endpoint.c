@@ -109,9 +109,10 @@ int slu_blob_place_init(struct slu_blob_place *p, const char *account, const cha
 		const char *suffix = slu_after(host, "blob.");
 
 		p->suffix = slu_strdup(suffix ? suffix : host);
-		p->base = slu_asprintf("%s://%s.blob.%s", scheme, account, suffix ? suffix : host);
+		p->base = p->suffix ? slu_asprintf("%s://%s.blob.%s", scheme, account, p->suffix)
+				    : NULL;
 	}
-	if (!p->account || !p->container || !p->base || (!url && !endpoint && !p->suffix))
+	if (!p->account || !p->container || !p->base)
 		r = slu_fail_oom(e);
 	else
 		r = check_plain(p, e);

@@ -164,7 +164,7 @@ static int set_property(struct parser *p, const char *name, const char *text)
 		return slu_http_date(text, &a->mtime_ns) ? 0 : bad(p, "a time that is none");
 	if (slu_streq(name, "Etag"))
 		slu_blob_set_etag(a, text);
-	else if (slu_streq(name, "Content-MD5"))
+	else if (slu_streq(name, "Content-MD5") && !p->page->no_md5)
 		slu_blob_set_md5(a, text);
 	else if (slu_streq(name, "ResourceType") && slu_streq(text, "directory"))
 		a->kind = SLU_KIND_DIR;

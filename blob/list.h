@@ -15,6 +15,7 @@ struct slu_blob_page {
 	const char *prefix; /* what was asked for, "" or ending in '/' */
 	bool flat;          /* no delimiter: folders are left out */
 	bool all;           /* with flat: not left out, and with markers, the prefix's own as "" */
+	bool no_md5;        /* stored MD5s are not believed: left empty */
 	bool marks;         /* result: the prefix itself is there as a folder marker */
 };
 

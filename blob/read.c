@@ -76,12 +76,17 @@ static void on_below(struct slu_call *c)
 
 static void on_head(struct slu_call *c)
 {
-	if (c->x.rc == 0)
-		slu_call_finish(c, slu_call_attr(c, &c->op->attr));
-	else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound"))
+	if (c->x.rc == 0) {
+		int r = slu_call_attr(c, &c->op->attr);
+
+		if (c->b->no_md5)
+			c->op->attr.sum[0] = '\0';
+		slu_call_finish(c, r);
+	} else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound")) {
 		slu_blob_ask_list(c, c->op->path, true, "1", NULL, on_below);
-	else
+	} else {
 		slu_call_fail(c);
+	}
 }
 
 /* The container itself is asked by a listing, which needs no right beyond that to list. */
@@ -119,7 +124,8 @@ static void parse_page(struct slu_work *w)
 	struct slu_call *c = (struct slu_call *)((char *)w - offsetof(struct slu_call, work));
 	struct slu_op *op = c->op;
 	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(op->path);
-	struct slu_blob_page page = {.prefix = prefix, .flat = op->flags & SLU_OPF_RECURSIVE};
+	struct slu_blob_page page = {
+		.prefix = prefix, .flat = op->flags & SLU_OPF_RECURSIVE, .no_md5 = c->b->no_md5};
 	int r;
 
 	r = prefix ? slu_blob_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, &page,

@@ -23,6 +23,7 @@ enum value {
 	V_CONTAINER, /* container or file system */
 	V_ENDPOINT,  /* host name suffix or URL without user info and query */
 	V_HTTP,      /* "http" or "https" */
+	V_MD5,       /* "check" or "ignore" */
 	V_HDFS,      /* "hdfs" or "http" or "https" */
 	V_HOSTPORT,
 	V_SECRET, /* a reference, never the thing itself */
@@ -40,17 +41,27 @@ struct key {
 static const struct key local_keys[] = {{"path", V_PATH, true}, {NULL, V_END, false}};
 
 static const struct key blob_keys[] = {
-	{"account_name", V_ACCOUNT, true}, {"container_name", V_CONTAINER, true},
-	{"endpoint", V_ENDPOINT, false},   {"protocol", V_HTTP, false},
-	{"credential", V_CRED, false},     {"account_key", V_SECRET, false},
-	{"sas_token", V_SECRET, false},    {NULL, V_END, false},
+	{"account_name", V_ACCOUNT, true},
+	{"container_name", V_CONTAINER, true},
+	{"endpoint", V_ENDPOINT, false},
+	{"protocol", V_HTTP, false},
+	{"credential", V_CRED, false},
+	{"account_key", V_SECRET, false},
+	{"sas_token", V_SECRET, false},
+	{"content_md5", V_MD5, false},
+	{NULL, V_END, false},
 };
 
 static const struct key gen2_keys[] = {
-	{"account_name", V_ACCOUNT, true}, {"filesystem", V_CONTAINER, true},
-	{"endpoint", V_ENDPOINT, false},   {"protocol", V_HTTP, false},
-	{"credential", V_CRED, false},     {"account_key", V_SECRET, false},
-	{"sas_token", V_SECRET, false},    {NULL, V_END, false},
+	{"account_name", V_ACCOUNT, true},
+	{"filesystem", V_CONTAINER, true},
+	{"endpoint", V_ENDPOINT, false},
+	{"protocol", V_HTTP, false},
+	{"credential", V_CRED, false},
+	{"account_key", V_SECRET, false},
+	{"sas_token", V_SECRET, false},
+	{"content_md5", V_MD5, false},
+	{NULL, V_END, false},
 };
 
 static const struct key hdfs_keys[] = {
@@ -234,6 +245,8 @@ static const char *text_wrong(enum value kind, const char *v)
 		return is_endpoint(v) ? NULL : "a host name or a URL without user or query";
 	case V_HTTP:
 		return slu_streq(v, "https") || slu_streq(v, "http") ? NULL : "https or http";
+	case V_MD5:
+		return slu_streq(v, "check") || slu_streq(v, "ignore") ? NULL : "check or ignore";
 	case V_HDFS:
 		return slu_streq(v, "hdfs") || slu_streq(v, "https") || slu_streq(v, "http")
 			       ? NULL

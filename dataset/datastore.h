@@ -10,6 +10,10 @@
  *   {"type": "hdfs", "namenode": "host[:port]", "protocol"?, "rpc_address"?, "http_address"?, "path"?,
  *    "user"?, "kerberos"?, "ca_file"?, "credential"?}
  *
+ * azure_*: "content_md5" is "check" (the default: a download whose bytes do not have the MD5 stored with
+ * them fails) or "ignore", for containers in which other writers store wrong ones, as Hadoop 3.4.2 does
+ * over the Blob endpoint.
+ *
  * credential: one of "credential": REFERENCE or {"type": "service_principal", "tenant_id", "client_id",
  * "client_secret": REFERENCE}; "account_key": REFERENCE; "sas_token": REFERENCE.  All may have a
  * "description" and "tags".
