@@ -80,8 +80,8 @@ static char *absolute_ref(const char *ref, const char *dir)
 }
 
 /* The reference of the credential: under which key it stands, and what it is; both NULL: none. */
-static int find_cred(struct slu_blob *b, const struct json_t *entry, const char *name,
-		     const char *dir, struct slu_err *e)
+static int find_cred(struct slu_blob *b, const struct json_t *entry, const char *dir,
+		     struct slu_err *e)
 {
 	static const char *const keys[] = {"account_key", "sas_token", "credential"};
 
@@ -89,11 +89,10 @@ static int find_cred(struct slu_blob *b, const struct json_t *entry, const char 
 		if (!slu_json_get(entry, keys[i]))
 			continue;
 		if (!slu_json_str(entry, keys[i]))
-			return slu_fail(
-				e, ENOTSUP,
-				"'%s' of datastore '%s': this build of sluice cannot sign in "
-				"as a service principal; use an account key or a SAS",
-				keys[i], name);
+			return slu_fail(e, ENOTSUP,
+					"'%s': this build of sluice cannot sign in as a service "
+					"principal; use an account key or a SAS",
+					keys[i]);
 		b->cred_key = slu_strdup(keys[i]);
 		b->cred_ref = absolute_ref(slu_json_str(entry, keys[i]), dir);
 		if (!b->cred_key || !b->cred_ref)
@@ -102,14 +101,12 @@ static int find_cred(struct slu_blob *b, const struct json_t *entry, const char 
 	return 0;
 }
 
-static int open_cred(struct slu_blob *b, const char *name, struct slu_blob_secret *ret,
-		     struct slu_err *e)
+static int open_cred(struct slu_blob *b, struct slu_blob_secret *ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *where = NULL;
 	int r;
 
-	where = slu_asprintf("'%s' of datastore '%s'", b->cred_key ? b->cred_key : "credential",
-			     name);
+	where = slu_asprintf("'%s'", b->cred_key ? b->cred_key : "credential");
 	if (!where)
 		return slu_fail_oom(e);
 	r = slu_blob_cred_new(b->cred_ref, where, &b->cred, e);
@@ -117,7 +114,7 @@ static int open_cred(struct slu_blob *b, const char *name, struct slu_blob_secre
 }
 
 /* The entry wins over what a connection string says. */
-static int open_place(struct slu_blob *b, const struct json_t *entry, const char *name,
+static int open_place(struct slu_blob *b, const struct json_t *entry,
 		      const struct slu_blob_secret *s, struct slu_err *e)
 {
 	const char *account = slu_json_str(entry, "account_name");
@@ -131,9 +128,9 @@ static int open_place(struct slu_blob *b, const struct json_t *entry, const char
 		container = slu_json_str(entry, "filesystem");
 	if (s->account && !slu_streq(s->account, account))
 		return slu_fail(e, EINVAL,
-				"datastore '%s' is of account '%s', its connection string of '%s': "
-				"correct one of them",
-				name, account, s->account);
+				"the account is '%s', that of the connection string '%s': correct "
+				"one of them",
+				account, s->account);
 	if (!endpoint)
 		endpoint = s->endpoint ? s->endpoint : s->suffix;
 	r = slu_blob_place_init(&b->at, account, container, endpoint,
@@ -142,9 +139,8 @@ static int open_place(struct slu_blob *b, const struct json_t *entry, const char
 	return r;
 }
 
-int slu_blob_new(const struct json_t *entry, const char *name, const char *dir,
-		 struct slu_loops *loops, struct slu_pool *pool, struct slu_store **ret,
-		 struct slu_err *e)
+int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *loops,
+		 struct slu_pool *pool, struct slu_store **ret, struct slu_err *e)
 {
 	const char *md5 = slu_json_str(entry, "content_md5");
 	struct slu_blob *b = slu_new0(struct slu_blob);
@@ -164,11 +160,11 @@ int slu_blob_new(const struct json_t *entry, const char *name, const char *dir,
 		.block = SLU_BLOB_BLOCK,
 		.max_put = SLU_BLOB_PUT_MAX,
 	};
-	r = find_cred(b, entry, name, dir, e);
+	r = find_cred(b, entry, dir, e);
 	if (r == 0)
-		r = open_cred(b, name, &s, e);
+		r = open_cred(b, &s, e);
 	if (r == 0)
-		r = open_place(b, entry, name, &s, e);
+		r = open_place(b, entry, &s, e);
 	slu_blob_secret_done(&s);
 	if (r < 0) {
 		blob_free(&b->s);

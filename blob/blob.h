@@ -21,12 +21,11 @@ struct slu_loops;
 struct slu_pool;
 
 /*
- * entry: of the config, checked (dataset/datastore.h: azure_blob, azure_data_lake_gen2); name: of the
- * datastore, for messages; dir: what relative file: references are relative to.  Reads the
- * credential, contacts nobody.  loops and pool stay the caller's.
+ * entry: of the config, checked (dataset/datastore.h: azure_blob, azure_data_lake_gen2); dir: what
+ * relative file: references are relative to.  Reads the credential, contacts nobody.  loops and pool
+ * stay the caller's.  Messages do not name the datastore: the caller does.
  */
-int slu_blob_new(const struct json_t *entry, const char *name, const char *dir,
-		 struct slu_loops *loops, struct slu_pool *pool, struct slu_store **ret,
-		 struct slu_err *e);
+int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *loops,
+		 struct slu_pool *pool, struct slu_store **ret, struct slu_err *e);
 
 #endif

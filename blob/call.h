@@ -33,7 +33,7 @@ struct slu_blob {
 	struct slu_blob_place at;
 	struct slu_blob_cred *cred;
 	char *cred_key, *cred_ref; /* "account_key", "env:NAME"; NULL: none */
-	bool no_md5; /* what other writers store as MD5 is not believed */
+	bool no_md5;               /* what other writers store as MD5 is not believed */
 	struct slu_loops *loops;
 	struct slu_pool *pool;
 	atomic_uint turn;

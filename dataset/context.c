@@ -280,7 +280,7 @@ static int open_remote(struct sluice *s, const char *key, const struct json_t *e
 	if (type == SLU_DATASTORE_HDFS)
 		r = slu_open_hdfs(entry, s->ws->dir, s->loops, &store, e);
 	else
-		r = slu_blob_new(entry, key, s->ws->dir, s->loops, s->pool, &store, e);
+		r = slu_blob_new(entry, s->ws->dir, s->loops, s->pool, &store, e);
 	if (r == 0)
 		r = stack(key, s->loops, &store, e);
 	if (r < 0)

@@ -81,14 +81,14 @@ def test_secrets_do_not_go_into_the_config(ws):
     assert ws.config.read_bytes() == before
 
 
-def test_a_kind_that_this_release_cannot_open_says_so(ws):
+def test_a_credential_that_this_release_cannot_use_says_so(ws):
     config = json.loads(ws.config.read_text())
     config["datastores"]["blob"] = {
-        "type": "azure_blob", "account_name": "acct", "container_name": "data", "credential": "env:KEY",
+        "type": "azure_blob", "account_name": "acct", "container_name": "data", "credential": "az_cli",
     }  # fmt: skip
     ws.config.write_text(json.dumps(config))
     err = ws.run("ls", "blob:", code=NOT_SUPPORTED).err
-    assert "blob" in err and "azure_blob" in err
+    assert "'blob'" in err and "account key" in err
 
 
 def test_doctor_reports_and_never_stops(ws):

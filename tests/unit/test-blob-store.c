@@ -105,7 +105,7 @@ static struct slu_store *open_store(const char *more)
 		 "\"data\", \"endpoint\": \"http://127.0.0.1:%u\"%s}",
 		 srv.port, more);
 	assert_int_equal(slu_json_parse(text, strlen(text), "entry", &entry, NULL), 0);
-	assert_int_equal(slu_blob_new(entry, "lake", "/", loops, pool, &s, NULL), 0);
+	assert_int_equal(slu_blob_new(entry, "/", loops, pool, &s, NULL), 0);
 	return s;
 }
 
@@ -504,7 +504,7 @@ static void hadoop_gets_references_not_secrets(void **state)
 	(void)state;
 	setenv("SLU_TEST_KEY", "MDEyMzQ1Njc4OWFiY2RlZg==", 1);
 	assert_int_equal(slu_json_parse(text, strlen(text), "entry", &entry, NULL), 0);
-	assert_int_equal(slu_blob_new(entry, "lake", "/", loops, pool, &keyed, NULL), 0);
+	assert_int_equal(slu_blob_new(entry, "/", loops, pool, &keyed, NULL), 0);
 	assert_int_equal(slu_store_hadoop(keyed, "in/a b", &h, NULL), 0);
 	assert_string_equal(h.uri, "wasbs://data@acct.blob.core.windows.net/in/a b");
 	assert_string_equal(

@@ -111,7 +111,7 @@ static void entries(void **state)
 	       "\"container_name\": \"cont\", \"account_key\": \"hunter2\"},"
 	       "\"gone\": {\"type\": \"local\", \"path\": \"/nonexistent-sluice/x\"},"
 	       "\"own\": {\"type\": \"local\", \"path\": \"data/own\"}}");
-	assert_failed(slu_context_store(w.s, "blob", &store, &e), e, ENOTSUP, "azure_blob");
+	assert_failed(slu_context_store(w.s, "blob", &store, &e), e, ENOTSUP, "account key");
 	assert_contains(e.msg, "'blob'");
 	assert_failed(slu_context_store(w.s, "bad", &store, &e), e, EINVAL, "config.json");
 	assert_failed(slu_context_store(w.s, "key", &store, &e), e, EINVAL, "env:NAME");
