@@ -559,7 +559,7 @@ static int output_object(struct spec_ctx *c, const struct spec_file *f, const st
 	    (r = output_mode(f, v, kind, o, e)) < 0 || (r = output_register(f, v, o, e)) < 0 ||
 	    (r = spec_text(f, v, "path", &path, e)) < 0)
 		return r;
-	if (o->type && !slu_starts(o->type, "uri_f"))
+	if (o->type && !slu_streq(o->type, "uri_folder") && !slu_streq(o->type, "uri_file"))
 		return slu_yaml_fail(
 			f->yaml, v, "type", e,
 			"type '%s' of an output is not supported: use uri_folder or uri_file",

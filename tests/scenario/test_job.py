@@ -216,6 +216,7 @@ def test_a_cycle_is_told_before_anything_runs(ws):
         ("type: command\ncommand: x\ninputs:\n  'a b': 1\n", ":4:"),
         ("type: command\ncommand: x\ninputs:\n  PATH: 1\n", ":4:"),
         ("type: command\ncommand: [\n", ":"),
+        ("type: command\ncommand: x\noutputs:\n  o: {type: uri_folde}\n", ":4:"),
         ("type: nosuch\n", ":1:"),
         ("- a\n- b\n", ":1:"),
         ("type: command\n", "command"),
