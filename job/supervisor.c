@@ -525,6 +525,8 @@ static void no_core(struct sup *s)
 		return;
 	none = (struct rlimit){0, s->core.rlim_max};
 	setrlimit(RLIMIT_CORE, &none);
+	/* What credentials refer to may be in our environment: a step of the same user must not read it. */
+	prctl(PR_SET_DUMPABLE, 0);
 }
 
 static int prepare(struct sup *s, struct slu_err *e)
