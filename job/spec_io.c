@@ -537,6 +537,11 @@ static int output_register(const struct spec_file *f, const struct json_t *v,
 	return 0;
 }
 
+static bool is_output_type(const char *type)
+{
+	return !type || slu_streq(type, "uri_folder") || slu_streq(type, "uri_file");
+}
+
 /* An output's object; a component declares type and mode, the step may say more. */
 static int output_object(struct spec_ctx *c, const struct spec_file *f, const struct json_t *map,
 			 const char *name, enum slu_job_kind kind, struct slu_spec_output *o,
@@ -559,7 +564,7 @@ static int output_object(struct spec_ctx *c, const struct spec_file *f, const st
 	    (r = output_mode(f, v, kind, o, e)) < 0 || (r = output_register(f, v, o, e)) < 0 ||
 	    (r = spec_text(f, v, "path", &path, e)) < 0)
 		return r;
-	if (o->type && !slu_streq(o->type, "uri_folder") && !slu_streq(o->type, "uri_file"))
+	if (!is_output_type(o->type))
 		return slu_yaml_fail(
 			f->yaml, v, "type", e,
 			"type '%s' of an output is not supported: use uri_folder or uri_file",
