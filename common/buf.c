@@ -5,7 +5,9 @@
  * so; only clear and done forget it.
  */
 #include "common/buf.h"
+
 #include "common/cleanup.h"
+#include "common/err.h"
 #include "common/fault.h"
 #include "common/mem.h"
 
@@ -171,4 +173,13 @@ int slu_buf_read_at(struct slu_buf *b, int dirfd, const char *path)
 	if (fd < 0)
 		return -errno;
 	return slu_buf_read_fd(b, fd);
+}
+
+int slu_buf_read_file(struct slu_buf *b, const char *path, struct slu_err *e)
+{
+	int r = slu_buf_read_at(b, AT_FDCWD, path);
+
+	if (r == -EFBIG)
+		return slu_fail(e, EFBIG, "'%s' is larger than %zu bytes", path, b->max);
+	return r < 0 ? slu_fail_sys(e, -r, "cannot read '%s'", path) : 0;
 }

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct slu_err;
+
 struct slu_buf {
 	char *p;    /* NULL until the first append */
 	size_t len; /* bytes used, without the NUL */
@@ -31,5 +33,7 @@ void slu_buf_done(struct slu_buf *b);  /* for SLU_AUTO(slu_buf_done) too */
 /* Reads a whole descriptor or file into b (appends), at most b->max bytes: else -EFBIG. */
 int slu_buf_read_fd(struct slu_buf *b, int fd);
 int slu_buf_read_at(struct slu_buf *b, int dirfd, const char *path);
+/* The same of a file that a user named: the failure says which and why. */
+int slu_buf_read_file(struct slu_buf *b, const char *path, struct slu_err *e);
 
 #endif

@@ -402,13 +402,9 @@ int slu_yaml_parse(const char *text, size_t n, const char *what, struct slu_yaml
 int slu_yaml_read_file(const char *path, size_t max, struct slu_yaml **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(max);
-	int r = slu_buf_read_at(&b, AT_FDCWD, path);
+	int r = slu_buf_read_file(&b, path, e);
 
-	if (r == -EFBIG)
-		return slu_fail(e, EFBIG, "'%s' is larger than %zu bytes", path, max);
-	if (r < 0)
-		return slu_fail_sys(e, -r, "cannot read '%s'", path);
-	return slu_yaml_parse(b.p ? b.p : "", b.len, path, ret, e);
+	return r < 0 ? r : slu_yaml_parse(b.p ? b.p : "", b.len, path, ret, e);
 }
 
 void slu_yaml_free(struct slu_yaml *y)

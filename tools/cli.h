@@ -59,6 +59,8 @@ const char *cli_get(const struct cli *c, const char *name);
 const char *cli_nth(const struct cli *c, const char *name, size_t i);
 bool cli_has(const struct cli *c, const char *name);
 
+/* Puts KEY=VALUE into an object: -EINVAL when it is not of that form, -ENOMEM. */
+int cli_pair(struct json_t *o, const char *pair);
 /* Opens the workspace (flags as sluice_open).  0, or the exit status after telling why. */
 int cli_open(struct cli *c, unsigned flags);
 /* Prints the error ("sluice: ...", or a JSON object with --output json) and returns the exit status. */

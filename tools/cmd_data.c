@@ -69,15 +69,14 @@ static int add_tags(struct cli *c, struct json_t *spec)
 	struct json_t *tags = slu_json_get(spec, "tags");
 
 	for (size_t i = 0; (pair = cli_nth(c, "tag", i)); i++) {
-		const char *eq = strchr(pair, '=');
-		SLU_AUTO(slu_freep) char *key = eq ? slu_strndup(pair, (size_t)(eq - pair)) : NULL;
-
-		if (!key)
-			return cli_usage(c, "--tag wants KEY=VALUE, not '%s'", pair);
 		if (!tags && slu_json_set(spec, "tags", slu_json_object()) == 0)
 			tags = slu_json_get(spec, "tags");
-		if (slu_json_set_str(tags, key, eq + 1) < 0)
-			return sluice_exit_code(-ENOMEM);
+		int r = cli_pair(tags, pair);
+
+		if (r == -EINVAL)
+			return cli_usage(c, "--tag wants KEY=VALUE, not '%s'", pair);
+		if (r < 0)
+			return sluice_exit_code(r);
 	}
 	return 0;
 }

@@ -25,13 +25,12 @@ static int settings(struct cli *c, char **ret)
 
 	for (size_t i = 0; (pair = cli_nth(c, "set", i)); i++) {
 		const char *rest = slu_after(pair, "inputs.");
-		const char *eq = rest ? strchr(rest, '=') : NULL;
-		SLU_AUTO(slu_freep) char *key = eq ? slu_strndup(rest, (size_t)(eq - rest)) : NULL;
+		int r = rest ? cli_pair(inputs, rest) : -EINVAL;
 
-		if (!key || !key[0])
+		if (r == -EINVAL)
 			return cli_usage(c, "--set wants inputs.NAME=VALUE, not '%s'", pair);
-		if (slu_json_set_str(inputs, key, eq + 1) < 0)
-			return sluice_exit_code(-ENOMEM);
+		if (r < 0)
+			return sluice_exit_code(r);
 	}
 	if (slu_json_set(o, "inputs", slu_json_ref(inputs)) < 0 ||
 	    slu_json_set_str(o, "name", cli_get(c, "name")) < 0)

@@ -64,15 +64,6 @@ int cmd_doctor(struct cli *c)
 	return status ? status : r;
 }
 
-/* KEY=VALUE into an object; false: no '='. */
-static bool set_pair(struct json_t *o, const char *pair)
-{
-	const char *eq = strchr(pair, '=');
-	SLU_AUTO(slu_freep) char *key = eq ? slu_strndup(pair, (size_t)(eq - pair)) : NULL;
-
-	return key && key[0] && slu_json_set_str(o, key, eq + 1) == 0;
-}
-
 int cmd_datastore_create(struct cli *c)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
@@ -83,7 +74,7 @@ int cmd_datastore_create(struct cli *c)
 	    slu_json_set_str(o, "path", cli_get(c, "path")) < 0)
 		return sluice_exit_code(-ENOMEM);
 	for (size_t i = 0; (pair = cli_nth(c, "set", i)); i++)
-		if (!set_pair(o, pair))
+		if (cli_pair(o, pair) < 0)
 			return cli_usage(c, "--set wants KEY=VALUE, not '%s'", pair);
 	SLU_AUTO(slu_freep) char *entry = slu_json_text(o, SLU_JSON_COMPACT);
 	int status = cli_open(c, 0);

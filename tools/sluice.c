@@ -76,6 +76,17 @@ const char *cli_nth(const struct cli *c, const char *name, size_t n)
 	return NULL;
 }
 
+int cli_pair(struct json_t *o, const char *pair)
+{
+	const char *eq = strchr(pair, '=');
+
+	if (!eq || eq == pair)
+		return -EINVAL;
+	SLU_AUTO(slu_freep) char *key = slu_strndup(pair, (size_t)(eq - pair));
+
+	return key ? slu_json_set_str(o, key, eq + 1) : -ENOMEM;
+}
+
 static size_t count_options(const struct cli_option *o)
 {
 	size_t n = 0;
