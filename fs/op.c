@@ -16,7 +16,7 @@ static const char *const names[_SLU_OP_MAX] = {
 	[SLU_OP_STAT] = "stat",         [SLU_OP_LIST] = "list",   [SLU_OP_READ] = "read",
 	[SLU_OP_PREFETCH] = "prefetch", [SLU_OP_PUT] = "put",     [SLU_OP_PUT_BLOCK] = "put_block",
 	[SLU_OP_COMMIT] = "commit",     [SLU_OP_ABORT] = "abort", [SLU_OP_DELETE] = "delete",
-	[SLU_OP_RENAME] = "rename",     [SLU_OP_MKDIR] = "mkdir",
+	[SLU_OP_RENAME] = "rename",     [SLU_OP_MKDIR] = "mkdir", [SLU_OP_COPY] = "copy",
 };
 
 void slu_list_done(struct slu_list *l)
@@ -129,6 +129,27 @@ void slu_op_rename(struct slu_op *op, const char *path, const char *to, unsigned
 void slu_op_mkdir(struct slu_op *op, const char *path)
 {
 	init(op, SLU_OP_MKDIR, path);
+}
+
+void slu_op_copy(struct slu_op *op, const char *path, const struct slu_source *from, unsigned flags)
+{
+	init(op, SLU_OP_COPY, path);
+	op->from = from;
+	op->flags = flags;
+}
+
+static void wipe(char *s)
+{
+	if (s)
+		explicit_bzero(s, strlen(s));
+	free(s);
+}
+
+void slu_source_done(struct slu_source *s)
+{
+	wipe(s->url);
+	wipe(s->authorization);
+	*s = (struct slu_source){0};
 }
 
 const char *slu_op_name(enum slu_op_type type)

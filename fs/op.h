@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct json_t;
+
 enum slu_op_type {
 	SLU_OP_STAT,      /* path -> attr */
 	SLU_OP_LIST,      /* path, marker, flags RECURSIVE -> one page in *list, empty before */
@@ -27,6 +29,8 @@ enum slu_op_type {
 	SLU_OP_DELETE,    /* path: absent is -ENOENT; flags TREE: absent is fine */
 	SLU_OP_RENAME,    /* path, to, flags ABSENT; parents of `to` are made */
 	SLU_OP_MKDIR,     /* path and its parents; there already is fine */
+	SLU_OP_COPY, /* path <- from, flags ABSENT or if_match -> attr: the bytes go from service
+			   * to service; whole and atomic (SLU_CAP_COPY) */
 	_SLU_OP_MAX
 };
 
@@ -34,7 +38,8 @@ enum {
 	SLU_OPF_ABSENT = 1u << 0,    /* only if nothing is there: else -EEXIST */
 	SLU_OPF_RECURSIVE = 1u << 1, /* LIST everything below, files only (SLU_CAP_FLAT_LIST) */
 	SLU_OPF_TREE = 1u << 2,      /* DELETE a directory and all below */
-	SLU_OPF_DURABLE = 1u << 3    /* PUT, COMMIT: survive power loss (fsync) before done() */
+	SLU_OPF_DURABLE = 1u << 3,   /* PUT, COMMIT: survive power loss (fsync) before done() */
+	SLU_OPF_DETAIL = 1u << 4     /* STAT: *detail too */
 };
 
 enum slu_kind { SLU_KIND_FILE = 1, SLU_KIND_DIR };
@@ -56,6 +61,25 @@ struct slu_dirent {
 	char *name; /* relative to the listed path; has '/' only in a RECURSIVE listing */
 	struct slu_attr attr;
 };
+
+/* What a file carries beside its bytes, where the store keeps such things (SLU_CAP_PROPS; else what is
+ * set is -ENOTSUP).  The pointers are the caller's until done(). */
+struct slu_props {
+	const char *content_type; /* NULL: application/octet-stream */
+	const char *tier;         /* "Hot", "Cool", "Cold", "Archive"; NULL: the account's */
+	const struct json_t *metadata, *tags; /* objects of strings; NULL: none */
+	const uint8_t *md5; /* 16 bytes, of the whole file, kept with it; NULL: not known */
+};
+
+/* Where another service fetches a file of a store from (slu_store_source).  url and authorization are
+ * secrets. */
+struct slu_source {
+	char *url;
+	char *authorization; /* header value "Bearer ..."; NULL: the url says all */
+	char id[SLU_ID_MAX]; /* that must still hold there */
+	uint64_t size;
+};
+void slu_source_done(struct slu_source *s); /* frees the contents, wiped */
 
 /* A page of a listing.  Not sorted (walk.h sorts). */
 struct slu_list {
@@ -81,7 +105,12 @@ struct slu_op {
 	uint64_t size;        /* COMMIT: the whole length */
 	const char *if_match; /* identity that must still hold, else -ESTALE; NULL: none */
 	const char *txn;
-	const char *marker; /* LIST: NULL = from the start */
+	const char *marker;  /* LIST: NULL = from the start */
+	const char *start;   /* LIST: only names that begin so (SLU_CAP_START_LIST); NULL: all */
+	const char *version; /* STAT, READ: "versionid=..." or "snapshot=..." as the service
+					  * names it (SLU_CAP_VERSIONS); NULL: what is current */
+	const struct slu_props *props; /* PUT, COMMIT, COPY; NULL: none */
+	const struct slu_source *from; /* COPY */
 	struct slu_list *list;
 	int64_t deadline; /* slu_now ns, 0 = the store's default */
 	uint8_t prio;     /* 0 a program waits .. 9 prefetch */
@@ -91,6 +120,9 @@ struct slu_op {
 	int rc; /* 0 or -errno */
 	struct slu_err err;
 	struct slu_attr attr;
+	struct json_t
+		*detail; /* STAT with DETAIL: object of what the store knows beside, such as owner,
+				* permissions, tier, metadata; the caller frees it */
 	int64_t retry_after; /* ns that the service asks to wait before another try, 0 = it did not say */
 
 	void (*done)(struct slu_op
@@ -128,6 +160,8 @@ void slu_op_abort(struct slu_op *op, const char *path, const char *txn);
 void slu_op_delete(struct slu_op *op, const char *path, unsigned flags);
 void slu_op_rename(struct slu_op *op, const char *path, const char *to, unsigned flags);
 void slu_op_mkdir(struct slu_op *op, const char *path);
+void slu_op_copy(struct slu_op *op, const char *path, const struct slu_source *from,
+		 unsigned flags);
 
 const char *slu_op_name(enum slu_op_type type); /* "read" */
 

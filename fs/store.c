@@ -43,20 +43,27 @@ static bool is_txn(const char *s)
 
 static unsigned caps_needed(const struct slu_op *op)
 {
-	bool absent = op->flags & SLU_OPF_ABSENT;
+	unsigned put = (op->flags & SLU_OPF_ABSENT ? SLU_CAP_PUT_ABSENT : 0) |
+		       (op->props ? SLU_CAP_PROPS : 0);
 
 	switch (op->type) {
 	case SLU_OP_LIST:
-		return op->flags & SLU_OPF_RECURSIVE ? SLU_CAP_FLAT_LIST : 0;
+		return (op->flags & SLU_OPF_RECURSIVE ? SLU_CAP_FLAT_LIST : 0) |
+		       (op->start ? SLU_CAP_START_LIST : 0);
+	case SLU_OP_STAT:
+		return op->version ? SLU_CAP_VERSIONS : 0;
 	case SLU_OP_READ:
-		return op->if_match ? SLU_CAP_COND_READ : 0;
+		return (op->if_match ? SLU_CAP_COND_READ : 0) |
+		       (op->version ? SLU_CAP_VERSIONS : 0);
 	case SLU_OP_PREFETCH:
 		return SLU_CAP_PREFETCH;
 	case SLU_OP_PUT:
 	case SLU_OP_COMMIT:
-		return absent ? SLU_CAP_PUT_ABSENT : 0;
+		return put;
+	case SLU_OP_COPY:
+		return put | SLU_CAP_COPY;
 	case SLU_OP_RENAME:
-		return SLU_CAP_RENAME | (absent ? SLU_CAP_PUT_ABSENT : 0);
+		return SLU_CAP_RENAME | put;
 	default:
 		return 0;
 	}
@@ -85,6 +92,8 @@ static bool complete(const struct slu_op *op)
 		return is_txn(op->txn);
 	case SLU_OP_RENAME:
 		return op->to && *op->to;
+	case SLU_OP_COPY:
+		return op->from && op->from->url;
 	default:
 		return true;
 	}
@@ -162,6 +171,16 @@ int slu_store_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *r
 		return slu_fail(e, ENOTSUP, "Hadoop cannot reach '%s': use a mount or a download",
 				path);
 	return s->ops->hadoop(s, path, ret, e);
+}
+
+int slu_store_source(struct slu_store *s, const char *path, const struct slu_attr *attr,
+		     struct slu_source *ret, struct slu_err *e)
+{
+	while (s && !s->ops->source)
+		s = s->below;
+	if (!s)
+		return slu_fail(e, ENOTSUP, "no service can fetch '%s' by itself", path);
+	return s->ops->source(s, path, attr, ret, e);
 }
 
 struct waiter {

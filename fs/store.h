@@ -30,7 +30,11 @@ enum {
 	SLU_CAP_FLAT_LIST = 1u << 7,   /* LIST with RECURSIVE */
 	SLU_CAP_PREFETCH = 1u << 8,    /* PREFETCH reads ahead without memory of ours */
 	SLU_CAP_INLINE_READ = 1u << 9, /* READ often completes inside submit, without waiting */
-	SLU_CAP_READ_ONLY = 1u << 10
+	SLU_CAP_READ_ONLY = 1u << 10,
+	SLU_CAP_COPY = 1u << 11,      /* COPY, from any slu_store_source */
+	SLU_CAP_PROPS = 1u << 12,     /* PUT, COMMIT, COPY keep props */
+	SLU_CAP_VERSIONS = 1u << 13,  /* STAT, READ of earlier states */
+	SLU_CAP_START_LIST = 1u << 14 /* LIST honours start */
 };
 
 /* How Hadoop and Spark reach a path of this store. */
@@ -51,6 +55,9 @@ struct slu_store_ops {
 	/* NULL: passed below. */
 	int (*hadoop)(struct slu_store *s, const char *path, struct slu_hadoop *ret,
 		      struct slu_err *e);
+	/* NULL: passed below; -ENOTSUP at a driver without. */
+	int (*source)(struct slu_store *s, const char *path, const struct slu_attr *attr,
+		      struct slu_source *ret, struct slu_err *e);
 	void (*free)(struct slu_store *s); /* this layer only; no op in flight */
 };
 
@@ -72,6 +79,10 @@ void slu_store_free(struct slu_store *s); /* the whole stack; NULL fine */
 SLU_DEFINE_CLEANUP(struct slu_store *, slu_store_free, slu_store_freep)
 int slu_store_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,
 		     struct slu_err *e);
+/* Where another service can fetch the file `path`, which is as attr says, for the next hour or so.
+ * -ENOTSUP: nowhere; the bytes have to pass through us.  May wait for a credential. */
+int slu_store_source(struct slu_store *s, const char *path, const struct slu_attr *attr,
+		     struct slu_source *ret, struct slu_err *e);
 static inline bool slu_store_can(const struct slu_store *s, unsigned caps)
 {
 	return (s->caps & caps) == caps;
