@@ -168,9 +168,11 @@ int slu_buf_read_fd(struct slu_buf *b, int fd)
 
 int slu_buf_read_at(struct slu_buf *b, int dirfd, const char *path)
 {
-	SLU_AUTO(slu_closep) int fd = SLU_IO(openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+	/* A fifo that nobody writes to would block the open; it reads as empty instead. */
+	SLU_AUTO(slu_closep)
+	int fd = SLU_IO(openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
 
-	if (fd < 0)
+	if (fd < 0 || fcntl(fd, F_SETFL, 0) < 0)
 		return -errno;
 	return slu_buf_read_fd(b, fd);
 }

@@ -404,6 +404,9 @@ int slu_yaml_read_file(const char *path, size_t max, struct slu_yaml **ret, stru
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(max);
 	int r = slu_buf_read_file(&b, path, e);
 
+	if (r == -EFBIG)
+		return slu_fail(e, EBADMSG, "'%s' is too large: such a file has at most %zu bytes",
+				path, max);
 	return r < 0 ? r : slu_yaml_parse(b.p ? b.p : "", b.len, path, ret, e);
 }
 

@@ -163,6 +163,10 @@ static void reading_reports_what_is_wrong(void **state)
 	unit_dir_make(&d);
 	assert_int_equal(slu_buf_read_at(&b, d.fd, "absent"), -ENOENT);
 	assert_int_equal(slu_buf_read_at(&b, d.fd, "."), -EISDIR);
+	/* nobody writes to it */
+	assert_int_equal(mkfifoat(d.fd, "fifo", 0600), 0);
+	assert_int_equal(slu_buf_read_at(&b, d.fd, "fifo"), 0);
+	assert_int_equal(b.len, 0);
 	write_file(d.fd, "f", 3);
 	slu_fault_arm(SLU_FAULT_IO, 2, false);
 	assert_int_equal(slu_buf_read_at(&b, d.fd, "f"), -EIO);
