@@ -7,6 +7,7 @@
 #include "common/fault.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 static void a_chain_makes_a_text(void **state)
 {
