@@ -25,14 +25,40 @@ static const struct {
 } codes[] = {
 	{"ContainerNotFound", ENOENT,
 	 "the container does not exist: create it, or correct its name"},
+	{"ContainerDisabled", EACCES, "the container was disabled by its owner"},
+	{"FilesystemNotFound", ENOENT,
+	 "the container does not exist: create it, or correct its name"},
 	{"ContainerBeingDeleted", EBUSY, "the container is being deleted: wait, or use another"},
 	{"BlobNotFound", ENOENT, "no such file"},
 	{"ResourceNotFound", ENOENT, "no such account, container or file"},
+	{"PathNotFound", ENOENT, "no such file or folder"},
+	{"SourcePathNotFound", ENOENT, "no such file or folder"},
 	{"BlobAlreadyExists", EEXIST, "it exists already"},
+	{"PathAlreadyExists", EEXIST, "it exists already"},
 	{"BlobArchived", EBUSY, "it is in the archive tier: rehydrate it first"},
 	{"BlobBeingRehydrated", EBUSY, "it is being brought back from the archive tier: wait"},
 	{"LeaseIdMissing", EBUSY, "somebody holds a lease on it: break or await the lease"},
 	{"LeaseIdMismatchWithBlobOperation", EBUSY, "somebody else holds a lease on it"},
+	{"LeaseLost", EBUSY, "the lease on it was lost: take a new one"},
+	{"LeaseNotPresentWithBlobOperation", EBUSY, "nobody holds the lease that was named"},
+	{"SnapshotsPresent", EBUSY, "it has snapshots: delete those too"},
+	{"PendingCopyOperation", EBUSY, "it is being copied to: wait, or abort that copy"},
+	{"SnapshotOperationRateExceeded", EAGAIN, "snapshots are made too fast"},
+	{"SystemInUse", EAGAIN, "the service is busy with it"},
+	{"CannotVerifyCopySource", EACCES,
+	 "the service may not read the source: give its datastore a credential that can"},
+	{"CopyAcrossAccountsNotSupported", ENOTSUP, "the accounts cannot copy from one another"},
+	{"InvalidResourceName", EINVAL,
+	 "the service takes no such name: a container has 3 to 63 small letters, digits and single "
+	 "dashes, a file at most 1,024 characters"},
+	{"OutOfRangeInput", EINVAL,
+	 "the service takes no such name: a container has 3 to 63 small letters, digits and single "
+	 "dashes, a file at most 1,024 characters"},
+	{"InvalidUri", EINVAL, "the service takes no such name: it has at most 1,024 characters"},
+	{"RequestUrlFailedToParse", EINVAL, "the service takes no such name"},
+	{"UnsupportedHttpVerb", EINVAL, "this kind of account cannot do it"},
+	{"FeatureVersionMismatch", ENOTSUP, "this kind of account cannot do it"},
+	{"BlobTypeNotSupported", EINVAL, "this kind of account cannot do it"},
 	{"BlobImmutableDueToPolicy", EPERM, "a policy of the container forbids to change it"},
 	{"DirectoryIsNotEmpty", ENOTEMPTY, "the folder is not empty"},
 	{"InvalidBlobType", EINVAL, "it is an append or page blob: write under another name"},
@@ -45,9 +71,7 @@ static const struct {
 	{"RequestBodyTooLarge", EFBIG, "one request takes less than this"},
 	{"Md5Mismatch", EAGAIN, "the data was changed on its way"},
 	{"Crc64Mismatch", EAGAIN, "the data was changed on its way"},
-	{"AuthorizationPermissionMismatch", EACCES,
-	 "the credential has no right to do this: grant it one, such as the role 'Storage Blob Data "
-	 "Contributor' or the SAS permission that is missing"},
+	{"AuthorizationPermissionMismatch", EACCES, NULL},
 	{"AuthorizationServiceMismatch", EACCES, "the SAS is not for the Blob service"},
 	{"AuthorizationResourceTypeMismatch", EACCES, "the SAS is not for this kind of resource"},
 	{"AuthorizationProtocolMismatch", EACCES, "the SAS allows https only"},
@@ -58,6 +82,13 @@ static const struct {
 	{"PublicAccessNotPermitted", EACCES,
 	 "the account allows no public access: give the datastore a credential"},
 	{"AccountIsDisabled", EACCES, "the account is disabled"},
+	{"AccountBeingCreated", EAGAIN, "the account is being made"},
+	{"KeyBasedAuthenticationNotPermitted", EACCES,
+	 "the account takes no key: give the datastore an identity as its credential"},
+	{"InvalidAuthenticationInfo", EACCES, "the service cannot read the credential"},
+	{"AuthorizationFailure", EACCES,
+	 "the account's firewall or its rules keep this machine out: allow its network, or give the "
+	 "datastore a credential"},
 	{"ServerBusy", EAGAIN, "the service is busy"},
 	{"OperationTimedOut", ETIMEDOUT, "the service did not finish in time"},
 };
@@ -146,6 +177,31 @@ static bool has_expired(const char *sas, struct slu_buf *b)
 	       slu_time_parse(b->p, &expiry) && expiry < slu_wall();
 }
 
+/* The right that the request needed: the letter of a SAS and the role of an identity. */
+static void explain_right(struct slu_buf *b, const struct slu_op *op, const struct slu_xfer *x)
+{
+	const char *letter = "r", *what = "read";
+	bool change = !reads(op);
+
+	if (x->url && strstr(x->url, "comp=list")) {
+		letter = "l";
+		what = "list";
+	} else if (op->type == SLU_OP_DELETE && slu_streq(x->method, "DELETE")) {
+		letter = "d";
+		what = "delete";
+	} else if (change && op->flags & SLU_OPF_ABSENT) {
+		letter = "c";
+		what = "create";
+	} else if (change) {
+		letter = "w";
+		what = "write";
+	}
+	slu_buf_fmt(b,
+		    "the credential may not %s here: a SAS needs the permission '%s', an identity "
+		    "the role 'Storage Blob Data %s'",
+		    what, letter, change ? "Contributor" : "Reader");
+}
+
 /* Why a request that should have been signed well was refused. */
 static void explain_denied(struct slu_buf *b, const struct slu_blob_fault *f, const char *sas)
 {
@@ -164,8 +220,8 @@ static void explain_denied(struct slu_buf *b, const struct slu_blob_fault *f, co
 		slu_buf_str(b, "the credential has no right to do this");
 }
 
-static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu_blob_fault *f,
-		    int error, const char *sas)
+static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu_xfer *x,
+		    const struct slu_blob_fault *f, int error, const char *sas)
 {
 	int i = find_code(f->code);
 
@@ -176,6 +232,8 @@ static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu
 		slu_buf_str(b, "it exists already");
 	else if (i >= 0 && codes[i].why)
 		slu_buf_str(b, codes[i].why);
+	else if (slu_streq(f->code, "AuthorizationPermissionMismatch"))
+		explain_right(b, op, x);
 	else if (error == EACCES)
 		explain_denied(b, f, sas);
 	else if (error == ENOENT)
@@ -184,6 +242,18 @@ static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu
 		slu_buf_str(b, f->text);
 	else
 		slu_buf_str(b, error == EAGAIN ? "the service is busy" : "the service failed");
+}
+
+/* The number that we gave the request, for who reads the service's logs; "" when it has none. */
+static const char *own_id(const struct slu_xfer *x)
+{
+	for (size_t i = 0; x->headers && x->headers[i]; i++) {
+		const char *id = slu_iafter(x->headers[i], "x-ms-client-request-id: ");
+
+		if (id)
+			return id;
+	}
+	return "";
 }
 
 static int fail_status(struct slu_op *op, const struct slu_blob_place *at, const struct slu_xfer *x,
@@ -198,12 +268,12 @@ static int fail_status(struct slu_op *op, const struct slu_blob_place *at, const
 	error = slu_blob_errno(op, &f);
 	if (!wait || !slu_http_retry_after(wait, slu_wall(), &op->retry_after))
 		op->retry_after = 0;
-	explain(&why, op, &f, error, sas);
+	explain(&why, op, x, &f, error, sas);
 	slu_fail(&op->err, error,
-		 "cannot %s '%s' in container '%s' of account '%s': %s (%d%s%s%s%s)",
+		 "cannot %s '%s' in container '%s' of account '%s': %s (%d%s%s%s%s%s%s)",
 		 slu_op_name(op->type), op->path, at->container, at->account, why.p ? why.p : "",
 		 f.status, f.code[0] ? " " : "", f.code, f.request[0] ? ", request " : "",
-		 f.request);
+		 f.request, *own_id(x) ? ", client request " : "", own_id(x));
 	op->err.http = f.status;
 	snprintf(op->err.svc, sizeof(op->err.svc), "%.39s", f.code);
 	return -error;
@@ -217,7 +287,8 @@ int slu_blob_fail(struct slu_op *op, const struct slu_blob_place *at, const stru
 	op->err = x->err;
 	if (op->err.code != -x->rc)
 		slu_fail_sys(&op->err, -x->rc, "no answer");
-	slu_fail_more(&op->err, "cannot %s '%s' in container '%s' of account '%s'",
-		      slu_op_name(op->type), op->path, at->container, at->account);
+	slu_fail_more(&op->err, "cannot %s '%s' in container '%s' of account '%s'%s%s",
+		      slu_op_name(op->type), op->path, at->container, at->account,
+		      *own_id(x) ? ", client request " : "", own_id(x));
 	return x->rc;
 }

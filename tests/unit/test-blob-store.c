@@ -263,6 +263,30 @@ static void throttling_says_when_to_come_back(void **state)
 	assert_int_equal(op.err.http, 503);
 	assert_string_equal(op.err.svc, "ServerBusy");
 	assert_contains(op.err.msg, "REQ-2");
+	assert_contains(op.err.msg, "client request ");
+	played();
+}
+
+static void a_missing_right_is_named(void **state)
+{
+#define NO_RIGHT NONE("403 Forbidden", "AuthorizationPermissionMismatch")
+	struct slu_list list = {0};
+	struct slu_err e = {0};
+	struct slu_attr a;
+	struct slu_op op;
+
+	(void)state;
+	PLAY({"HEAD", NULL, NO_RIGHT, NULL}, {"GET", NULL, NO_RIGHT, NULL},
+	     {"PUT", NULL, NO_RIGHT, NULL}, {"PUT", NULL, NO_RIGHT, NULL},
+	     {"DELETE", NULL, NO_RIGHT, NULL});
+	assert_failed(slu_store_stat(store, "f", &a, &e), e, EACCES, "permission 'r'");
+	slu_op_list(&op, "d", NULL, &list);
+	assert_failed(slu_store_wait(store, &op, &e), e, EACCES, "permission 'l'");
+	assert_failed(slu_store_put(store, "f", "x", 1, 0, NULL, &e), e, EACCES, "permission 'w'");
+	assert_failed(slu_store_put(store, "f", "x", 1, SLU_OPF_ABSENT, NULL, &e), e, EACCES,
+		      "permission 'c'");
+	assert_failed(slu_store_delete(store, "f", 0, &e), e, EACCES, "Contributor'");
+	slu_list_done(&list);
 	played();
 }
 
@@ -527,6 +551,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_there_is_named),
 		cmocka_unit_test(empty_folders_files_and_nothing_are_told_apart),
 		cmocka_unit_test(reads_are_pinned),
+		cmocka_unit_test(a_missing_right_is_named),
 		cmocka_unit_test(throttling_says_when_to_come_back),
 		cmocka_unit_test(a_wrong_clock_and_an_old_sas_are_named),
 		cmocka_unit_test(plain_puts),
