@@ -18,6 +18,7 @@
 #include "fs/local.h"
 #include "io/loop.h"
 #include "io/pool.h"
+#include "web/web.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,7 +38,8 @@ int slu_context_new(struct slu_workspace *ws, struct sluice **ret, struct slu_er
 	pthread_mutex_init(&s->lock, NULL);
 	s->stores = slu_hash_new();
 	s->locals = slu_hash_new();
-	if (!s->stores || !s->locals) {
+	s->webs = slu_hash_new();
+	if (!s->stores || !s->locals || !s->webs) {
 		slu_context_free(s);
 		return slu_fail_oom(e);
 	}
@@ -59,6 +61,8 @@ void slu_context_free(struct sluice *s)
 		slu_hash_free(s->stores, free_store);
 	if (s->locals)
 		slu_hash_free(s->locals, free_store);
+	if (s->webs)
+		slu_hash_free(s->webs, free_store);
 	slu_loops_free(s->loops);
 	slu_pool_free(s->pool);
 	free(s->root_path);
@@ -176,6 +180,46 @@ int slu_context_local(struct sluice *s, const char *abs, struct slu_store **ret,
 			     abs, LOCALS_MAX + 1);
 	else if (!store)
 		r = open_local(s, abs, abs, s->locals, &store, e);
+	pthread_mutex_unlock(&s->lock);
+	if (r == 0)
+		*ret = store;
+	return r;
+}
+
+/* The stack over a web server, kept.  Locked. */
+static int open_web(struct sluice *s, const char *origin, struct slu_store **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_store_freep) struct slu_store *store = NULL;
+	int r = need_loops(s, e);
+
+	if (r == 0)
+		r = slu_web_new(origin, NULL, s->loops, &store, e);
+	if (r == 0)
+		r = stack(origin, s->loops, &store, e);
+	if (r < 0)
+		return r;
+	if (!slu_hash_put(s->webs, origin, store))
+		return slu_fail_oom(e);
+	*ret = slu_take(store);
+	return 0;
+}
+
+int slu_context_open(struct sluice *s, const struct slu_uri *c, struct slu_store **ret,
+		     struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *origin = NULL;
+	struct slu_store *store;
+	int r = 0;
+
+	if (c->kind != SLU_URI_HTTP)
+		return slu_context_store(s, c->name, ret, e);
+	origin = slu_asprintf("%s://%s", c->scheme, c->name);
+	if (!origin)
+		return slu_fail_oom(e);
+	pthread_mutex_lock(&s->lock);
+	store = slu_hash_get(s->webs, origin);
+	if (!store)
+		r = open_web(s, origin, &store, e);
 	pthread_mutex_unlock(&s->lock);
 	if (r == 0)
 		*ret = store;

@@ -16,6 +16,7 @@ struct sluice {
 	struct slu_loops *loops;
 	struct slu_hash *stores; /* key in config.json -> store */
 	struct slu_hash *locals; /* absolute folder -> store */
+	struct slu_hash *webs;   /* origin of a URL -> store */
 	struct slu_store *root;  /* borrowed from one of these */
 	char *root_path;
 	char *local_root;
@@ -25,6 +26,9 @@ struct sluice {
 int slu_context_parse(struct sluice *s, const char *text, struct slu_uri **ret, struct slu_err *e);
 /* The absolute folder of a local datastore; *ret NULL when it is of another type. */
 int slu_context_store_folder(struct sluice *s, const char *name, char **ret, struct slu_err *e);
+/* The store of a canonical URI that is no local path. */
+int slu_context_open(struct sluice *s, const struct slu_uri *c, struct slu_store **ret,
+		     struct slu_err *e);
 /* -ENOENT that lists the known ones. */
 int slu_context_unknown_store(struct sluice *s, const char *name, struct slu_err *e);
 /* The one way to write a reference to an object: a datastore by its name in config.json and without

@@ -171,6 +171,26 @@ static int canon_store(struct sluice *s, const struct slu_uri *u, struct slu_uri
 	return ret->name && ret->path ? 0 : slu_fail_oom(e);
 }
 
+/* Azure Storage by its own URL needs a credential and is listed: a datastore, not a plain URL. */
+static bool is_azure(const char *host)
+{
+	return strstr(host, ".blob.core.") || strstr(host, ".dfs.core.") ||
+	       strstr(host, ".file.core.");
+}
+
+static int canon_web(const struct slu_uri *u, struct slu_uri *ret, struct slu_err *e)
+{
+	if (is_azure(u->name))
+		return slu_fail(e, ENOTSUP,
+				"'%s://%s' is an Azure Storage account: make a datastore for its "
+				"container with `sluice datastore create`, and name the path in it",
+				u->scheme, u->name);
+	ret->scheme = slu_strdup(u->scheme);
+	ret->name = slu_strdup(u->name);
+	ret->path = slu_strdup(u->path);
+	return ret->scheme && ret->name && ret->path ? 0 : slu_fail_oom(e);
+}
+
 int slu_context_canon(struct sluice *s, const struct slu_uri *u, struct slu_uri **ret,
 		      struct slu_err *e)
 {
@@ -193,6 +213,9 @@ int slu_context_canon(struct sluice *s, const struct slu_uri *u, struct slu_uri 
 	case SLU_URI_LOCAL:
 		r = canon_local(u, c, e);
 		break;
+	case SLU_URI_HTTP:
+		r = canon_web(u, c, e);
+		break;
 	case SLU_URI_DATA:
 	case SLU_URI_DATA_ID:
 	case SLU_URI_JOB:
@@ -204,7 +227,7 @@ int slu_context_canon(struct sluice *s, const struct slu_uri *u, struct slu_uri 
 		return slu_fail(
 			e, ENOTSUP,
 			"'%s://%s': this build of sluice cannot open such URLs yet; it opens "
-			"datastores of type local and local paths",
+			"datastores, local paths and http(s) URLs of files",
 			u->scheme, u->name);
 	}
 	if (r == 0)
@@ -226,7 +249,7 @@ int slu_context_locate(struct sluice *s, const struct slu_uri *u, struct slu_sto
 	if (c->kind == SLU_URI_LOCAL) {
 		r = open_local(s, c, &store, &path, e);
 	} else {
-		r = slu_context_store(s, c->name, &store, e);
+		r = slu_context_open(s, c, &store, e);
 		path = slu_strdup(c->path);
 	}
 	if (r < 0)
@@ -267,7 +290,7 @@ int slu_context_kind(struct sluice *s, const struct slu_uri *c, enum slu_kind *r
 	if (c->kind == SLU_URI_LOCAL)
 		return local_kind(c, ret, e);
 	SLU_AUTO(slu_freep) char *path = slu_glob_unescape(c->path, strlen(c->path));
-	int r = path ? slu_context_store(s, c->name, &store, e) : slu_fail_oom(e);
+	int r = path ? slu_context_open(s, c, &store, e) : slu_fail_oom(e);
 
 	if (r == 0)
 		r = slu_store_stat(store, path, &attr, e);

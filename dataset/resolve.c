@@ -41,7 +41,7 @@ struct except {
 };
 
 struct group {
-	const char *store_name; /* NULL: local */
+	const char *store_name; /* datastore or host of a URL; NULL: local */
 	size_t first;           /* its first item, for messages */
 	char *base;             /* plain: common folder of the anchors */
 	char *prefix;
@@ -186,6 +186,12 @@ static void common_folder(char *base, const char *other)
 	base[same] = '\0';
 }
 
+/* A host may have the name of a datastore. */
+static bool same_store(const struct slu_uri *a, const struct slu_uri *b)
+{
+	return a->kind == b->kind && (a->kind != SLU_URI_HTTP || slu_streq(a->scheme, b->scheme));
+}
+
 static int join_group(struct job *j, struct item *it)
 {
 	const char *name = it->c->kind == SLU_URI_LOCAL ? NULL : it->c->name;
@@ -194,7 +200,8 @@ static int join_group(struct job *j, struct item *it)
 	for (; i < j->groups.n; i++) {
 		const char *has = j->groups.p[i].store_name;
 
-		if (has == name || (has && name && slu_streq(has, name)))
+		if (has == name || (has && name && slu_streq(has, name) &&
+				    same_store(j->items.p[j->groups.p[i].first].c, it->c)))
 			break;
 	}
 	it->group = i;
@@ -242,6 +249,18 @@ static int name_groups(struct job *j)
 	return 0;
 }
 
+/* The folder `base` of the store that c is in. */
+static char *source_uri(const struct slu_uri *c, const char *base)
+{
+	SLU_AUTO(slu_freep) char *path = NULL;
+	struct slu_uri u = *c;
+
+	if (c->kind != SLU_URI_HTTP)
+		return slu_uri_datastore(c->name, base);
+	path = u.path = slu_uri_escape(base);
+	return path ? slu_uri_text(&u) : NULL;
+}
+
 static int open_group(struct job *j, size_t i)
 {
 	struct group *g = &j->groups.p[i];
@@ -249,8 +268,10 @@ static int open_group(struct job *j, size_t i)
 	int r;
 
 	if (g->store_name) {
-		uri = slu_uri_datastore(g->store_name, g->base);
-		r = slu_context_store(j->s, g->store_name, &g->store, j->e);
+		const struct slu_uri *c = j->items.p[g->first].c;
+
+		uri = source_uri(c, g->base);
+		r = slu_context_open(j->s, c, &g->store, j->e);
 	} else {
 		SLU_AUTO(slu_freep) char *abs = slu_asprintf("/%s", g->base);
 

@@ -124,6 +124,8 @@ int slu_resolve_missing(struct sluice *s, const struct slu_uri *c, struct slu_er
 	SLU_AUTO(slu_freep) char *where = NULL;
 	bool itself = false;
 
+	if (c->kind == SLU_URI_HTTP && !slu_glob_is(c->path))
+		return -ENOENT; /* as the server said it: there is nothing to list */
 	if (!folder || !uri)
 		return slu_fail_oom(e);
 	int r = nearest(s, folder, &itself);

@@ -13,6 +13,6 @@ libio_la_SOURCES += \
 	io/reply.c io/reply.h \
 	io/sock.c io/sock.h \
 	io/timer.c \
-	io/url.c io/url.h \
+	io/url.c io/url.h io/url_join.h \
 	io/watch.c \
 	io/xfer.c io/xfer.h

@@ -4,6 +4,7 @@
  * what may be secret.  Path segments "." and ".." are kept: a path is signed as it is written.
  */
 #include "io/url.h"
+#include "io/url_join.h"
 
 #include "common/mem.h"
 #include "common/str.h"
@@ -118,4 +119,42 @@ void slu_url_done(struct slu_url *u)
 		curl_url_cleanup(u->u);
 	free(u->origin);
 	*u = (struct slu_url){0};
+}
+
+/* curl's strings are freed by curl; what leaves here by free. */
+static CURLUcode join(CURLU *u, const char *base, const char *to, char **ret, char **ret_scheme)
+{
+	CURLUcode c = curl_url_set(u, CURLUPART_URL, base, CURLU_PATH_AS_IS);
+
+	if (c == CURLUE_OK)
+		c = curl_url_set(u, CURLUPART_URL, to, CURLU_DISALLOW_USER);
+	if (c == CURLUE_OK)
+		c = curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);
+	if (c == CURLUE_OK)
+		c = curl_url_get(u, CURLUPART_SCHEME, ret_scheme, 0);
+	return c == CURLUE_OK ? curl_url_get(u, CURLUPART_URL, ret, 0) : c;
+}
+
+int slu_url_join(const char *base, const char *to, char **ret, struct slu_err *e)
+{
+	char *url = NULL, *scheme = NULL;
+	CURLU *u = curl_url();
+	CURLUcode c = u ? join(u, base, to, &url, &scheme) : CURLUE_OUT_OF_MEMORY;
+	int r = 0;
+
+	if (c == CURLUE_OUT_OF_MEMORY)
+		r = slu_fail_oom(e);
+	else if (c != CURLUE_OK || (strcasecmp(scheme, "https") && strcasecmp(scheme, "http")))
+		r = slu_fail(e, EPROTO, "the server redirects to what is no usable http(s) URL");
+	else if (slu_iafter(base, "https:") && strcasecmp(scheme, "https") != 0)
+		r = slu_fail(e, EACCES,
+			     "the server redirects from https to http, which is not followed");
+	if (r == 0) {
+		*ret = slu_strdup(url);
+		r = *ret ? 0 : slu_fail_oom(e);
+	}
+	curl_free(url);
+	curl_free(scheme);
+	curl_url_cleanup(u);
+	return r;
 }

@@ -16,8 +16,9 @@ LAYERS = {
     "fs": ("common", "io"),
     "blob": ("common", "io", "fs"),
     "hdfs": ("common", "io", "fs"),
-    "dataset": ("common", "io", "fs", "blob", "hdfs", "include"),
-    "job": ("common", "io", "fs", "blob", "hdfs", "dataset", "include"),
+    "web": ("common", "io", "fs"),
+    "dataset": ("common", "io", "fs", "blob", "hdfs", "web", "include"),
+    "job": ("common", "io", "fs", "blob", "hdfs", "web", "dataset", "include"),
     "tools": ("common", "include"),
 }
 

@@ -31,6 +31,7 @@ python   | file:/etc/ssl/certs/ca-certificates.crt | ca-certificates | downloads
 java     | java:17            | openjdk-17-jre-headless  | runs Spark and HDFS
 node     | cmd:node           | nodejs                   | runs the emulator of Blob storage
 node     | cmd:npm            | npm                      | fetches the emulator of Blob storage
+web      | cmd:nginx          | nginx-light              | a web server for the scenarios of plain URLs
 maven    | cmd:mvn            | maven                    | fetches the jars of HDFS
 lint     | cmd:git            | git                      | lists the files to check
 lint     | cmd:g++            | g++                      | checks that the header is C++
@@ -70,11 +71,11 @@ deps_groups()
 	man) echo build man ;;
 	unit | torture) echo build unit ;;
 	demo) echo build mount python java spark ;;
-	scenario) echo build man mount python java scenario spark hdfs node blob ;;
-	asan | tsan) echo build unit mount python java scenario hdfs node blob ;;
+	scenario) echo build man mount python java scenario spark hdfs node blob web ;;
+	asan | tsan) echo build unit mount python java scenario hdfs node blob web ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
-	all) echo build man unit mount python java scenario spark hdfs node blob lint ;;
+	all) echo build man unit mount python java scenario spark hdfs node blob web lint ;;
 	*) die "there is no rung '$1'; there are: $DEPS_RUNGS" ;;
 	esac
 }
