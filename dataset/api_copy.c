@@ -1,70 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The public API: copies between any two places, file by file through reads that are pinned and a
- * writer that commits, so that each file appears whole or not at all.
+ * The public API: copies between any two places.  Here is found what goes where; fs/copy.c moves it.
  */
 #include "dataset/api.h"
 
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
-#include "common/time.h"
 #include "common/vec.h"
+#include "fs/copy.h"
 #include "fs/walk.h"
-#include "fs/writer.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define CHUNK (1u << 20)
-
-struct item {
-	struct slu_store *store;
-	char *path; /* in store */
-	char *rel;  /* below the destination */
-	uint64_t size;
-	char id[SLU_ID_MAX];
-};
+static const struct sluice_copy_options no_options = SLUICE_COPY_OPTIONS_INIT;
 
 struct copy {
-	struct slu_place src, dst;
-	SLU_VEC(struct item) items;
+	const struct sluice_copy_options *o;
+	struct slu_place *src; /* one for each source: they keep datasets alive */
+	size_t sources;
+	struct slu_place dst;
+	SLU_VEC(struct slu_copy_file) files;
+	struct slu_place *now; /* whose files are being found */
 	size_t strip;
-	unsigned flags;
-	char *buf;
-	struct sluice_progress done;
-	int64_t shown; /* when progress was last called */
-	sluice_progress_fn *progress;
-	void *user;
+	bool folder; /* they go into dst */
+	struct slu_props props;
+	struct json_t *json; /* of props */
 };
 
 static void copy_done(struct copy *c)
 {
-	for (size_t i = 0; i < c->items.n; i++) {
-		free(c->items.p[i].path);
-		free(c->items.p[i].rel);
-	}
-	free(c->items.p);
-	free(c->buf);
-	slu_place_done(&c->src);
+	for (size_t i = 0; i < c->files.n; i++)
+		slu_copy_file_done(&c->files.p[i]);
+	free(c->files.p);
+	for (size_t i = 0; i < c->sources; i++)
+		slu_place_done(&c->src[i]);
+	free(c->src);
 	slu_place_done(&c->dst);
+	slu_json_free(c->json);
 }
 
-static int add_item(struct copy *c, struct slu_store *store, const char *path, const char *rel,
-		    uint64_t size, const char *id, struct slu_err *e)
+static int add(struct copy *c, struct slu_store *store, const char *path, const char *rel,
+	       const struct slu_attr *a, struct slu_err *e)
 {
-	struct item it = {.store = store, .size = size};
+	struct slu_copy_file f = {.from = store, .size = a->size};
 
-	it.path = slu_strdup(path);
-	it.rel = slu_strdup(rel);
-	snprintf(it.id, sizeof it.id, "%s", id);
-	if (!it.path || !it.rel || !slu_vec_push(&c->items, it)) {
-		free(it.path);
-		free(it.rel);
+	f.path = slu_strdup(path);
+	f.to = c->folder ? slu_path_join(c->dst.path, rel) : slu_strdup(c->dst.path);
+	memcpy(f.id, a->id, sizeof f.id);
+	memcpy(f.sum, a->sum, sizeof f.sum);
+	if (!f.path || !f.to || !slu_vec_push(&c->files, f)) {
+		slu_copy_file_done(&f);
 		return slu_fail_oom(e);
 	}
-	c->done.files_total++;
-	c->done.bytes_total += size;
 	return 0;
 }
 
@@ -75,101 +64,80 @@ static int add_walked(void *user, const char *path, const struct slu_attr *a, st
 
 	while (*rel == '/')
 		rel++;
-	return add_item(c, c->src.store, path, rel, a->size, a->id, e);
+	return add(c, c->now->store, path, rel, a, e);
 }
 
 static int add_dataset(struct copy *c, struct slu_err *e)
 {
-	const struct slu_tree *t = c->src.dataset->tree;
+	const struct slu_tree *t = c->now->dataset->tree;
 
 	for (size_t i = 0; i < slu_manifest_count(t->manifest); i++) {
 		const struct slu_file *f = slu_manifest_at(t->manifest, i);
+		struct slu_attr a = {.kind = SLU_KIND_FILE, .size = f->size};
 		SLU_AUTO(slu_freep) char *path = NULL;
 		struct slu_store *store;
 
+		snprintf(a.id, sizeof a.id, "%s", f->id);
+		snprintf(a.sum, sizeof a.sum, "%s", f->sum);
 		if (slu_tree_locate(t, i, &store, &path) < 0)
 			return slu_fail_oom(e);
-		int r = add_item(c, store, path, f->path, f->size, f->id, e);
+		int r = add(c, store, path, f->path, &a, e);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-/* What is copied, and whether it is many files (then the destination is a folder). */
-static int find_items(struct copy *c, const char *src, bool *ret_many, struct slu_err *e)
+/* Is the destination a folder that things go into?  many: there will be more than one file. */
+static int into_folder(struct copy *c, bool many, struct slu_err *e)
 {
-	struct slu_place *p = &c->src;
 	struct slu_attr a;
 
-	if (p->dataset) {
-		*ret_many = !p->dataset->tree->single_file;
-		return add_dataset(c, e);
-	}
-	if (p->glob) {
-		*ret_many = true;
-		c->strip = slu_glob_prefix(p->path);
-		return slu_walk_glob(p->store, p->path, add_walked, c, e);
-	}
+	c->folder = many || c->dst.folder || c->dst.path[0] == '\0';
+	if (c->folder)
+		return 0;
+	int r = slu_store_stat(c->dst.store, c->dst.path, &a, e);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	c->folder = a.kind == SLU_KIND_DIR;
+	return 0;
+}
+
+static int find_in_store(struct copy *c, const char *src, struct slu_err *e)
+{
+	struct slu_place *p = c->now;
+	struct slu_attr a;
 	int r = slu_store_stat(p->store, p->path, &a, e);
 
 	if (r < 0)
 		return r;
-	*ret_many = a.kind == SLU_KIND_DIR;
-	if (a.kind == SLU_KIND_FILE)
-		return add_item(c, p->store, p->path, slu_path_base(p->path), a.size, a.id, e);
-	if (!(c->flags & SLUICE_RECURSIVE))
+	if (a.kind == SLU_KIND_DIR && !(c->o->flags & SLUICE_RECURSIVE))
 		return slu_fail(e, EISDIR, "'%s' is a folder; give --recursive to copy it", src);
+	r = into_folder(c, a.kind == SLU_KIND_DIR || c->sources > 1, e);
+	if (r < 0)
+		return r;
+	if (a.kind == SLU_KIND_FILE)
+		return add(c, p->store, p->path, slu_path_base(p->path), &a, e);
 	c->strip = strlen(p->path);
 	return slu_walk(p->store, p->path, add_walked, c, e);
 }
 
-static int tell(struct copy *c, bool last)
+/* What of one source is copied. */
+static int find(struct copy *c, const char *src, struct slu_err *e)
 {
-	if (!c->progress || (!last && slu_now() - c->shown < 100 * SLU_MS))
-		return 0;
-	c->shown = slu_now();
-	return c->progress(c->user, &c->done) ? -ECANCELED : 0;
-}
+	struct slu_place *p = c->now;
+	int r;
 
-static int copy_bytes(struct copy *c, const struct item *it, struct slu_writer *w,
-		      struct slu_err *e)
-{
-	for (uint64_t off = 0; off < it->size;) {
-		size_t n = it->size - off < CHUNK ? (size_t)(it->size - off) : CHUNK;
-		struct slu_op op;
-
-		slu_op_read(&op, it->path, off, n, c->buf, it->id[0] ? it->id : NULL);
-		int r = slu_store_wait(it->store, &op, e);
-
-		if (r == 0)
-			r = slu_writer_write(w, c->buf, n, e);
-		if (r < 0)
-			return r;
-		off += n;
-		c->done.bytes += n;
-		if (tell(c, false) < 0)
-			return slu_fail(e, ECANCELED, "copy of '%s' canceled", it->path);
-	}
-	return 0;
-}
-
-static int copy_item(struct copy *c, const struct item *it, const char *to, struct slu_err *e)
-{
-	SLU_AUTO(slu_writer_freep) struct slu_writer *w = NULL;
-	unsigned flags = (c->flags & SLUICE_OVERWRITE ? 0 : SLU_OPF_ABSENT) |
-			 (c->flags & SLUICE_NO_SYNC ? 0 : SLU_OPF_DURABLE);
-	int r = slu_writer_new(c->dst.store, to, flags, NULL, &w, e);
-
-	if (r == 0)
-		r = copy_bytes(c, it, w, e);
-	if (r == 0)
-		r = slu_writer_commit(w, NULL, e);
-	if (r == -EEXIST)
-		return slu_fail(e, EEXIST, "'%s' exists already; give --overwrite to replace it",
-				to);
-	c->done.files += r == 0;
-	return r;
+	if (!p->dataset && !p->glob)
+		return find_in_store(c, src, e);
+	r = into_folder(c, p->glob || !p->dataset->tree->single_file || c->sources > 1, e);
+	if (r < 0)
+		return r;
+	if (p->dataset)
+		return add_dataset(c, e);
+	c->strip = slu_glob_prefix(p->path);
+	return slu_walk_glob(p->store, p->path, add_walked, c, e);
 }
 
 /* Stores keep unfinished writes under such names and list none of them: data there would be lost. */
@@ -187,62 +155,139 @@ static int check_shown(const char *to, struct slu_err *e)
 	return 0;
 }
 
-/* Is the destination a folder that things go into? */
-static int into_folder(struct copy *c, bool many, bool *ret, struct slu_err *e)
+/* Two sources must not end in one file: one would be lost. */
+static int by_target(const void *a, const void *b)
 {
-	struct slu_attr a;
+	return strcmp((*(struct slu_copy_file *const *)a)->to,
+		      (*(struct slu_copy_file *const *)b)->to);
+}
 
-	*ret = many || c->dst.folder || c->dst.path[0] == '\0';
-	if (*ret)
-		return 0;
-	int r = slu_store_stat(c->dst.store, c->dst.path, &a, e);
+static int check_targets(const struct copy *c, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep)
+	struct slu_copy_file **f = slu_calloc(c->files.n + 1, sizeof(struct slu_copy_file *));
 
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	*ret = a.kind == SLU_KIND_DIR;
+	if (!f)
+		return slu_fail_oom(e);
+	for (size_t i = 0; i < c->files.n; i++) {
+		f[i] = &c->files.p[i];
+		if (f[i]->from == c->dst.store && slu_streq(f[i]->path, f[i]->to))
+			return slu_fail(e, EINVAL, "'%s' would be copied onto itself", f[i]->path);
+	}
+	qsort(f, c->files.n, sizeof(struct slu_copy_file *), by_target);
+	for (size_t i = 1; i < c->files.n; i++)
+		if (slu_streq(f[i - 1]->to, f[i]->to))
+			return slu_fail(e, EINVAL,
+					"'%s' and '%s' would both be copied to '%s': copy them one "
+					"by one",
+					f[i - 1]->path, f[i]->path, f[i]->to);
 	return 0;
 }
 
-static int run(struct copy *c, struct sluice *s, const char *src, const char *dst,
-	       struct slu_err *e)
+static int set_props(struct copy *c, struct slu_err *e)
 {
-	bool many, folder;
-	int r = slu_place_find(s, src, &c->src, e);
+	const char *text = c->o->properties_json;
+	int r = text ? slu_json_parse(text, strlen(text), "properties", &c->json, e) : 0;
 
-	if (r == 0)
-		r = slu_place_find(s, dst, &c->dst, e);
+	if (r < 0 || !text)
+		return r;
+	c->props.content_type = slu_json_str(c->json, "content_type");
+	c->props.tier = slu_json_str(c->json, "tier");
+	c->props.metadata = slu_json_get(c->json, "metadata");
+	c->props.tags = slu_json_get(c->json, "tags");
+	if (!slu_store_can(c->dst.store, SLU_CAP_PROPS))
+		return slu_fail(
+			e, ENOTSUP,
+			"'%s': this kind of datastore keeps no content type, tier, metadata or "
+			"tags",
+			c->dst.path);
+	return 0;
+}
+
+static int find_all(struct copy *c, struct sluice *s, const char *const *src, size_t n,
+		    const char *dst, struct slu_err *e)
+{
+	int r = slu_place_find(s, dst, &c->dst, e);
+
 	if (r < 0)
 		return r;
 	if (!c->dst.store || c->dst.glob)
 		return slu_fail(e, EINVAL, "'%s' is no place to copy to; name a path of a store",
 				dst);
 	r = check_shown(c->dst.path, e);
-	if (r < 0)
-		return r;
-	c->buf = slu_malloc(CHUNK);
-	if (!c->buf)
-		return slu_fail_oom(e);
-	r = find_items(c, src, &many, e);
 	if (r == 0)
-		r = into_folder(c, many, &folder, e);
-	for (size_t i = 0; r == 0 && i < c->items.n; i++) {
-		SLU_AUTO(slu_freep)
-		char *to = folder ? slu_path_join(c->dst.path, c->items.p[i].rel)
-				  : slu_strdup(c->dst.path);
-
-		r = to ? copy_item(c, &c->items.p[i], to, e) : slu_fail_oom(e);
+		r = set_props(c, e);
+	c->src = slu_calloc(n, sizeof(*c->src));
+	if (!c->src)
+		return slu_fail_oom(e);
+	c->sources = n;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		c->now = &c->src[i];
+		r = slu_place_find(s, src[i], c->now, e);
+		if (r == 0)
+			r = find(c, src[i], e);
 	}
-	(void)tell(c, true);
-	return r;
+	return r == 0 ? check_targets(c, e) : r;
 }
 
-int sluice_copy(struct sluice *s, const char *src, const char *dst, unsigned flags,
-		sluice_progress_fn *progress, void *user, struct sluice_error *e)
+static void failed(void *user, const struct slu_copy_file *f, const struct slu_err *why)
 {
-	struct copy c = {.flags = flags, .progress = progress, .user = user};
-	struct slu_err er = {0};
-	int r = run(&c, s, src, dst, &er);
+	const struct copy *c = user;
+	struct sluice_error e;
 
+	if (!c->o->file)
+		return;
+	slu_api_error(&e, why, -why->code);
+	c->o->file(c->o->user, f->path, f->to, f->size, &e);
+}
+
+static int progress(void *user, const struct slu_progress *p)
+{
+	const struct copy *c = user;
+	struct sluice_progress n = {p->files, p->files_total, p->bytes, p->bytes_total};
+
+	return c->o->progress ? c->o->progress(c->o->user, &n) : 0;
+}
+
+static int run(struct copy *c, struct sluice *s, struct slu_err *e)
+{
+	unsigned flags = c->o->flags;
+	struct slu_copy_opts o = {
+		.flags = (flags & SLUICE_OVERWRITE ? 0 : SLU_OPF_ABSENT) |
+			 (flags & SLUICE_NO_SYNC ? 0 : SLU_OPF_DURABLE),
+		.jobs = c->o->jobs,
+		.check = (enum slu_check)c->o->check,
+		.props = c->json ? &c->props : NULL,
+		.progress = progress,
+		.failed = failed,
+		.user = c,
+	};
+	struct slu_pool *pool;
+
+	if (flags & SLUICE_DRY_RUN) {
+		for (size_t i = 0; c->o->file && i < c->files.n; i++)
+			c->o->file(c->o->user, c->files.p[i].path, c->files.p[i].to,
+				   c->files.p[i].size, NULL);
+		return 0;
+	}
+	pool = slu_context_pool(s);
+	return pool ? slu_copy(c->files.p, c->files.n, c->dst.store, pool, &o, e) : slu_fail_oom(e);
+}
+
+int sluice_copy(struct sluice *s, const char *const *src, size_t n, const char *dst,
+		const struct sluice_copy_options *o, struct sluice_error *e)
+{
+	struct copy c = {.o = o ? o : &no_options};
+	struct slu_err er = {0};
+	int r = 0;
+
+	if (c.o->size != sizeof no_options)
+		r = slu_fail(&er, EINVAL, "sluice_copy_options.size is %zu, not %zu", c.o->size,
+			     sizeof no_options);
+	if (r == 0)
+		r = find_all(&c, s, src, n, dst, &er);
+	if (r == 0)
+		r = run(&c, s, &er);
 	copy_done(&c);
 	return slu_api_error(e, &er, r);
 }

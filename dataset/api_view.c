@@ -105,6 +105,7 @@ int sluice_download(struct sluice *s, const char *ref, const char *target,
 			.overwrite = o->flags & SLUICE_OVERWRITE,
 			.nosync = o->flags & SLUICE_NO_SYNC,
 			.jobs = o->jobs,
+			.check = (enum slu_check)o->check,
 			.progress = o->progress ? bridge : NULL,
 			.user = &b,
 		};

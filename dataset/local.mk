@@ -3,6 +3,7 @@ libdataset_la_SOURCES += dataset/api.c
 libdataset_la_SOURCES += dataset/api.h
 libdataset_la_SOURCES += dataset/api_place.c
 libdataset_la_SOURCES += dataset/api_object.c
+libdataset_la_SOURCES += dataset/api_remove.c
 libdataset_la_SOURCES += dataset/api_copy.c
 libdataset_la_SOURCES += dataset/api_data.c
 libdataset_la_SOURCES += dataset/api_view.c

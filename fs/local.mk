@@ -37,3 +37,6 @@ libfs_la_SOURCES += fs/reader_block.c fs/reader_impl.h
 libfs_la_SOURCES += fs/streams.c fs/streams.h
 libfs_la_SOURCES += fs/view.c fs/view.h
 libfs_la_SOURCES += fs/local_temp.c fs/local_temp.h
+libfs_la_SOURCES += fs/copy.c fs/copy.h
+libfs_la_SOURCES += fs/copy_file.c fs/copy_impl.h
+libfs_la_SOURCES += fs/remove.c fs/remove.h

@@ -44,10 +44,23 @@ struct slu_progress {
 /* Called at most 10 times a second and once at the end, by one thread at a time.  Non-zero cancels. */
 typedef int slu_progress_fn(void *user, const struct slu_progress *p);
 
+/* What becomes of bytes whose stored checksum says otherwise, as azcopy's --check-md5 has it. */
+enum slu_check {
+	SLU_CHECK_DIFFERENT, /* an error; none stored is fine */
+	SLU_CHECK_MISSING,   /* none stored is an error too */
+	SLU_CHECK_LOG,       /* a warning */
+	SLU_CHECK_OFF
+};
+/* Judges a file: sum "md5:<hex>" or "" as stored, got: the MD5 of its bytes, NULL when sum has none.
+ * 0 or -EBADMSG. */
+int slu_check_md5(enum slu_check check, const char *path, const char *sum, const uint8_t *got,
+		  struct slu_err *e);
+
 struct slu_download_opts {
 	bool overwrite; /* else a target that is not empty is -ENOTEMPTY before anything is copied */
 	unsigned jobs;  /* files in flight; 0: 4 x cores, at most 32 */
 	bool nosync;    /* no syncfs before the renames */
+	enum slu_check check;
 	slu_progress_fn *progress;
 	void *user;
 };

@@ -92,6 +92,7 @@ typedef int sluice_entry_fn(void *user, const struct sluice_entry *entry);
 #define SLUICE_RECURSIVE 1u
 #define SLUICE_OVERWRITE 2u
 #define SLUICE_NO_SYNC 4u
+#define SLUICE_DRY_RUN 8u
 
 SLUICE_API int sluice_list(struct sluice *s, const char *ref, unsigned flags, sluice_entry_fn *fn,
 			   void *user, struct sluice_error *e);
@@ -110,10 +111,43 @@ struct sluice_progress {
 };
 typedef int sluice_progress_fn(void *user, const struct sluice_progress *p); /* non-zero cancels */
 
-/* Copies a file, or with SLUICE_RECURSIVE a tree, between any two places.  dst ending in '/' or being
- * a folder: into it.  Nothing is replaced without SLUICE_OVERWRITE (-EEXIST).  Each file appears whole. */
-SLUICE_API int sluice_copy(struct sluice *s, const char *src, const char *dst, unsigned flags,
-			   sluice_progress_fn *progress, void *user, struct sluice_error *e);
+/* What becomes of bytes whose stored MD5 says otherwise. */
+#define SLUICE_CHECK_DIFFERENT 0 /* an error; none stored is fine */
+#define SLUICE_CHECK_MISSING 1   /* none stored is an error too */
+#define SLUICE_CHECK_LOG 2       /* a warning */
+#define SLUICE_CHECK_OFF 3
+
+/* A file that failed (error), or, with SLUICE_DRY_RUN, that would be copied or removed (error NULL, to
+ * NULL when it would be removed).  Valid during the callback; the thread of the call. */
+typedef void sluice_file_fn(void *user, const char *path, const char *to, uint64_t size,
+			    const struct sluice_error *error);
+
+struct sluice_copy_options {
+	size_t size;    /* sizeof(struct sluice_copy_options) */
+	unsigned flags; /* SLUICE_RECURSIVE, SLUICE_OVERWRITE, SLUICE_NO_SYNC, SLUICE_DRY_RUN */
+	unsigned jobs;  /* files at once, 0 = chosen */
+	int check;      /* SLUICE_CHECK_... */
+	/* {"content_type", "tier", "metadata": {}, "tags": {}} of what is written, where the store
+	 * keeps such things (-ENOTSUP else); NULL: none. */
+	const char *properties_json;
+	sluice_progress_fn *progress;
+	sluice_file_fn *file;
+	void *user; /* of both */
+};
+#define SLUICE_COPY_OPTIONS_INIT                                                                   \
+	{                                                                                          \
+		sizeof(struct sluice_copy_options), 0, 0, 0, 0, 0, 0, 0                            \
+	}
+
+/* Copies files, patterns, and with SLUICE_RECURSIVE folders, between any two places.  dst ending in '/',
+ * being a folder, or several sources: into it.  Nothing is replaced without SLUICE_OVERWRITE (-EEXIST).
+ * Each file appears whole; when one fails the others go on and the first failure is the result. */
+SLUICE_API int sluice_copy(struct sluice *s, const char *const *src, size_t n, const char *dst,
+			   const struct sluice_copy_options *o, struct sluice_error *e);
+/* Deletes a file, what a pattern matches, or with SLUICE_RECURSIVE a folder and all in it.  Datasets and
+ * the root of a datastore are refused (-EINVAL).  file may be NULL. */
+SLUICE_API int sluice_remove(struct sluice *s, const char *ref, unsigned flags,
+			     sluice_file_fn *file, void *user, struct sluice_error *e);
 
 /* --- datasets --- */
 
@@ -145,10 +179,11 @@ struct sluice_view_options {
 	sluice_progress_fn *progress;
 	void *user;
 	const char *log; /* mount: file for the log of the serving process, NULL = none */
+	int check;       /* download: SLUICE_CHECK_... */
 };
 #define SLUICE_VIEW_OPTIONS_INIT                                                                   \
 	{                                                                                          \
-		sizeof(struct sluice_view_options), 0, 0, 0, 0, 0, 0, 0, 0                         \
+		sizeof(struct sluice_view_options), 0, 0, 0, 0, 0, 0, 0, 0, 0                      \
 	}
 
 /* Options may be NULL.  download: returns when all files are there. */

@@ -59,6 +59,9 @@ const char *cli_get(const struct cli *c, const char *name);
 const char *cli_nth(const struct cli *c, const char *name, size_t i);
 bool cli_has(const struct cli *c, const char *name);
 
+/* The number of an option, *ret as it was when it is absent; false after telling what is wrong. */
+bool cli_int(struct cli *c, const char *name, int64_t min, int64_t max, int64_t *ret);
+bool cli_check(struct cli *c, int *ret); /* the same for --check-md5: SLUICE_CHECK_... */
 /* Puts KEY=VALUE into an object: -EINVAL when it is not of that form, -ENOMEM. */
 int cli_pair(struct json_t *o, const char *pair);
 /* Opens the workspace (flags as sluice_open).  0, or the exit status after telling why. */
@@ -91,6 +94,7 @@ struct progress {
 void progress_begin(struct progress *p, const struct cli *c, const char *what);
 /* A sluice_progress_fn; user is the struct.  Ends the work after SIGINT or SIGTERM. */
 int progress_show(void *user, const struct sluice_progress *now);
+void progress_clear(const struct progress *p); /* before another line goes to stderr */
 void progress_end(struct progress *p);
 
 /* --- the verbs --- */
@@ -110,6 +114,7 @@ int cmd_ls(struct cli *c);
 int cmd_stat(struct cli *c);
 int cmd_cat(struct cli *c);
 int cmd_cp(struct cli *c);
+int cmd_rm(struct cli *c);
 int cmd_download(struct cli *c);
 int cmd_mount(struct cli *c);
 int cmd_unmount(struct cli *c);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ls, stat, cat, cp: objects, wherever they are.
+ * ls, stat, cat: objects, wherever they are.
  */
 #include "tools/cli.h"
 
@@ -143,22 +143,4 @@ int cmd_cat(struct cli *c)
 	for (int i = 0; status == 0 && i < c->nargs; i++)
 		status = cat_one(c, c->args[i], buf);
 	return status;
-}
-
-int cmd_cp(struct cli *c)
-{
-	unsigned flags = (cli_has(c, "recursive") ? SLUICE_RECURSIVE : 0) |
-			 (cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0) |
-			 (cli_has(c, "no-sync") ? SLUICE_NO_SYNC : 0);
-	struct sluice_error e = {0};
-	struct progress p;
-	int status = cli_open(c, SLUICE_OPTIONAL);
-
-	if (status)
-		return status;
-	progress_begin(&p, c, "copy");
-	int r = sluice_copy(c->s, c->args[0], c->args[1], flags, progress_show, &p, &e);
-
-	progress_end(&p);
-	return r < 0 ? cli_fail(c, r, &e) : 0;
 }

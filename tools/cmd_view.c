@@ -21,17 +21,6 @@ static bool get_time(struct cli *c, const char *name, int64_t *ret)
 	return false;
 }
 
-static bool get_int(struct cli *c, const char *name, int64_t min, int64_t max, int64_t *ret)
-{
-	const char *text = cli_get(c, name);
-
-	if (!text || slu_i64(text, min, max, ret))
-		return true;
-	cli_usage(c, "--%s wants a number from %lld to %lld, not '%s'", name, (long long)min,
-		  (long long)max, text);
-	return false;
-}
-
 int cmd_download(struct cli *c)
 {
 	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
@@ -40,7 +29,7 @@ int cmd_download(struct cli *c)
 	struct progress p;
 	int64_t jobs = 0;
 
-	if (!get_int(c, "jobs", 1, 1024, &jobs))
+	if (!cli_int(c, "jobs", 1, 1024, &jobs) || !cli_check(c, &o.check))
 		return CLI_USAGE;
 	int status = cli_open(c, SLUICE_OPTIONAL);
 
@@ -66,8 +55,8 @@ static int serve(struct cli *c, const struct sluice_view_options *o)
 	struct sluice_error e = {0};
 	int64_t ready = -1, lifeline = -1;
 
-	if (!get_int(c, "ready-fd", 0, 1 << 20, &ready) ||
-	    !get_int(c, "lifeline-fd", 0, 1 << 20, &lifeline))
+	if (!cli_int(c, "ready-fd", 0, 1 << 20, &ready) ||
+	    !cli_int(c, "lifeline-fd", 0, 1 << 20, &lifeline))
 		return CLI_USAGE;
 	int status = cli_open(c, SLUICE_OPTIONAL);
 

@@ -65,9 +65,14 @@ int progress_show(void *user, const struct sluice_progress *n)
 	return stopped;
 }
 
-void progress_end(struct progress *p)
+void progress_clear(const struct progress *p)
 {
 	if (p->bar)
 		fputs("\r\033[K", stderr);
+}
+
+void progress_end(struct progress *p)
+{
+	progress_clear(p);
 	p->bar = p->lines = false;
 }

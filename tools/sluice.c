@@ -60,6 +60,39 @@ bool cli_has(const struct cli *c, const char *name)
 	return cli_get(c, name) != NULL;
 }
 
+bool cli_int(struct cli *c, const char *name, int64_t min, int64_t max, int64_t *ret)
+{
+	const char *text = cli_get(c, name);
+
+	if (!text || slu_i64(text, min, max, ret))
+		return true;
+	cli_usage(c, "--%s wants a number from %lld to %lld, not '%s'", name, (long long)min,
+		  (long long)max, text);
+	return false;
+}
+
+bool cli_check(struct cli *c, int *ret)
+{
+	static const char *const modes[] = {
+		[SLUICE_CHECK_DIFFERENT] = "fail-if-different",
+		[SLUICE_CHECK_MISSING] = "fail-if-different-or-missing",
+		[SLUICE_CHECK_LOG] = "log-only",
+		[SLUICE_CHECK_OFF] = "no-check",
+	};
+	const char *text = cli_get(c, "check-md5");
+
+	for (int i = 0; text && i < (int)(sizeof modes / sizeof modes[0]); i++) {
+		if (strcasecmp(modes[i], text) == 0) {
+			*ret = i;
+			return true;
+		}
+	}
+	if (text)
+		cli_usage(c, "--check-md5 is %s (the default), %s, %s or %s, not '%s'", modes[0],
+			  modes[1], modes[2], modes[3], text);
+	return !text;
+}
+
 const char *cli_get(const struct cli *c, const char *name)
 {
 	for (size_t i = c->nvalues; i > 0; i--)

@@ -4,6 +4,9 @@
  */
 #include "tools/cli.h"
 
+#define CHECK_HELP                                                                                  \
+	"when the MD5 that the store keeps is not that of the bytes: fail-if-different (default), " \
+	"fail-if-different-or-missing, log-only or no-check"
 #define OPTIONS(...) ((const struct cli_option[]){__VA_ARGS__{NULL, 0, NULL, NULL}})
 
 const struct cli_option cli_common[] = {
@@ -58,14 +61,26 @@ const struct cli_verb cli_verbs[] = {
 		 {"recursive", 'R', NULL, "everything below"}, )},
 	{"stat", "REF", "show one object", 1, 1, false, cmd_stat, OPTIONS()},
 	{"cat", "REF...", "print objects", 1, -1, false, cmd_cat, OPTIONS()},
-	{"cp", "SRC DST", "copy between any two places", 2, 2, false, cmd_cp,
-	 OPTIONS({"recursive", 'R', NULL, "copy a folder"},
+	{"cp", "SRC... DST", "copy between any two places", 2, -1, false, cmd_cp,
+	 OPTIONS({"recursive", 'R', NULL, "copy folders"},
 		 {"overwrite", 0, NULL, "replace what is there"},
+		 {"dry-run", 'n', NULL, "only show what would be copied where"},
+		 {"jobs", 'j', "N", "files at once (default 32)"},
+		 {"check-md5", 0, "MODE", CHECK_HELP},
+		 {"content-type", 0, "TYPE", "of what is written"},
+		 {"tier", 0, "TIER", "of what is written: Hot, Cool, Cold or Archive"},
+		 {"metadata", 0, "KEY=VALUE", "of what is written; may be repeated"},
+		 {"tag", 0, "KEY=VALUE", "an index tag of what is written; may be repeated"},
 		 {"no-sync", 0, NULL, "do not wait for the disk"}, )},
+	{"rm", "REF...", "remove objects", 1, -1, false, cmd_rm,
+	 OPTIONS({"recursive", 'R', NULL, "folders with all in them"},
+		 {"force", 'f', NULL, "what is not there is no error"},
+		 {"dry-run", 'n', NULL, "only show what would be removed"}, )},
 
 	{"download", "REF TARGET", "stage files on disk", 2, 2, false, cmd_download,
 	 OPTIONS({"overwrite", 0, NULL, "into a folder that is not empty, replacing files"},
 		 {"jobs", 'j', "N", "files in flight (default: by the cores)"},
+		 {"check-md5", 0, "MODE", CHECK_HELP},
 		 {"no-sync", 0, NULL, "do not wait for the disk"}, )},
 	{"mount", "REF MOUNTPOINT", "mount read-only; returns when usable", 2, 2, false, cmd_mount,
 	 OPTIONS({"foreground", 'f', NULL, "serve in this process until unmounted"},

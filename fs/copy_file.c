@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The copy of one file.  A long one has lanes: each reads a block into its buffer and writes it from
+ * there, then takes the next block, all by completions; the worker's thread only waits for the last and
+ * commits.  Where the bytes have to be hashed, blocks are in turn: a lane that is early waits in a list
+ * until the blocks before its own were hashed (in the pool).
+ */
+#include "fs/copy_impl.h"
+
+#include "common/mem.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "io/crypt.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#define LANES_ALL 24 /* of all files: times a block of 8 MiB is what a copy may hold */
+#define LANES_FILE 6
+
+struct lane {
+	struct slu_op op;
+	struct slu_store *in; /* where op is; NULL: nowhere */
+	struct slu_work work;
+	struct longfile *l;
+	struct lane *next; /* of those that wait for their turn */
+	uint64_t off;
+	size_t len;
+	char *buf;
+};
+
+struct longfile {
+	struct slu_copy *c;
+	const struct slu_copy_file *f;
+	char txn[SLU_TXN_MAX];
+	struct slu_hasher *hasher; /* NULL: nothing to hash */
+	struct lane lane[LANES_FILE];
+	unsigned lanes;
+
+	pthread_mutex_t lock; /* everything below, and `in` of the lanes */
+	pthread_cond_t idle;
+	uint64_t next, hashed; /* offsets */
+	struct lane *early;
+	unsigned running;
+	struct slu_err err; /* the first; code 0: none */
+};
+
+/* --- what both kinds do --- */
+
+static const char *pin(const struct slu_copy_file *f)
+{
+	return f->id[0] ? f->id : NULL;
+}
+
+static const char *stored_md5(const struct slu_copy *c, const struct slu_copy_file *f)
+{
+	return c->o->check == SLU_CHECK_OFF ? NULL : slu_after(f->sum, "md5:");
+}
+
+/* Must the bytes be hashed: to be checked, or to be kept with the file? */
+static bool wants_md5(const struct slu_copy *c, const struct slu_copy_file *f)
+{
+	return stored_md5(c, f) || slu_store_can(c->to, SLU_CAP_PROPS);
+}
+
+static int ended(const struct slu_copy_file *f, const struct slu_op *op, int r, struct slu_err *e)
+{
+	if (r == -EEXIST)
+		return slu_fail(e, EEXIST, "'%s' exists already; give --overwrite to replace it",
+				f->to);
+	if (r == 0 && op->attr.size != f->size)
+		return slu_fail(e, EIO, "'%s' has %llu bytes after %llu were written", f->to,
+				(unsigned long long)op->attr.size, (unsigned long long)f->size);
+	return r;
+}
+
+/* props with the sum, where the destination keeps such things. */
+static void set_props(const struct slu_copy *c, struct slu_op *op, const uint8_t *md5,
+		      struct slu_props *room)
+{
+	*room = c->o->props ? *c->o->props : (struct slu_props){0};
+	room->md5 = md5;
+	if (c->o->props || (md5 && slu_store_can(c->to, SLU_CAP_PROPS)))
+		op->props = room;
+}
+
+static int canceled(const struct slu_copy_file *f, struct slu_err *e)
+{
+	return slu_fail(e, ECANCELED, "copy of '%s' canceled", f->path);
+}
+
+/* --- short files --- */
+
+static int copy_short(struct slu_copy *c, const struct slu_copy_file *f, char *buf,
+		      struct slu_err *e)
+{
+	uint8_t md5[SLU_DIGEST_MAX];
+	bool hash = wants_md5(c, f);
+	struct slu_props room;
+	struct slu_op op;
+	int r = 0;
+
+	if (f->size) {
+		slu_op_read(&op, f->path, 0, (size_t)f->size, buf, pin(f));
+		r = slu_store_wait(f->from, &op, e);
+	}
+	if (r == 0 && hash && slu_digest(SLU_MD5, buf, (size_t)f->size, md5) < 0)
+		r = slu_fail(e, EIO, "cannot compute the checksum of '%s'", f->path);
+	if (r == 0)
+		r = slu_check_md5(c->o->check, f->path, f->sum, hash ? md5 : NULL, e);
+	if (r < 0)
+		return r;
+	slu_op_put(&op, f->to, buf, (size_t)f->size, c->o->flags);
+	set_props(c, &op, hash ? md5 : NULL, &room);
+	r = ended(f, &op, slu_store_wait(c->to, &op, e), e);
+	if (r == 0)
+		atomic_fetch_add(&c->bytes, f->size);
+	return r;
+}
+
+/* --- long files --- */
+
+static void begin_block(struct lane *a);
+
+/* The lane goes no further; the last one lets the worker go. */
+static void end_lane(struct longfile *l, const struct slu_err *why)
+{
+	pthread_mutex_lock(&l->lock);
+	if (why && !l->err.code)
+		l->err = *why;
+	l->running--;
+	if (l->err.code) { /* nobody will come for them */
+		for (; l->early; l->early = l->early->next)
+			l->running--;
+	}
+	pthread_cond_signal(&l->idle);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void submit(struct lane *a, struct slu_store *s, void (*done)(struct slu_op *op))
+{
+	a->op.done = done;
+	a->op.user = a;
+	pthread_mutex_lock(&a->l->lock);
+	a->in = s;
+	pthread_mutex_unlock(&a->l->lock);
+	slu_store_submit(s, &a->op);
+}
+
+static void came_back(struct lane *a)
+{
+	pthread_mutex_lock(&a->l->lock);
+	a->in = NULL;
+	pthread_mutex_unlock(&a->l->lock);
+}
+
+static void written(struct slu_op *op)
+{
+	struct lane *a = op->user;
+
+	came_back(a);
+	if (op->rc < 0) {
+		end_lane(a->l, &op->err);
+		return;
+	}
+	atomic_fetch_add(&a->l->c->bytes, a->len);
+	begin_block(a);
+}
+
+static void write_block(struct lane *a)
+{
+	slu_op_put_block(&a->op, a->l->f->to, a->l->txn, a->off, a->buf, a->len);
+	submit(a, a->l->c->to, written);
+}
+
+/* The lane whose block is the next to be hashed, taken out of the list; locked. */
+static struct lane *next_turn(struct longfile *l)
+{
+	for (struct lane **p = &l->early; *p; p = &(*p)->next) {
+		struct lane *a = *p;
+
+		if (a->off != l->hashed)
+			continue;
+		*p = a->next;
+		return a;
+	}
+	return NULL;
+}
+
+static void hash(struct slu_work *w)
+{
+	struct lane *a = (struct lane *)((char *)w - offsetof(struct lane, work));
+	struct longfile *l = a->l;
+
+	while (a) {
+		struct lane *next;
+		int r = slu_hasher_add(l->hasher, a->buf, a->len);
+
+		pthread_mutex_lock(&l->lock);
+		l->hashed += a->len;
+		next = r < 0 ? NULL : next_turn(l);
+		pthread_mutex_unlock(&l->lock);
+		if (r < 0) {
+			struct slu_err e = {0};
+
+			slu_fail(&e, EIO, "cannot compute the checksum of '%s'", l->f->path);
+			end_lane(l, &e);
+		} else {
+			write_block(a);
+		}
+		a = next;
+	}
+}
+
+static void was_read(struct slu_op *op)
+{
+	struct lane *a = op->user;
+	struct longfile *l = a->l;
+	bool now, over;
+
+	came_back(a);
+	if (op->rc < 0) {
+		end_lane(l, &op->err);
+		return;
+	}
+	if (!l->hasher) {
+		write_block(a);
+		return;
+	}
+	pthread_mutex_lock(&l->lock);
+	now = a->off == l->hashed;
+	over = l->err.code;
+	if (!now && !over) {
+		a->next = l->early;
+		l->early = a;
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (over) {
+		end_lane(l, NULL);
+	} else if (now) {
+		a->work = (struct slu_work){.fn = hash};
+		slu_pool_add(l->c->pool, &a->work);
+	}
+}
+
+static void begin_block(struct lane *a)
+{
+	struct longfile *l = a->l;
+	uint64_t left;
+	bool over;
+
+	pthread_mutex_lock(&l->lock);
+	left = l->f->size - l->next;
+	over = !left || l->err.code || atomic_load(&l->c->stop);
+	if (!over) {
+		a->off = l->next;
+		a->len = left < l->c->block ? (size_t)left : l->c->block;
+		l->next += a->len;
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (over) {
+		end_lane(l, NULL);
+		return;
+	}
+	slu_op_read(&a->op, l->f->path, a->off, a->len, a->buf, pin(l->f));
+	submit(a, l->f->from, was_read);
+}
+
+/* Of what is in flight.  A lane may be just about to submit, so this is done again until none runs. */
+static void cancel_lanes(struct longfile *l)
+{
+	for (unsigned i = 0; i < l->lanes; i++) {
+		struct slu_store *s;
+
+		pthread_mutex_lock(&l->lock);
+		s = l->lane[i].in;
+		pthread_mutex_unlock(&l->lock);
+		if (s)
+			slu_store_cancel(s, &l->lane[i].op);
+	}
+}
+
+static void wait_lanes(struct longfile *l)
+{
+	pthread_mutex_lock(&l->lock);
+	while (l->running) {
+		int64_t tick = slu_deadline_in(100 * SLU_MS);
+		struct timespec at = {.tv_sec = tick / SLU_SEC, .tv_nsec = tick % SLU_SEC};
+
+		pthread_cond_timedwait(&l->idle, &l->lock, &at);
+		if (!l->running || (!l->err.code && !atomic_load(&l->c->stop)))
+			continue;
+		pthread_mutex_unlock(&l->lock);
+		cancel_lanes(l);
+		pthread_mutex_lock(&l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* Better known before the bytes are sent than after; the commit decides all the same. */
+static int check_absent(struct slu_copy *c, const struct slu_copy_file *f, struct slu_err *e)
+{
+	struct slu_attr a;
+
+	if (!(c->o->flags & SLU_OPF_ABSENT) || slu_store_stat(c->to, f->to, &a, NULL) < 0)
+		return 0;
+	return ended(f, NULL, -EEXIST, e);
+}
+
+/* At least one lane, waited for; more when they are to be had. */
+static unsigned take_lanes(struct slu_copy *c, const struct slu_copy_file *f)
+{
+	uint64_t blocks = f->size / c->block + !!(f->size % c->block);
+	unsigned n = blocks < LANES_FILE ? (unsigned)blocks : LANES_FILE;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->lanes >= LANES_ALL)
+		pthread_cond_wait(&c->room, &c->lock);
+	if (n > LANES_ALL - c->lanes)
+		n = LANES_ALL - c->lanes;
+	c->lanes += n;
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}
+
+static void give_lanes(struct slu_copy *c, unsigned n)
+{
+	pthread_mutex_lock(&c->lock);
+	c->lanes -= n;
+	pthread_cond_broadcast(&c->room);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* The blocks; 0 when all are written and the stored checksum, if any, is that of the bytes. */
+static int copy_blocks(struct longfile *l, uint8_t *md5, struct slu_err *e)
+{
+	for (unsigned i = 0; i < l->lanes; i++) {
+		l->lane[i].l = l;
+		l->lane[i].buf = slu_malloc(l->c->block);
+		if (!l->lane[i].buf)
+			return slu_fail_oom(e);
+	}
+	l->running = l->lanes;
+	for (unsigned i = 0; i < l->lanes; i++)
+		begin_block(&l->lane[i]);
+	wait_lanes(l);
+	if (atomic_load(&l->c->stop))
+		return canceled(l->f, e);
+	if (l->err.code) {
+		if (e)
+			*e = l->err;
+		return -l->err.code;
+	}
+	if (l->hasher && slu_hasher_end(l->hasher, md5) < 0)
+		return slu_fail(e, EIO, "cannot compute the checksum of '%s'", l->f->path);
+	return slu_check_md5(l->c->o->check, l->f->path, l->f->sum, l->hasher ? md5 : NULL, e);
+}
+
+static int commit(struct longfile *l, const uint8_t *md5, struct slu_err *e)
+{
+	struct slu_props room;
+	struct slu_op op;
+
+	slu_op_commit(&op, l->f->to, l->txn, l->f->size, l->c->o->flags);
+	set_props(l->c, &op, l->hasher ? md5 : NULL, &room);
+	return ended(l->f, &op, slu_store_wait(l->c->to, &op, e), e);
+}
+
+static int copy_long(struct slu_copy *c, const struct slu_copy_file *f, struct slu_err *e)
+{
+	struct longfile l = {.c = c, .f = f};
+	uint8_t md5[SLU_DIGEST_MAX];
+	pthread_condattr_t attr;
+	int r = check_absent(c, f, e);
+
+	if (r < 0)
+		return r;
+	r = slu_random_id(l.txn, (SLU_TXN_MAX - 1) / 2);
+	if (r < 0)
+		return slu_fail_sys(e, -r, "cannot begin to write '%s'", f->to);
+	if (wants_md5(c, f) && slu_hasher_new(SLU_MD5, &l.hasher) < 0)
+		return slu_fail_oom(e);
+	pthread_mutex_init(&l.lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&l.idle, &attr);
+	pthread_condattr_destroy(&attr);
+	l.lanes = take_lanes(c, f);
+	r = copy_blocks(&l, md5, e);
+	if (r == 0)
+		r = commit(&l, md5, e);
+	if (r < 0) {
+		struct slu_op op;
+
+		/* a failure leaves blocks that nobody sees; the sweep of old ones gets them */
+		slu_op_abort(&op, f->to, l.txn);
+		(void)slu_store_wait(c->to, &op, NULL);
+	}
+	give_lanes(c, l.lanes);
+	for (unsigned i = 0; i < l.lanes; i++)
+		free(l.lane[i].buf);
+	pthread_cond_destroy(&l.idle);
+	pthread_mutex_destroy(&l.lock);
+	slu_hasher_free(l.hasher);
+	return r;
+}
+
+/* --- without us --- */
+
+/* The services among themselves.  -ENOTSUP: not these two. */
+static int copy_served(struct slu_copy *c, const struct slu_copy_file *f, struct slu_err *e)
+{
+	struct slu_attr a = {.kind = SLU_KIND_FILE, .size = f->size};
+	struct slu_source source = {0};
+	struct slu_op op;
+	int r;
+
+	memcpy(a.id, f->id, sizeof(a.id));
+	memcpy(a.sum, f->sum, sizeof(a.sum));
+	r = slu_store_source(f->from, f->path, &a, &source, e);
+	if (r < 0)
+		return r;
+	slu_op_copy(&op, f->to, &source, c->o->flags);
+	op.props = c->o->props;
+	r = ended(f, &op, slu_store_wait(c->to, &op, e), e);
+	slu_source_done(&source);
+	if (r == 0)
+		atomic_fetch_add(&c->bytes, f->size);
+	return r;
+}
+
+int slu_copy_one(struct slu_copy *c, const struct slu_copy_file *f, char *buf, struct slu_err *e)
+{
+	int r = -ENOTSUP;
+
+	if (slu_store_can(c->to, SLU_CAP_COPY))
+		r = copy_served(c, f, e);
+	if (r != -ENOTSUP)
+		return r;
+	if (e)
+		*e = (struct slu_err){0};
+	if (f->size <= SLU_COPY_SMALL && f->size <= c->to->max_put)
+		return copy_short(c, f, buf, e);
+	return copy_long(c, f, e);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between copy.c (which file next, by whom) and copy_file.c (one file). */
+#ifndef SLU_FS_COPY_IMPL_H
+#define SLU_FS_COPY_IMPL_H
+
+#include "fs/copy.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define SLU_COPY_SMALL (4u << 20) /* read whole and PUT, bytes */
+
+struct slu_copy {
+	const struct slu_copy_file *f;
+	size_t n;
+	struct slu_store *to;
+	struct slu_pool *pool;
+	const struct slu_copy_opts *o;
+	size_t block; /* of the destination */
+
+	atomic_bool stop;       /* the caller wants no more */
+	_Atomic uint64_t bytes; /* copied, also of files that failed later */
+
+	pthread_mutex_t lock; /* everything below */
+	pthread_cond_t ended; /* of a file or a worker */
+	pthread_cond_t room;  /* lanes were given back */
+	size_t next;          /* file to begin */
+	size_t files, failed;
+	unsigned running;                    /* workers */
+	unsigned lanes;                      /* of long files, in use */
+	struct slu_copy_bad *bad, **bad_end; /* failures that the caller was not told yet */
+};
+
+/* One file, in the calling thread.  buf: SLU_COPY_SMALL bytes.  0 or -errno with *e. */
+int slu_copy_one(struct slu_copy *c, const struct slu_copy_file *f, char *buf, struct slu_err *e);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Deletion of many files, several at once. */
+#ifndef SLU_FS_REMOVE_H
+#define SLU_FS_REMOVE_H
+
+#include "fs/store.h"
+
+struct slu_remove_opts {
+	/* A file could not be deleted; the others go on.  One thread at a time; may be NULL. */
+	void (*failed)(void *user, const char *path, const struct slu_err *why);
+	void *user;
+};
+
+/* Blocks until each path (a file) is deleted or failed.  One that is gone already is fine.  The first
+ * failure is the result. */
+int slu_remove(struct slu_store *s, const char *const *path, size_t n,
+	       const struct slu_remove_opts *o, struct slu_err *e);
+
+#endif
