@@ -94,13 +94,33 @@ static int check_plain(const struct slu_blob_place *p, struct slu_err *e)
 			p->base);
 }
 
+/* Neither secrets nor what ends a URL's path belong into one, and nothing of it is shown. */
+static int check_text(const char *scheme, const char *host, struct slu_err *e)
+{
+	if (!slu_streq(scheme, "https") && !slu_streq(scheme, "http"))
+		return slu_fail(
+			e, EINVAL,
+			"the endpoint's protocol has to be https (or http for this machine)");
+	for (const char *s = host; *s; s++)
+		if (*s <= ' ' || *s > '~' || strchr("?#@\"\\<>^`{|}", *s))
+			return slu_fail(e, EINVAL,
+					"the endpoint has to be a host or a URL, without user, "
+					"query or blanks");
+	if (!*host || *host == '/')
+		return slu_fail(e, EINVAL, "the endpoint names no host");
+	return 0;
+}
+
 int slu_blob_place_init(struct slu_blob_place *p, const char *account, const char *container,
 			const char *endpoint, const char *protocol, struct slu_err *e)
 {
 	const char *scheme = protocol ? protocol : "https";
 	const char *host = endpoint ? endpoint : PUBLIC_CLOUD, *url = url_host(host, &scheme);
-	int r;
+	int r = check_text(scheme, url ? url : host, e);
 
+	*p = (struct slu_blob_place){0};
+	if (r < 0)
+		return r;
 	*p = (struct slu_blob_place){.account = slu_strdup(account),
 				     .container = slu_strdup(container)};
 	if (url || is_full_host(host, account)) {

@@ -19,7 +19,8 @@ struct slu_blob_place {
  * endpoint: NULL (the public cloud), a cloud's suffix ("core.usgovcloudapi.net"), a host or a URL.  A
  * host that is an IP address or has a port, and an URL without a path whose host is an address or
  * localhost, serve accounts by path, as the emulator does.  protocol: "http", "https" or NULL; a URL
- * has its own.  http is for loopback only: -EACCES.
+ * has its own.  http is for loopback only: -EACCES.  -EINVAL:
+ * no host, another protocol, or user, query, blanks in it.
  */
 int slu_blob_place_init(struct slu_blob_place *p, const char *account, const char *container,
 			const char *endpoint, const char *protocol, struct slu_err *e);

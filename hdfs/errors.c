@@ -130,12 +130,16 @@ static int explain(const char *class, const char *text, int http, struct slu_err
 	char line[400];
 
 	first_line(text, line, sizeof(line));
+	if (!line[0])
+		first_line(class, line, sizeof(line));
+	if (!line[0])
+		return by_status(http, e);
 	if (m)
 		code = m->code;
 	if (m && m->remedy)
-		slu_fail(e, code, "%s (%s)", line[0] ? line : class, m->remedy);
+		slu_fail(e, code, "%s (%s)", line, m->remedy);
 	else
-		slu_fail(e, code, "%s", line[0] ? line : class);
+		slu_fail(e, code, "%s", line);
 	e->http = http;
 	snprintf(e->svc, sizeof(e->svc), "%s", class);
 	return -code;

@@ -20,7 +20,7 @@ UNIT_TESTS += tests/unit/test-uri tests/unit/test-workspace tests/unit/test-data
 UNIT_TESTS += tests/unit/test-reader tests/unit/test-download tests/unit/test-hdfsview \
 	tests/unit/test-mounttree tests/unit/test-mount tests/unit/test-mountview
 UNIT_TESTS += tests/unit/test-webhdfs tests/unit/test-hdfs
-UNIT_TESTS += tests/unit/test-web
+UNIT_TESTS += tests/unit/test-web tests/unit/test-fuzz
 
 UNIT_TESTS += tests/unit/test-jobspec tests/unit/test-graph tests/unit/test-subst \
 	tests/unit/test-snapshot tests/unit/test-run tests/unit/test-guard tests/unit/test-broker
