@@ -27,6 +27,7 @@ static void blob_submit(struct slu_store *s, struct slu_op *op)
 		[SLU_OP_ABORT] = nothing,
 		[SLU_OP_DELETE] = slu_blob_delete,
 		[SLU_OP_MKDIR] = slu_blob_mkdir,
+		[SLU_OP_COPY] = slu_blob_copy,
 	};
 	struct slu_call *c;
 
@@ -68,6 +69,7 @@ static const struct slu_store_ops blob_ops = {
 	.submit = blob_submit,
 	.cancel = blob_cancel,
 	.hadoop = slu_blob_hadoop,
+	.source = slu_blob_source,
 	.free = blob_free,
 };
 
@@ -156,7 +158,7 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 	b->s = (struct slu_store){
 		.ops = &blob_ops,
 		.caps = SLU_CAP_RANGE_READ | SLU_CAP_COND_READ | SLU_CAP_PUT_ABSENT |
-			SLU_CAP_PUT_MATCH | SLU_CAP_FLAT_LIST,
+			SLU_CAP_PUT_MATCH | SLU_CAP_FLAT_LIST | SLU_CAP_COPY | SLU_CAP_PROPS,
 		.block = SLU_BLOB_BLOCK,
 		.max_put = SLU_BLOB_PUT_MAX,
 	};

@@ -10,6 +10,9 @@
  * its CRC64, named by transaction and index) and one Put Block List; blocks that nobody commits
  * vanish after a week by themselves, so ABORT does nothing.  When the answer to a commit is lost the
  * driver looks whether the blocks that are there are its own.
+ *
+ * COPY is carried out by the service within one account, streamed by the caller else.  Content type,
+ * tier, metadata, tags and the MD5 of the whole are kept with a blob (struct slu_props).
  */
 #ifndef SLU_BLOB_BLOB_H
 #define SLU_BLOB_BLOB_H

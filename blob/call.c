@@ -106,6 +106,7 @@ void slu_call_free(struct slu_call *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	pthread_mutex_unlock(&b->lock);
+	slu_timer_free(c->timer);
 	slu_xfer_done(&c->x);
 	forget_request(c);
 	slu_list_done(&c->tree);
@@ -180,6 +181,20 @@ void slu_call_header(struct slu_call *c, const char *name, const char *fmt, ...)
 		return;
 	}
 	c->header[c->headers++] = (struct slu_blob_pair){name, value};
+}
+
+/* Name and value share their memory, which is that of the value. */
+void slu_call_meta(struct slu_call *c, const char *name, const char *value)
+{
+	size_t n = strlen(value);
+	char *both = slu_asprintf("%s%cx-ms-meta-%s", value, '\0', name);
+
+	if (!both || c->headers == SLU_CALL_HEADERS) {
+		free(both);
+		c->oom = true;
+		return;
+	}
+	c->header[c->headers++] = (struct slu_blob_pair){both + n + 1, both};
 }
 
 void slu_call_conditions(struct slu_call *c)

@@ -25,8 +25,9 @@
 #define SLU_BLOB_PUT_MAX (256u << 20)
 #define SLU_BLOB_LIST_MAX (64u << 20) /* bytes of one page */
 
-#define SLU_CALL_HEADERS 12
+#define SLU_CALL_HEADERS 56
 #define SLU_CALL_PARAMS 8
+#define SLU_BLOB_TYPE "application/octet-stream"
 
 struct slu_blob {
 	struct slu_store s;
@@ -66,6 +67,9 @@ struct slu_call {
 	struct slu_list tree;
 	size_t tree_next, tree_gone;
 	unsigned kids;
+	struct slu_timer *timer; /* of a copy that is looked at again */
+	int64_t poll_ns;
+	char copy_id[64];
 	struct slu_call *parent;
 };
 
@@ -85,6 +89,8 @@ void slu_call_begin(struct slu_call *c, const char *method, const char *path);
 void slu_call_param(struct slu_call *c, const char *name, const char *value);
 void slu_call_header(struct slu_call *c, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* x-ms-meta-NAME, the case of the name kept. */
+void slu_call_meta(struct slu_call *c, const char *name, const char *value);
 /* If-None-Match or If-Match, as the op wants it. */
 void slu_call_conditions(struct slu_call *c);
 /* Signs and sends; step runs when it ended, whatever came of it. */
@@ -104,12 +110,24 @@ void slu_blob_put(struct slu_call *c);
 void slu_blob_put_block(struct slu_call *c);
 void slu_blob_commit(struct slu_call *c);
 void slu_blob_mkdir(struct slu_call *c);
+void slu_blob_copy(struct slu_call *c);
 void slu_blob_delete(struct slu_call *c);
 /* Asks for one page below path (flat, of at most max names); the answer is in c->x.resp. */
 void slu_blob_ask_list(struct slu_call *c, const char *path, bool flat, const char *max,
 		       const char *marker, void (*step)(struct slu_call *c));
 /* path with a '/' behind, "" for "": caller frees; NULL: no memory. */
 char *slu_blob_prefix(const char *path);
+
+/* The op's tier, metadata and tags into the request: -EINVAL for what the service would refuse. */
+int slu_blob_props(struct slu_call *c);
+void slu_blob_type(struct slu_call *c);     /* x-ms-blob-content-type */
+void slu_blob_keep_md5(struct slu_call *c); /* the op's MD5, to be kept with the blob */
+
+int slu_blob_source(struct slu_store *s, const char *path, const struct slu_attr *attr,
+		    struct slu_source *ret, struct slu_err *e);
+/* The query with which anybody may read the blob until end_ns (wall clock); caller frees and wipes. */
+char *slu_blob_read_sas(const struct slu_blob *b, const char *path, const struct slu_blob_secret *s,
+			int64_t end_ns);
 
 int slu_blob_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,
 		    struct slu_err *e);

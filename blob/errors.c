@@ -86,9 +86,6 @@ static const struct {
 	{"KeyBasedAuthenticationNotPermitted", EACCES,
 	 "the account takes no key: give the datastore an identity as its credential"},
 	{"InvalidAuthenticationInfo", EACCES, "the service cannot read the credential"},
-	{"AuthorizationFailure", EACCES,
-	 "the account's firewall or its rules keep this machine out: allow its network, or give the "
-	 "datastore a credential"},
 	{"ServerBusy", EAGAIN, "the service is busy"},
 	{"OperationTimedOut", ETIMEDOUT, "the service did not finish in time"},
 };
@@ -213,6 +210,9 @@ static void explain_denied(struct slu_buf *b, const struct slu_blob_fault *f, co
 			    minutes < 0 ? -minutes : minutes, minutes < 0 ? "behind" : "ahead");
 	else if (has_expired(sas, &when))
 		slu_buf_fmt(b, "the SAS expired at %s: put a new one in its place", when.p);
+	else if (slu_streq(f->code, "AuthorizationFailure"))
+		slu_buf_str(b, "the account's rules or its firewall keep this request out: check "
+			       "the credential's rights, and allow this machine's network");
 	else if (slu_streq(f->code, "AuthenticationFailed"))
 		slu_buf_fmt(b, "the service refused the %s: check that it belongs to this account",
 			    sas ? "SAS" : "account key");

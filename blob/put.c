@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TYPE "application/octet-stream"
 #define ID_TXN (SLU_TXN_MAX - 1)
 
 /* --- one-shot --- */
@@ -114,12 +113,17 @@ void slu_blob_put(struct slu_call *c)
 	}
 	slu_call_begin(c, "PUT", c->op->path);
 	slu_call_header(c, "x-ms-blob-type", "BlockBlob");
-	slu_call_header(c, "content-type", TYPE);
+	slu_call_header(c, "content-type", SLU_BLOB_TYPE);
 	slu_call_header(c, "content-md5", "%s", c->md5);
+	slu_blob_type(c);
 	slu_call_conditions(c);
 	c->x.body = c->op->data;
 	c->x.body_len = c->op->len;
-	slu_call_send(c, on_put);
+	r = slu_blob_props(c);
+	if (r < 0)
+		slu_call_finish(c, r);
+	else
+		slu_call_send(c, on_put);
 }
 
 /* --- blocks --- */
@@ -181,7 +185,7 @@ void slu_blob_put_block(struct slu_call *c)
 	slu_call_begin(c, "PUT", op->path);
 	slu_call_param(c, "blockid", id);
 	slu_call_param(c, "comp", "block");
-	slu_call_header(c, "content-type", TYPE);
+	slu_call_header(c, "content-type", SLU_BLOB_TYPE);
 	slu_call_header(c, "x-ms-content-crc64", "%s", sum ? sum : "");
 	c->oom |= !sum || !*id;
 	c->x.body = op->data;
@@ -243,6 +247,7 @@ void slu_blob_commit(struct slu_call *c)
 	uint64_t n = count_blocks(op);
 	struct slu_buf b = SLU_BUF(16u << 20);
 	char id[SLU_BLOB_BLOCK_ID];
+	int r;
 
 	slu_call_begin(c, "PUT", op->path);
 	slu_buf_str(&b, "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>");
@@ -257,9 +262,14 @@ void slu_blob_commit(struct slu_call *c)
 	c->x.body = c->body;
 	slu_call_param(c, "comp", "blocklist");
 	slu_call_header(c, "content-type", "application/xml");
-	slu_call_header(c, "x-ms-blob-content-type", TYPE);
+	slu_blob_type(c);
+	slu_blob_keep_md5(c);
 	slu_call_conditions(c);
-	slu_call_send(c, on_commit);
+	r = slu_blob_props(c);
+	if (r < 0)
+		slu_call_finish(c, r);
+	else
+		slu_call_send(c, on_commit);
 }
 
 /* --- folders --- */
@@ -300,7 +310,7 @@ void slu_blob_mkdir(struct slu_call *c)
 	}
 	slu_call_begin(c, "PUT", c->op->path);
 	slu_call_header(c, "x-ms-blob-type", "BlockBlob");
-	slu_call_header(c, "content-type", TYPE);
+	slu_call_header(c, "content-type", SLU_BLOB_TYPE);
 	slu_call_header(c, "x-ms-meta-hdi_isfolder", "true");
 	slu_call_header(c, "if-none-match", "*");
 	slu_call_send(c, on_mkdir);

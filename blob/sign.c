@@ -12,9 +12,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 
 #define TEXT_MAX (256u << 10)
-#define HEADERS_MAX 32
+#define HEADERS_MAX 64
 
 static const char *header(const struct slu_blob_req *q, const char *name)
 {
@@ -42,7 +43,7 @@ static void add_standard(const struct slu_blob_req *q, struct slu_buf *b)
 	}
 }
 
-/* There are a dozen at most: insertion is the simplest sort. */
+/* There are few: insertion is the simplest sort. */
 static void add_ms(const struct slu_blob_req *q, struct slu_buf *b)
 {
 	const struct slu_blob_pair *sorted[HEADERS_MAX];
@@ -53,13 +54,16 @@ static void add_ms(const struct slu_blob_req *q, struct slu_buf *b)
 
 		if (!slu_starts(q->header[i].name, "x-ms-"))
 			continue;
-		for (; at > 0 && strcmp(sorted[at - 1]->name, q->header[i].name) > 0; at--)
+		for (; at > 0 && strcasecmp(sorted[at - 1]->name, q->header[i].name) > 0; at--)
 			sorted[at] = sorted[at - 1];
 		sorted[at] = &q->header[i];
 		n++;
 	}
-	for (size_t i = 0; i < n; i++)
-		slu_buf_fmt(b, "%s:%s\n", sorted[i]->name, sorted[i]->value);
+	for (size_t i = 0; i < n; i++) {
+		for (const char *p = sorted[i]->name; *p; p++)
+			slu_buf_ch(b, *p >= 'A' && *p <= 'Z' ? (char)(*p + 'a' - 'A') : *p);
+		slu_buf_fmt(b, ":%s\n", sorted[i]->value);
+	}
 }
 
 void slu_blob_signed_text(const struct slu_blob_req *q, const char *account, struct slu_buf *b)

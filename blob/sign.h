@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct slu_blob_pair {
-	const char *name; /* of a header: in lower case */
+	const char *name; /* of a header: in lower case, but for that of metadata */
 	const char *value;
 };
 

@@ -18,6 +18,9 @@
 
 #define LANES_ALL 24 /* of all files: times a block of 8 MiB is what a copy may hold */
 #define LANES_FILE 6
+/* What a copy by the services may take: so long, and longer by its bytes per second. */
+#define SERVED_NS (60 * SLU_SEC)
+#define SERVED_RATE (10u << 20)
 
 struct lane {
 	struct slu_op op;
@@ -423,6 +426,7 @@ static int copy_served(struct slu_copy *c, const struct slu_copy_file *f, struct
 		return r;
 	slu_op_copy(&op, f->to, &source, c->o->flags);
 	op.props = c->o->props;
+	op.deadline = slu_deadline_in(SERVED_NS + (int64_t)(f->size / SERVED_RATE) * SLU_SEC);
 	r = ended(f, &op, slu_store_wait(c->to, &op, e), e);
 	slu_source_done(&source);
 	if (r == 0)

@@ -2,12 +2,14 @@
 /* The parts of the Blob driver that talk to nobody: signatures, endpoints, credentials, XML, errors. */
 #include "tests/unit/unit.h"
 
+#include "blob/call.h"
 #include "blob/cred.h"
 #include "blob/endpoint.h"
 #include "blob/errors.h"
 #include "blob/list.h"
 #include "blob/sign.h"
 #include "common/str.h"
+#include "common/time.h"
 #include "io/crypt.h"
 #include "tests/unit/blob-vectors.h"
 
@@ -49,6 +51,35 @@ static void signatures_are_those_of_the_sdk(void **state)
 		assert_int_equal(slu_blob_sign(&q, v->account, key, key_len, &value, NULL), 0);
 		assert_string_equal(value, v->authorization);
 		free(value);
+	}
+}
+
+/* Those of generate_blob_sas() for the same blob, key, right and end. */
+static void a_source_is_signed_as_by_the_sdk(void **state)
+{
+	static const struct {
+		const char *path, *sig;
+	} want[] = {
+		{"in/a b.csv", "sig=oN61EayX%2FJtT5JQD03evfNcTOqpzVf9Du8wMpNVet4s%3D"},
+		{"sp\xc3\xa4"
+		 "ce #1%25",
+		 "sig=2O39xQJvt6bEr0lzrugGZgyqRfQWcYH%2FHdkky5XQQRE%3D"},
+	};
+	struct slu_blob b = {.at = {.account = (char *)"acct",
+				    .container = (char *)"data",
+				    .base = (char *)"https://acct.blob.core.windows.net"}};
+	struct slu_blob_secret s = {.kind = SLU_BLOB_KEY};
+	int64_t end;
+
+	(void)state;
+	assert_true(slu_base64_decode(VECTOR_KEY, s.key, sizeof(s.key), &s.key_len));
+	assert_true(slu_time_parse("2026-11-21T08:00:00Z", &end));
+	for (size_t i = 0; i < 2; i++) {
+		char *sas = slu_blob_read_sas(&b, want[i].path, &s, end);
+
+		assert_contains(sas, want[i].sig);
+		assert_contains(sas, "sp=r&");
+		free(sas);
 	}
 }
 
@@ -388,6 +419,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(signatures_are_those_of_the_sdk),
+		cmocka_unit_test(a_source_is_signed_as_by_the_sdk),
 		cmocka_unit_test(endpoints),
 		cmocka_unit_test(secrets),
 		cmocka_unit_test(a_file_that_changed_is_read_again),
