@@ -1,10 +1,15 @@
 # The programs of the bench: built by `tools/dev bench` only (make bench-programs).
-BENCHES = tests/bench/floorfs tests/bench/reader
+BENCHES = tests/bench/floorfs tests/bench/micro tests/bench/reader \
+	tests/bench/timed
 EXTRA_PROGRAMS += $(BENCHES)
 tests_bench_floorfs_SOURCES = tests/bench/floorfs.c
 tests_bench_floorfs_LDADD = $(FUSE_LIBS)
+tests_bench_micro_SOURCES = tests/bench/micro.c
+tests_bench_micro_LDADD = $(FOLDER_LIBS)
 tests_bench_reader_SOURCES = tests/bench/reader.c
 tests_bench_reader_LDADD =
+tests_bench_timed_SOURCES = tests/bench/timed.c
+tests_bench_timed_LDADD =
 
 bench-programs: $(BENCHES)
 .PHONY: bench-programs

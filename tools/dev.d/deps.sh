@@ -4,7 +4,7 @@
 # What each rung needs and how it gets here.  A need is met when its check holds, whoever installed
 # it; only unmet ones are installed, so that a second run makes no call of apt or pip.
 
-DEPS_RUNGS="build man unit scenario asan tsan torture lint bench fuzz demo all"
+DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob fuzz demo all"
 
 # rung | check | package | why.  Checks: cmd:PROGRAM, pc:PKG-CONFIG-MODULE, file:PATH, java:VERSION,
 # py:MODULE (of the system's python3).
@@ -33,6 +33,7 @@ node     | cmd:node           | nodejs                   | runs the emulator of 
 node     | cmd:npm            | npm                      | fetches the emulator of Blob storage
 web      | cmd:nginx          | nginx-light              | a web server for the scenarios of plain URLs
 maven    | cmd:mvn            | maven                    | fetches the jars of HDFS
+curl     | cmd:curl           | curl                     | what the bench compares with
 clang    | cmd:clang          | clang                    | compiles the fuzzers, with libFuzzer
 lint     | cmd:git            | git                      | lists the files to check
 lint     | cmd:g++            | g++                      | checks that the header is C++
@@ -74,6 +75,7 @@ deps_groups()
 	demo) echo build mount python java spark ;;
 	scenario) echo build man mount python java scenario spark hdfs node blob web ;;
 	asan | tsan) echo build unit mount python java scenario hdfs node blob web ;;
+	bench-blob) echo build mount python scenario node blob curl ;;
 	fuzz) echo build clang ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
