@@ -34,7 +34,7 @@ def free_port():
 
 
 class Azurite:
-    def __init__(self, folder):
+    def __init__(self, folder, memory=True):
         self.folder = Path(folder)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/{ACCOUNT}"
@@ -45,7 +45,7 @@ class Azurite:
             self.process = subprocess.Popen(
                 [
                     "node", program(), "--silent", "--disableTelemetry", "--skipApiVersionCheck", "--loose",
-                    "--inMemoryPersistence", "--blobHost", "127.0.0.1", "--blobPort", str(self.port),
+                    *(["--inMemoryPersistence"] if memory else []), "--blobHost", "127.0.0.1", "--blobPort", str(self.port),
                 ],
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
             )  # fmt: skip
