@@ -168,6 +168,7 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 	if (r == 0)
 		r = open_place(b, entry, &s, e);
 	slu_blob_secret_done(&s);
+	b->s.host = b->at.base;
 	if (r < 0) {
 		blob_free(&b->s);
 		return r;

@@ -39,7 +39,8 @@ int slu_context_new(struct slu_workspace *ws, struct sluice **ret, struct slu_er
 	s->stores = slu_hash_new();
 	s->locals = slu_hash_new();
 	s->webs = slu_hash_new();
-	if (!s->stores || !s->locals || !s->webs) {
+	s->windows = slu_hash_new();
+	if (!s->stores || !s->locals || !s->webs || !s->windows) {
 		slu_context_free(s);
 		return slu_fail_oom(e);
 	}
@@ -50,6 +51,11 @@ int slu_context_new(struct slu_workspace *ws, struct sluice **ret, struct slu_er
 static void free_store(void *store)
 {
 	slu_store_free(store);
+}
+
+static void free_window(void *window)
+{
+	slu_window_free(window);
 }
 
 void slu_context_free(struct sluice *s)
@@ -63,6 +69,8 @@ void slu_context_free(struct sluice *s)
 		slu_hash_free(s->locals, free_store);
 	if (s->webs)
 		slu_hash_free(s->webs, free_store);
+	if (s->windows)
+		slu_hash_free(s->windows, free_window);
 	slu_loops_free(s->loops);
 	slu_pool_free(s->pool);
 	free(s->root_path);
@@ -126,20 +134,38 @@ struct slu_loops *slu_context_loops(struct sluice *s)
 
 /* --- stores --- */
 
-/* The layers over a driver.  On failure *store is still the caller's. */
-static int stack(const char *name, struct slu_loops *loops, struct slu_store **store,
-		 struct slu_err *e)
+/* What the stores of one service share.  Locked. */
+static int need_window(struct sluice *s, const char *host, struct slu_window **ret)
 {
+	struct slu_window *w = slu_hash_get(s->windows, host);
+
+	if (!w) {
+		if (slu_window_new(NULL, s->loops, &w) < 0)
+			return -ENOMEM;
+		if (!slu_hash_put(s->windows, host, w)) {
+			slu_window_free(w);
+			return -ENOMEM;
+		}
+	}
+	*ret = w;
+	return 0;
+}
+
+/* The layers over a driver.  On failure *store is still the caller's.  Locked. */
+static int stack(struct sluice *s, const char *name, struct slu_store **store, struct slu_err *e)
+{
+	struct slu_window *window;
 	const char *faults = getenv("SLUICE_FAULT");
 
 	if (faults && *faults) {
-		int r = slu_faulty_push(store, faults, loops, e);
+		int r = slu_faulty_push(store, faults, s->loops, e);
 
 		if (r < 0)
 			return r;
 	}
-	if (slu_limit_push(store, &(struct slu_limit_conf){0}) < 0 ||
-	    slu_retry_push(store, &(struct slu_retry_conf){0}, loops) < 0 ||
+	if (need_window(s, (*store)->host ? (*store)->host : name, &window) < 0 ||
+	    slu_limit_push(store, window) < 0 ||
+	    slu_retry_push(store, &(struct slu_retry_conf){0}, s->loops) < 0 ||
 	    slu_trace_push(store, name) < 0)
 		return slu_fail_oom(e);
 	return 0;
@@ -157,7 +183,7 @@ static int open_local(struct sluice *s, const char *name, const char *folder, st
 	if (r == 0)
 		r = slu_local_new(folder, false, s->pool, &store, e);
 	if (r == 0)
-		r = stack(name, s->loops, &store, e);
+		r = stack(s, name, &store, e);
 	if (r < 0)
 		return r;
 	if (!slu_hash_put(in, name, store))
@@ -195,7 +221,7 @@ static int open_web(struct sluice *s, const char *origin, struct slu_store **ret
 	if (r == 0)
 		r = slu_web_new(origin, NULL, s->loops, &store, e);
 	if (r == 0)
-		r = stack(origin, s->loops, &store, e);
+		r = stack(s, origin, &store, e);
 	if (r < 0)
 		return r;
 	if (!slu_hash_put(s->webs, origin, store))
@@ -326,7 +352,7 @@ static int open_remote(struct sluice *s, const char *key, const struct json_t *e
 	else
 		r = slu_blob_new(entry, s->ws->dir, s->loops, s->pool, &store, e);
 	if (r == 0)
-		r = stack(key, s->loops, &store, e);
+		r = stack(s, key, &store, e);
 	if (r < 0)
 		return slu_fail_more(e, "datastore '%s'", key);
 	if (!slu_hash_put(s->stores, key, store))

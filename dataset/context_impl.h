@@ -14,10 +14,11 @@ struct sluice {
 	pthread_mutex_t lock;     /* all below; never held across submit() */
 	struct slu_pool *pool;
 	struct slu_loops *loops;
-	struct slu_hash *stores; /* key in config.json -> store */
-	struct slu_hash *locals; /* absolute folder -> store */
-	struct slu_hash *webs;   /* origin of a URL -> store */
-	struct slu_store *root;  /* borrowed from one of these */
+	struct slu_hash *stores;  /* key in config.json -> store */
+	struct slu_hash *locals;  /* absolute folder -> store */
+	struct slu_hash *webs;    /* origin of a URL -> store */
+	struct slu_hash *windows; /* service -> its limit */
+	struct slu_store *root;   /* borrowed from one of these */
 	char *root_path;
 	char *local_root;
 };

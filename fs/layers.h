@@ -26,9 +26,17 @@ int slu_retry_push(struct slu_store **s, const struct slu_retry_conf *conf,
 struct slu_limit_conf {
 	unsigned start, max; /* ops in flight: 0: 16, 256 */
 };
-/* At most w ops in flight, by priority then order; w grows by 1/w a success and halves on -EAGAIN, at
- * most once a round trip (AIMD; Jacobson 1988). */
-int slu_limit_push(struct slu_store **s, const struct slu_limit_conf *conf);
+/* What all stores of one service share: at most w ops are at it, by priority then order; w grows by 1/w a
+ * success and halves on -EAGAIN, at most once a round trip (AIMD; Jacobson 1988).  When the service asks
+ * to wait (op->retry_after), nothing is sent until then, or for half a minute at most.  loops: for the
+ * time to come; NULL: none is kept, and ops leave the queue only when it moves. */
+struct slu_window;
+int slu_window_new(const struct slu_limit_conf *conf, struct slu_loops *loops,
+		   struct slu_window **ret); /* 0 or -ENOMEM */
+void slu_window_free(struct slu_window *w);  /* after the stores; NULL fine */
+SLU_DEFINE_CLEANUP(struct slu_window *, slu_window_free, slu_window_freep)
+/* The layer; w stays the caller's. */
+int slu_limit_push(struct slu_store **s, struct slu_window *w);
 
 /* Fault injection by rule, "op:rate:what[,...]": op a name or "any"; rate 0..1 or "#n" (only the nth);
  * what: an errno name, "delay=5ms", "short" (READ fails as if cut), "lost" (done, but answered with

@@ -68,6 +68,7 @@ struct slu_store {
 	unsigned caps;           /* of the whole stack from here down */
 	size_t block;            /* best size of a PUT_BLOCK and of a streamed read, bytes */
 	size_t max_put;          /* largest PUT */
+	const char *host; /* the service behind it, whose limits its stores share; NULL: its own */
 };
 
 /* All of these: any thread.  submit checks the op: a malformed path is -EINVAL, a capability that

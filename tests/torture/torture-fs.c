@@ -183,14 +183,15 @@ static int run_manifest(const char *root, struct slu_err *e)
 static int run_stack(const char *root, struct slu_err *e)
 {
 	struct slu_retry_conf quick = {.base_ns = 1000, .cap_ns = 1000};
+	SLU_AUTO(slu_window_freep) struct slu_window *window = NULL;
 	SLU_AUTO(slu_store_freep) struct slu_store *s = NULL;
 	SLU_AUTO(slu_json_freep) struct json_t *stats = NULL;
 	int r = slu_local_new(root, true, pool, &s, e);
 
 	if (r == 0)
 		r = slu_faulty_push(&s, "put:#1:EAGAIN,read:#1:EIO,stat:#1:delay=1ms", loops, e);
-	if (r == 0 && (slu_limit_push(&s, NULL) < 0 || slu_retry_push(&s, &quick, loops) < 0 ||
-		       slu_trace_push(&s, "t") < 0))
+	if (r == 0 && (slu_window_new(NULL, loops, &window) < 0 || slu_limit_push(&s, window) < 0 ||
+		       slu_retry_push(&s, &quick, loops) < 0 || slu_trace_push(&s, "t") < 0))
 		r = slu_fail_oom(e);
 	if (r == 0)
 		r = slu_store_put(s, "s", text[0], BIG, 0, NULL, e);

@@ -18,7 +18,8 @@ static void held_submit(struct slu_store *s, struct slu_op *op)
 	struct held *h = (struct held *)s;
 
 	h->order[strlen(h->order)] = op->path[0];
-	h->op[h->n++] = op;
+	h->op[h->n] = op;
+	__atomic_add_fetch(&h->n, 1, __ATOMIC_RELEASE);
 }
 
 static void held_cancel(struct slu_store *s, struct slu_op *op)
@@ -56,12 +57,28 @@ static void noted(struct slu_op *op)
 	++*(int *)op->user;
 }
 
+static struct slu_window *window;
+
+static int done_with_it(void **state)
+{
+	(void)state;
+	slu_window_free(window);
+	window = NULL;
+	return 0;
+}
+
+static struct slu_store *held_init(struct held *h)
+{
+	*h = (struct held){.s = {.ops = &held_ops, .caps = ~(unsigned)SLU_CAP_READ_ONLY}};
+	return &h->s;
+}
+
 static struct slu_store *stack(struct held *h, unsigned start, unsigned max)
 {
-	struct slu_store *s = &h->s;
+	struct slu_store *s = held_init(h);
 
-	*h = (struct held){.s = {.ops = &held_ops, .caps = ~(unsigned)SLU_CAP_READ_ONLY}};
-	assert_int_equal(slu_limit_push(&s, &(struct slu_limit_conf){start, max}), 0);
+	assert_int_equal(slu_window_new(&(struct slu_limit_conf){start, max}, NULL, &window), 0);
+	assert_int_equal(slu_limit_push(&s, window), 0);
 	return s;
 }
 
@@ -218,7 +235,8 @@ static void never_more_than_the_maximum(void **state)
 
 	(void)state;
 	assert_int_equal(slu_pool_new(8, &f.pool, NULL), 0);
-	assert_int_equal(slu_limit_push(&s, &(struct slu_limit_conf){.start = 2, .max = 3}), 0);
+	assert_int_equal(slu_window_new(&(struct slu_limit_conf){2, 3}, NULL, &window), 0);
+	assert_int_equal(slu_limit_push(&s, window), 0);
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, storm, s), 0);
 	for (int i = 0; i < 8; i++)
@@ -228,14 +246,132 @@ static void never_more_than_the_maximum(void **state)
 	slu_pool_free(f.pool);
 }
 
+static void two_stores_of_a_service_share_it(void **state)
+{
+	struct held a, b;
+	struct slu_store *s = stack(&a, 2, 2), *t = held_init(&b);
+	struct slu_op op[4];
+	int done = 0;
+
+	(void)state;
+	assert_int_equal(slu_limit_push(&t, window), 0);
+	submit(s, &op[0], "a", 0, &done);
+	submit(t, &op[1], "b", 0, &done);
+	submit(t, &op[2], "c", 0, &done);
+	submit(s, &op[3], "d", 0, &done);
+	assert_int_equal(a.n, 1);
+	assert_int_equal(b.n, 1);
+	let_go(&a, 0); /* the one that waited first is of the other store */
+	assert_string_equal(b.order, "bc");
+	let_go(&b, 0);
+	assert_string_equal(a.order, "ad");
+	let_go(&b, 0);
+	let_go(&a, 0);
+	assert_int_equal(done, 4);
+	slu_store_free(s);
+	slu_store_free(t);
+}
+
+struct waited {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	int n;
+};
+
+static void ended(struct slu_op *op)
+{
+	struct waited *w = op->user;
+
+	pthread_mutex_lock(&w->lock);
+	w->n++;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void wait_for(struct waited *w, int n)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->n < n)
+		pthread_cond_wait(&w->cond, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* Nothing moves the queue, and yet it ends. */
+static void a_deadline_in_the_queue_is_kept(void **state)
+{
+	struct waited w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+	struct slu_loops *loops;
+	struct slu_store *s;
+	struct slu_op op[2];
+	struct held h;
+	int done = 0;
+
+	(void)state;
+	s = held_init(&h);
+	assert_int_equal(slu_loops_new(&(struct slu_loops_conf){.threads = 1}, &loops, NULL), 0);
+	assert_int_equal(slu_window_new(&(struct slu_limit_conf){1, 1}, loops, &window), 0);
+	assert_int_equal(slu_limit_push(&s, window), 0);
+	submit(s, &op[0], "a", 0, &done);
+	slu_op_stat(&op[1], "b");
+	op[1].deadline = slu_deadline_in(20 * SLU_MS);
+	op[1].done = ended;
+	op[1].user = &w;
+	slu_store_submit(s, &op[1]);
+	wait_for(&w, 1);
+	assert_int_equal(op[1].rc, -ETIMEDOUT);
+	assert_int_equal(h.n, 1);
+	let_go(&h, 0);
+	assert_int_equal(done, 1);
+	slu_store_free(s);
+	slu_window_free(slu_take(window));
+	slu_loops_free(loops);
+}
+
+/* Asked to wait once, the service is left alone by all until then. */
+static void a_pause_holds_for_all(void **state)
+{
+	struct waited w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+	struct slu_loops *loops;
+	struct slu_store *s;
+	struct held h;
+	struct slu_op op[2];
+	int64_t begun, wait = 50 * SLU_MS;
+	int done = 0;
+
+	(void)state;
+	s = held_init(&h);
+	assert_int_equal(slu_loops_new(&(struct slu_loops_conf){.threads = 1}, &loops, NULL), 0);
+	assert_int_equal(slu_window_new(&(struct slu_limit_conf){8, 8}, loops, &window), 0);
+	assert_int_equal(slu_limit_push(&s, window), 0);
+	submit(s, &op[0], "a", 0, &done);
+	begun = slu_now();
+	op[0].retry_after = wait;
+	let_go(&h, -EAGAIN);
+	slu_op_stat(&op[1], "b");
+	op[1].done = ended;
+	op[1].user = &w;
+	slu_store_submit(s, &op[1]);
+	while (!__atomic_load_n(&h.n, __ATOMIC_ACQUIRE))
+		sched_yield();
+	assert_true(slu_now() - begun >= wait);
+	let_go(&h, 0);
+	wait_for(&w, 1);
+	slu_store_free(s);
+	slu_window_free(slu_take(window));
+	slu_loops_free(loops);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(by_priority_then_order),
-		cmocka_unit_test(it_grows_by_one_a_window_and_halves_once),
-		cmocka_unit_test(queued_ops_can_be_canceled),
-		cmocka_unit_test(too_late_in_the_queue),
-		cmocka_unit_test(never_more_than_the_maximum),
+		cmocka_unit_test_teardown(by_priority_then_order, done_with_it),
+		cmocka_unit_test_teardown(it_grows_by_one_a_window_and_halves_once, done_with_it),
+		cmocka_unit_test_teardown(queued_ops_can_be_canceled, done_with_it),
+		cmocka_unit_test_teardown(too_late_in_the_queue, done_with_it),
+		cmocka_unit_test_teardown(never_more_than_the_maximum, done_with_it),
+		cmocka_unit_test_teardown(two_stores_of_a_service_share_it, done_with_it),
+		cmocka_unit_test_teardown(a_deadline_in_the_queue_is_kept, done_with_it),
+		cmocka_unit_test_teardown(a_pause_holds_for_all, done_with_it),
 	};
 
 	return cmocka_run_group_tests_name("limit", tests, NULL, NULL);
