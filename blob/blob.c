@@ -9,25 +9,14 @@
 
 #include <errno.h>
 
-/* Undoing blocks: nobody can see them, and the service forgets them. */
-static void nothing(struct slu_call *c)
-{
-	slu_call_finish(c, 0);
-}
-
 static void blob_submit(struct slu_store *s, struct slu_op *op)
 {
 	static void (*const run[_SLU_OP_MAX])(struct slu_call *) = {
-		[SLU_OP_STAT] = slu_blob_stat,
-		[SLU_OP_LIST] = slu_blob_list,
-		[SLU_OP_READ] = slu_blob_read,
-		[SLU_OP_PUT] = slu_blob_put,
-		[SLU_OP_PUT_BLOCK] = slu_blob_put_block,
-		[SLU_OP_COMMIT] = slu_blob_commit,
-		[SLU_OP_ABORT] = nothing,
-		[SLU_OP_DELETE] = slu_blob_delete,
-		[SLU_OP_MKDIR] = slu_blob_mkdir,
-		[SLU_OP_COPY] = slu_blob_copy,
+		[SLU_OP_STAT] = slu_blob_stat,           [SLU_OP_LIST] = slu_blob_list,
+		[SLU_OP_READ] = slu_blob_read,           [SLU_OP_PUT] = slu_blob_put,
+		[SLU_OP_PUT_BLOCK] = slu_blob_put_block, [SLU_OP_COMMIT] = slu_blob_commit,
+		[SLU_OP_ABORT] = slu_blob_abort,         [SLU_OP_DELETE] = slu_blob_delete,
+		[SLU_OP_MKDIR] = slu_blob_mkdir,         [SLU_OP_COPY] = slu_blob_copy,
 	};
 	struct slu_call *c;
 
@@ -56,6 +45,7 @@ static void blob_free(struct slu_store *s)
 {
 	struct slu_blob *b = (struct slu_blob *)s;
 
+	slu_blob_odd_free(b);
 	slu_blob_place_done(&b->at);
 	slu_blob_cred_free(b->cred);
 	free(b->cred_key);
@@ -161,6 +151,8 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 			SLU_CAP_PUT_MATCH | SLU_CAP_FLAT_LIST | SLU_CAP_COPY | SLU_CAP_PROPS,
 		.block = SLU_BLOB_BLOCK,
 		.max_put = SLU_BLOB_PUT_MAX,
+		.blocks_max = SLU_BLOB_BLOCKS_MAX,
+		.block_max = SLU_BLOB_BLOCK_MAX,
 	};
 	r = find_cred(b, entry, dir, e);
 	if (r == 0)

@@ -21,7 +21,9 @@
 #include <stdatomic.h>
 
 #define SLU_BLOB_BLOCK (8u << 20)
+#define SLU_BLOB_BLOCK_MAX (4000u << 20)
 #define SLU_BLOB_BLOCKS_MAX 50000 /* of one blob */
+#define SLU_BLOB_SIZE_MAX ((uint64_t)SLU_BLOB_BLOCKS_MAX * SLU_BLOB_BLOCK_MAX)
 #define SLU_BLOB_PUT_MAX (256u << 20)
 #define SLU_BLOB_LIST_MAX (64u << 20) /* bytes of one page */
 
@@ -40,6 +42,7 @@ struct slu_blob {
 	atomic_uint turn;
 	pthread_mutex_t lock; /* guards calls and what cancel touches of them */
 	struct slu_call *calls;
+	struct slu_blob_odd *odd; /* block.c */
 };
 
 struct slu_call {
@@ -64,6 +67,8 @@ struct slu_call {
 	struct slu_err err; /* the error that a look-up may clear */
 	int rc;
 	char md5[25]; /* base64 of what is put */
+	bool again;   /* a second try of its own */
+	unsigned id_len;
 	struct slu_list tree;
 	size_t tree_next, tree_gone;
 	unsigned kids;
@@ -109,6 +114,7 @@ void slu_blob_read(struct slu_call *c);
 void slu_blob_put(struct slu_call *c);
 void slu_blob_put_block(struct slu_call *c);
 void slu_blob_commit(struct slu_call *c);
+void slu_blob_abort(struct slu_call *c);
 void slu_blob_mkdir(struct slu_call *c);
 void slu_blob_copy(struct slu_call *c);
 void slu_blob_delete(struct slu_call *c);
@@ -117,6 +123,18 @@ void slu_blob_ask_list(struct slu_call *c, const char *path, bool flat, const ch
 		       const char *marker, void (*step)(struct slu_call *c));
 /* path with a '/' behind, "" for "": caller frees; NULL: no memory. */
 char *slu_blob_prefix(const char *path);
+
+/* Get Block List: which is "committed" or "uncommitted"; the answer is in c->x.resp. */
+void slu_blob_ask_blocks(struct slu_call *c, const char *which, void (*step)(struct slu_call *c));
+void slu_blob_set_crc64(struct slu_call *c, const void *p, size_t n); /* x-ms-content-crc64 */
+void slu_blob_odd_free(struct slu_blob *b);
+
+/* Of a request that may have been carried out though it failed: keeps the error while it is looked. */
+void slu_blob_remember(struct slu_call *c);
+/* The kept error stands, except that what surely did not happen may be tried again. */
+void slu_blob_give_up(struct slu_call *c, bool absent);
+/* The op's attributes from the answer; finishes it. */
+void slu_blob_put_done(struct slu_call *c);
 
 /* The op's tier, metadata and tags into the request: -EINVAL for what the service would refuse. */
 int slu_blob_props(struct slu_call *c);

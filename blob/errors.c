@@ -67,7 +67,9 @@ static const struct {
 	{"InvalidBlobOrBlock", EBUSY,
 	 "another writer left blocks there that are not committed: delete them by writing it with "
 	 "that writer, or use another name (they expire after a week)"},
-	{"BlockCountExceedsLimit", EFBIG, "it has too many blocks"},
+	{"BlockCountExceedsLimit", EFBIG,
+	 "too many blocks of it were never committed: use another name, or wait a week, after which "
+	 "they expire"},
 	{"RequestBodyTooLarge", EFBIG, "one request takes less than this"},
 	{"Md5Mismatch", EAGAIN, "the data was changed on its way"},
 	{"Crc64Mismatch", EAGAIN, "the data was changed on its way"},

@@ -276,6 +276,29 @@ int slu_blob_blocks_parse(const char *xml, size_t n, void (*id)(void *user, uint
 	return 0;
 }
 
+void slu_blob_left_parse(const char *xml, size_t n, char *id)
+{
+	SLU_AUTO(slu_xml_freep) struct slu_xml *x = NULL;
+	bool left = false, name = false;
+	int r;
+
+	id[0] = '\0';
+	if (slu_xml_new(xml, n, "a block list", &x, NULL) < 0)
+		return;
+	while (!id[0] && (r = slu_xml_next(x, NULL)) > 0) {
+		int d = slu_xml_depth(x);
+
+		if (r == SLU_XML_OPEN && d == 2)
+			left = slu_streq(slu_xml_name(x), "UncommittedBlocks");
+		if (r == SLU_XML_OPEN)
+			name = left && d == 4 && slu_streq(slu_xml_name(x), "Name");
+		else if (r == SLU_XML_TEXT && name)
+			snprintf(id, SLU_BLOB_BLOCK_ID, "%s", slu_xml_text(x));
+		else if (r == SLU_XML_CLOSE)
+			name = false;
+	}
+}
+
 /* --- errors --- */
 
 static void keep(char *to, size_t size, const char *text)

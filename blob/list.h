@@ -30,6 +30,8 @@ int slu_blob_list_parse(const char *xml, size_t n, struct slu_blob_page *p, stru
 /* Are the committed blocks exactly `blocks`, of which the i-th is named id(user, i)?  Into *ret. */
 int slu_blob_blocks_parse(const char *xml, size_t n, void (*id)(void *user, uint64_t i, char *out),
 			  void *user, uint64_t blocks, bool *ret, struct slu_err *e);
+/* The name of one uncommitted block into id[SLU_BLOB_BLOCK_ID], "" when there is none. */
+void slu_blob_left_parse(const char *xml, size_t n, char *id);
 #define SLU_BLOB_BLOCK_ID 96 /* bytes that id() may write, with the NUL */
 
 /* The text of <Code> and <Message> of an error body, empty when there is none.  The message's first

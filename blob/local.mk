@@ -1,4 +1,5 @@
 libblob_la_SOURCES += blob/blob.c blob/blob.h
+libblob_la_SOURCES += blob/block.c blob/block.h
 libblob_la_SOURCES += blob/call.c blob/call.h
 libblob_la_SOURCES += blob/cred.c blob/cred.h
 libblob_la_SOURCES += blob/cred_run.c blob/cred_run.h

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PUT, PUT_BLOCK, COMMIT and MKDIR.  What a lost answer leaves open is settled by looking: at the
- * MD5 of a small file, at the ids of the blocks of a long one.
+ * PUT and MKDIR.  What a lost answer leaves open is settled by looking at the MD5 of what is there.
+ * Long files: block.c.
  */
 #include "blob/call.h"
 #include "blob/errors.h"
@@ -11,16 +11,12 @@
 #include "io/crypt.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define ID_TXN (SLU_TXN_MAX - 1)
-
 /* --- one-shot --- */
 
-/* The error stands, except that what surely did not happen may be tried again. */
-static void give_up(struct slu_call *c, bool absent)
+void slu_blob_give_up(struct slu_call *c, bool absent)
 {
 	if (absent && c->err.code != ECANCELED) {
 		c->err.code = EAGAIN;
@@ -30,13 +26,13 @@ static void give_up(struct slu_call *c, bool absent)
 	slu_call_finish(c, c->rc);
 }
 
-static void remember(struct slu_call *c)
+void slu_blob_remember(struct slu_call *c)
 {
 	c->rc = slu_blob_fail(c->op, &c->b->at, &c->x, c->secret.sas);
 	c->err = c->op->err;
 }
 
-static void put_done(struct slu_call *c)
+void slu_blob_put_done(struct slu_call *c)
 {
 	struct slu_op *op = c->op;
 	int r = slu_call_attr(c, &op->attr);
@@ -56,9 +52,9 @@ static void on_look(struct slu_call *c)
 	slu_blob_set_md5(&want, c->md5);
 	if (c->x.rc == 0 && slu_call_attr(c, &a) == 0 && a.kind == SLU_KIND_FILE &&
 	    a.size == c->op->len && slu_streq(a.sum, want.sum))
-		put_done(c);
+		slu_blob_put_done(c);
 	else
-		give_up(c, slu_call_is(c, 404, NULL) && (c->op->flags & SLU_OPF_ABSENT));
+		slu_blob_give_up(c, slu_call_is(c, 404, NULL) && (c->op->flags & SLU_OPF_ABSENT));
 }
 
 /* A put without a condition may simply be sent again, which the retry layer does. */
@@ -77,14 +73,14 @@ static bool must_look(const struct slu_call *c)
 static void on_put(struct slu_call *c)
 {
 	if (c->x.rc == 0) {
-		put_done(c);
+		slu_blob_put_done(c);
 		return;
 	}
 	if (!must_look(c)) {
 		slu_call_fail(c);
 		return;
 	}
-	remember(c);
+	slu_blob_remember(c);
 	slu_call_begin(c, "HEAD", c->op->path);
 	slu_call_send(c, on_look);
 }
@@ -124,152 +120,6 @@ void slu_blob_put(struct slu_call *c)
 		slu_call_finish(c, r);
 	else
 		slu_call_send(c, on_put);
-}
-
-/* --- blocks --- */
-
-/* All ids of a blob have to be of one length: the transaction is filled up. */
-static void block_id(void *txn, uint64_t i, char *out)
-{
-	char plain[ID_TXN + 9], *text;
-
-	snprintf(plain, sizeof(plain), "%.*s", ID_TXN, (const char *)txn);
-	for (size_t n = strlen(plain); n < ID_TXN; n++)
-		plain[n] = '-';
-	snprintf(plain + ID_TXN, sizeof(plain) - ID_TXN, "%08" PRIx64, i & 0xffffffff);
-	text = slu_base64(plain, sizeof(plain) - 1);
-	snprintf(out, SLU_BLOB_BLOCK_ID, "%s", text ? text : "");
-	free(text);
-}
-
-static void on_block(struct slu_call *c)
-{
-	if (c->x.rc < 0)
-		slu_call_fail(c);
-	else
-		slu_call_finish(c, 0);
-}
-
-static int check_block(struct slu_op *op)
-{
-	if (op->off % SLU_BLOB_BLOCK || op->len > SLU_BLOB_BLOCK)
-		return slu_fail(&op->err, EINVAL,
-				"'%s': a block of %zu bytes at %" PRIu64
-				" is not one of those that make a blob",
-				op->path, op->len, op->off);
-	if (op->off / SLU_BLOB_BLOCK >= SLU_BLOB_BLOCKS_MAX)
-		return slu_fail(&op->err, EFBIG,
-				"'%s' is too long: a blob has at most %d blocks of %u MiB here",
-				op->path, SLU_BLOB_BLOCKS_MAX, SLU_BLOB_BLOCK >> 20);
-	return 0;
-}
-
-void slu_blob_put_block(struct slu_call *c)
-{
-	struct slu_op *op = c->op;
-	SLU_AUTO(slu_freep) char *sum = NULL;
-	char id[SLU_BLOB_BLOCK_ID];
-	uint8_t le[8];
-	uint64_t crc;
-	int r = check_block(op);
-
-	if (r < 0) {
-		slu_call_finish(c, r);
-		return;
-	}
-	crc = slu_crc64(0, op->data, op->len);
-	for (size_t i = 0; i < sizeof(le); i++)
-		le[i] = (uint8_t)(crc >> (8 * i));
-	sum = slu_base64(le, sizeof(le));
-	block_id((void *)op->txn, op->off / SLU_BLOB_BLOCK, id);
-	slu_call_begin(c, "PUT", op->path);
-	slu_call_param(c, "blockid", id);
-	slu_call_param(c, "comp", "block");
-	slu_call_header(c, "content-type", SLU_BLOB_TYPE);
-	slu_call_header(c, "x-ms-content-crc64", "%s", sum ? sum : "");
-	c->oom |= !sum || !*id;
-	c->x.body = op->data;
-	c->x.body_len = op->len;
-	slu_call_send(c, on_block);
-}
-
-/* --- commit --- */
-
-static uint64_t count_blocks(const struct slu_op *op)
-{
-	return op->size / SLU_BLOB_BLOCK + !!(op->size % SLU_BLOB_BLOCK);
-}
-
-static void on_committed(struct slu_call *c)
-{
-	bool ours = false;
-
-	if (c->x.rc == 0 && c->x.resp.p)
-		slu_blob_blocks_parse(c->x.resp.p, c->x.resp.len, block_id, (void *)c->op->txn,
-				      count_blocks(c->op), &ours, NULL);
-	if (ours)
-		put_done(c);
-	else
-		/* not there: another commit of these very blocks can do no harm */
-		give_up(c, (c->x.rc == 0 || slu_call_is(c, 404, NULL)) && c->rc != -EEXIST &&
-				   c->rc != -ESTALE && c->rc != -EBUSY && c->rc != -EACCES);
-}
-
-/* Who else may have seen to it that the blob is as it is? */
-static bool commit_must_look(const struct slu_call *c)
-{
-	return slu_call_unknown(c) || slu_call_is(c, 400, "InvalidBlockList") ||
-	       slu_call_is(c, 409, NULL) || slu_call_is(c, 412, NULL);
-}
-
-static void on_commit(struct slu_call *c)
-{
-	if (c->x.rc == 0) {
-		put_done(c);
-		return;
-	}
-	if (!commit_must_look(c)) {
-		slu_call_fail(c);
-		return;
-	}
-	remember(c);
-	slu_call_begin(c, "GET", c->op->path);
-	slu_call_param(c, "blocklisttype", "committed");
-	slu_call_param(c, "comp", "blocklist");
-	c->x.sink = SLU_SINK_BUF;
-	c->x.resp = SLU_BUF(SLU_BLOB_LIST_MAX);
-	slu_call_send(c, on_committed);
-}
-
-void slu_blob_commit(struct slu_call *c)
-{
-	struct slu_op *op = c->op;
-	uint64_t n = count_blocks(op);
-	struct slu_buf b = SLU_BUF(16u << 20);
-	char id[SLU_BLOB_BLOCK_ID];
-	int r;
-
-	slu_call_begin(c, "PUT", op->path);
-	slu_buf_str(&b, "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>");
-	for (uint64_t i = 0; i < n && i < SLU_BLOB_BLOCKS_MAX; i++) {
-		block_id((void *)op->txn, i, id);
-		slu_buf_fmt(&b, "<Uncommitted>%s</Uncommitted>", id);
-	}
-	slu_buf_str(&b, "</BlockList>");
-	c->x.body_len = b.len;
-	c->body = slu_buf_take(&b);
-	c->oom |= !c->body;
-	c->x.body = c->body;
-	slu_call_param(c, "comp", "blocklist");
-	slu_call_header(c, "content-type", "application/xml");
-	slu_blob_type(c);
-	slu_blob_keep_md5(c);
-	slu_call_conditions(c);
-	r = slu_blob_props(c);
-	if (r < 0)
-		slu_call_finish(c, r);
-	else
-		slu_call_send(c, on_commit);
 }
 
 /* --- folders --- */

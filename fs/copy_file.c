@@ -10,13 +10,14 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "fs/blocks.h"
 #include "io/crypt.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
-#define LANES_ALL 24 /* of all files: times a block of 8 MiB is what a copy may hold */
+#define LANES_ALL 24 /* of all files: times the smallest block is what a copy may hold */
 #define LANES_FILE 6
 /* What a copy by the services may take: so long, and longer by its bytes per second. */
 #define SERVED_NS (60 * SLU_SEC)
@@ -40,6 +41,8 @@ struct longfile {
 	struct slu_hasher *hasher; /* NULL: nothing to hash */
 	struct lane lane[LANES_FILE];
 	unsigned lanes;
+	size_t block;  /* the length of all but the last */
+	unsigned each; /* what a lane counts: its block in smallest ones */
 
 	pthread_mutex_t lock; /* everything below, and `in` of the lanes */
 	pthread_cond_t idle;
@@ -174,6 +177,7 @@ static void written(struct slu_op *op)
 static void write_block(struct lane *a)
 {
 	slu_op_put_block(&a->op, a->l->f->to, a->l->txn, a->off, a->buf, a->len);
+	a->op.deadline = slu_blocks_deadline(a->len);
 	submit(a, a->l->c->to, written);
 }
 
@@ -258,7 +262,7 @@ static void begin_block(struct lane *a)
 	over = !left || l->err.code || atomic_load(&l->c->stop);
 	if (!over) {
 		a->off = l->next;
-		a->len = left < l->c->block ? (size_t)left : l->c->block;
+		a->len = left < l->block ? (size_t)left : l->block;
 		l->next += a->len;
 	}
 	pthread_mutex_unlock(&l->lock);
@@ -267,6 +271,7 @@ static void begin_block(struct lane *a)
 		return;
 	}
 	slu_op_read(&a->op, l->f->path, a->off, a->len, a->buf, pin(l->f));
+	a->op.deadline = slu_blocks_deadline(a->len);
 	submit(a, l->f->from, was_read);
 }
 
@@ -311,18 +316,20 @@ static int check_absent(struct slu_copy *c, const struct slu_copy_file *f, struc
 	return ended(f, NULL, -EEXIST, e);
 }
 
-/* At least one lane, waited for; more when they are to be had. */
-static unsigned take_lanes(struct slu_copy *c, const struct slu_copy_file *f)
+/* At least one lane, waited for; more when they are to be had.  A block larger than all that a copy may
+ * hold has it alone. */
+static unsigned take_lanes(const struct longfile *l)
 {
-	uint64_t blocks = f->size / c->block + !!(f->size % c->block);
+	struct slu_copy *c = l->c;
+	uint64_t blocks = l->f->size / l->block + !!(l->f->size % l->block);
 	unsigned n = blocks < LANES_FILE ? (unsigned)blocks : LANES_FILE;
 
 	pthread_mutex_lock(&c->lock);
-	while (c->lanes >= LANES_ALL)
+	while (c->lanes && c->lanes + l->each > LANES_ALL)
 		pthread_cond_wait(&c->room, &c->lock);
-	if (n > LANES_ALL - c->lanes)
-		n = LANES_ALL - c->lanes;
-	c->lanes += n;
+	while (n > 1 && c->lanes + n * l->each > LANES_ALL)
+		n--;
+	c->lanes += n * l->each;
 	pthread_mutex_unlock(&c->lock);
 	return n;
 }
@@ -340,7 +347,7 @@ static int copy_blocks(struct longfile *l, uint8_t *md5, struct slu_err *e)
 {
 	for (unsigned i = 0; i < l->lanes; i++) {
 		l->lane[i].l = l;
-		l->lane[i].buf = slu_malloc(l->c->block);
+		l->lane[i].buf = slu_malloc(l->block);
 		if (!l->lane[i].buf)
 			return slu_fail_oom(e);
 	}
@@ -366,6 +373,7 @@ static int commit(struct longfile *l, const uint8_t *md5, struct slu_err *e)
 	struct slu_op op;
 
 	slu_op_commit(&op, l->f->to, l->txn, l->f->size, l->c->o->flags);
+	op.len = l->block;
 	set_props(l->c, &op, l->hasher ? md5 : NULL, &room);
 	return ended(l->f, &op, slu_store_wait(l->c->to, &op, e), e);
 }
@@ -379,6 +387,11 @@ static int copy_long(struct slu_copy *c, const struct slu_copy_file *f, struct s
 
 	if (r < 0)
 		return r;
+	l.block = slu_blocks_unit(c->to, f->size);
+	if (!l.block)
+		return slu_fail(e, EFBIG, "'%s' is too long for '%s': it has %llu bytes", f->path,
+				f->to, (unsigned long long)f->size);
+	l.each = (unsigned)((l.block + c->block - 1) / c->block);
 	r = slu_random_id(l.txn, (SLU_TXN_MAX - 1) / 2);
 	if (r < 0)
 		return slu_fail_sys(e, -r, "cannot begin to write '%s'", f->to);
@@ -389,7 +402,7 @@ static int copy_long(struct slu_copy *c, const struct slu_copy_file *f, struct s
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&l.idle, &attr);
 	pthread_condattr_destroy(&attr);
-	l.lanes = take_lanes(c, f);
+	l.lanes = take_lanes(&l);
 	r = copy_blocks(&l, md5, e);
 	if (r == 0)
 		r = commit(&l, md5, e);
@@ -400,7 +413,7 @@ static int copy_long(struct slu_copy *c, const struct slu_copy_file *f, struct s
 		slu_op_abort(&op, f->to, l.txn);
 		(void)slu_store_wait(c->to, &op, NULL);
 	}
-	give_lanes(c, l.lanes);
+	give_lanes(c, l.lanes * l.each);
 	for (unsigned i = 0; i < l.lanes; i++)
 		free(l.lane[i].buf);
 	pthread_cond_destroy(&l.idle);

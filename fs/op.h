@@ -24,7 +24,7 @@ enum slu_op_type {
 	SLU_OP_PREFETCH,  /* path, off, len: a hint; only with SLU_CAP_PREFETCH */
 	SLU_OP_PUT,       /* path, data, len, flags ABSENT or if_match -> attr; whole and atomic */
 	SLU_OP_PUT_BLOCK, /* path, txn, off, data, len: invisible until COMMIT */
-	SLU_OP_COMMIT,    /* path, txn, size, flags ABSENT or if_match -> attr */
+	SLU_OP_COMMIT,    /* path, txn, size, len, flags ABSENT or if_match -> attr */
 	SLU_OP_ABORT,     /* path, txn: forget the blocks; absent is fine */
 	SLU_OP_DELETE,    /* path: absent is -ENOENT; flags TREE: absent is fine */
 	SLU_OP_RENAME,    /* path, to, flags ABSENT; parents of `to` are made */
@@ -99,7 +99,7 @@ struct slu_op {
 	const char *path; /* relative store path (common/path.h), "" = root */
 	const char *to;
 	uint64_t off;
-	size_t len;
+	size_t len; /* COMMIT: the unit of its blocks, 0: they grew (fs/blocks.h) */
 	void *buf;            /* READ */
 	const void *data;     /* PUT, PUT_BLOCK */
 	uint64_t size;        /* COMMIT: the whole length */

@@ -68,6 +68,8 @@ struct slu_store {
 	unsigned caps;           /* of the whole stack from here down */
 	size_t block;            /* best size of a PUT_BLOCK and of a streamed read, bytes */
 	size_t max_put;          /* largest PUT */
+	uint64_t blocks_max;     /* PUT_BLOCKs of one file; 0: any number (fs/blocks.h) */
+	size_t block_max;        /* with blocks_max: the largest PUT_BLOCK, bytes */
 	const char *host; /* the service behind it, whose limits its stores share; NULL: its own */
 };
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The writer.  States: OPEN (blocks may be under way), FAILED (sticky: no commit any more), DONE.
- * A file that fits into one block is one PUT at commit; a longer one is blocks and a COMMIT.  The
- * owner's thread fills one block while up to IN_FLIGHT others are under way; only the counters and
- * the first error are shared with completions.
+ * A file that fits into one block is one PUT at commit; a longer one is blocks, which grow, and a
+ * COMMIT.  The owner's thread fills one block while up to IN_FLIGHT others are under way, fewer when
+ * they are large; only the counters and the first error are shared with completions.
  */
 #include "fs/writer.h"
 
 #include "common/mem.h"
 #include "common/vec.h"
+#include "fs/blocks.h"
 #include "io/crypt.h"
 
 #include <errno.h>
@@ -16,13 +17,14 @@
 #include <string.h>
 
 #define IN_FLIGHT 4
+#define MEMORY (64u << 20)    /* of what is in flight, unless one block is more */
 #define BLOCK_MIN (64u << 10) /* when a store names no size */
 
 struct block {
 	struct slu_op op;
 	struct slu_writer *w;
 	struct block *next; /* in the free list */
-	size_t len;
+	size_t len, room;
 	char data[];
 };
 
@@ -31,11 +33,9 @@ struct slu_writer {
 	char *path, *if_match;
 	unsigned flags;
 	char txn[SLU_TXN_MAX];
-	size_t block_size;
 	uint64_t sent; /* bytes given to PUT_BLOCK */
 	struct block *cur;
-	unsigned blocks; /* made so far */
-	bool done;       /* committed */
+	bool done; /* committed */
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t idle;  /* one came back */
@@ -74,7 +74,6 @@ int slu_writer_new(struct slu_store *s, const char *path, unsigned flags, const 
 	pthread_cond_init(&w->idle, NULL);
 	w->s = s;
 	w->flags = flags & (SLU_OPF_ABSENT | SLU_OPF_DURABLE);
-	w->block_size = s->block ? s->block : BLOCK_MIN;
 	w->path = slu_strdup(path);
 	w->if_match = slu_strdup(if_match);
 	if (!w->path || (if_match && !w->if_match)) {
@@ -112,26 +111,47 @@ static int stick(struct slu_writer *w, const struct slu_err *why, struct slu_err
 	return sticky(w, e);
 }
 
-/* An empty block as w->cur: a new one, one that came back, or one that comes back. */
-static int next_block(struct slu_writer *w)
+static size_t block_len(const struct slu_writer *w)
 {
+	return w->s->block ? slu_blocks_len(w->s, 0, w->sent) : BLOCK_MIN;
+}
+
+static unsigned allowed(size_t len)
+{
+	size_t n = MEMORY / len;
+
+	return n > IN_FLIGHT ? IN_FLIGHT : n ? (unsigned)n : 1;
+}
+
+/* An empty block as w->cur: a new one, one that came back, or one that comes back. */
+static int next_block(struct slu_writer *w, struct slu_err *e)
+{
+	size_t len = block_len(w);
 	struct block *b;
 
+	if (!len)
+		return slu_fail(e, EFBIG,
+				"'%s' is too long: the store takes at most %llu bytes when the "
+				"length is not known beforehand; write it to a file and copy that",
+				w->path, (unsigned long long)slu_blocks_reach(w->s));
 	pthread_mutex_lock(&w->lock);
-	while (!w->free && w->blocks > IN_FLIGHT)
+	while (w->in_flight >= allowed(len))
 		pthread_cond_wait(&w->idle, &w->lock);
 	b = w->free;
 	if (b)
 		w->free = b->next;
 	pthread_mutex_unlock(&w->lock);
-	if (!b) {
-		b = slu_malloc(sizeof(*b) + w->block_size);
-		if (!b)
-			return -ENOMEM;
-		w->blocks++;
+	if (b && b->room < len) {
+		free(b);
+		b = NULL;
 	}
+	if (!b)
+		b = slu_malloc(sizeof(*b) + len);
+	if (!b)
+		return slu_fail_oom(e);
 	b->w = w;
 	b->len = 0;
+	b->room = len;
 	w->cur = b;
 	return 0;
 }
@@ -141,6 +161,7 @@ static void send_block(struct slu_writer *w)
 	struct block *b = slu_take(w->cur);
 
 	slu_op_put_block(&b->op, w->path, w->txn, w->sent, b->data, b->len);
+	b->op.deadline = slu_blocks_deadline(b->len);
 	b->op.done = block_done;
 	b->op.user = b;
 	w->sent += b->len;
@@ -153,6 +174,7 @@ static void send_block(struct slu_writer *w)
 int slu_writer_write(struct slu_writer *w, const void *p, size_t n, struct slu_err *e)
 {
 	const char *from = p;
+	struct slu_err why = {0};
 	int r = sticky(w, e);
 
 	if (w->done)
@@ -161,15 +183,11 @@ int slu_writer_write(struct slu_writer *w, const void *p, size_t n, struct slu_e
 		size_t k;
 
 		/* a full block waits for more data: it may be all there is */
-		if (w->cur && w->cur->len == w->block_size)
+		if (w->cur && w->cur->len == w->cur->room)
 			send_block(w);
-		if (!w->cur && next_block(w) < 0) {
-			struct slu_err oom = {0};
-
-			slu_fail_oom(&oom);
-			return stick(w, &oom, e);
-		}
-		k = w->block_size - w->cur->len;
+		if (!w->cur && next_block(w, &why) < 0)
+			return stick(w, &why, e);
+		k = w->cur->room - w->cur->len;
 		k = n < k ? n : k;
 		memcpy(w->cur->data + w->cur->len, from, k);
 		w->cur->len += k;

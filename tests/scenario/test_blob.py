@@ -197,7 +197,19 @@ def test_a_folder_of_more_than_a_page(blob):
     assert len(blob.run("ls", "-R", blob.ref()).out.splitlines()) == len(names)
 
 
-def test_leftovers_of_another_writer_are_told(blob):
+def test_leftovers_of_another_writer_are_in_nobody_s_way(blob):
+    """Blocks that are not committed have to have ids of one length: ours become as long as theirs."""
+    client = blob.store.container.get_blob_client("f")
+    client.stage_block("0123456789abcdef", b"x")
+    data = os.urandom(20 << 20)
+    (blob.cwd / "f").write_bytes(data)
+    blob.run("cp", "f", blob.ref("f"))
+    assert blob.store.get("f") == data
+    committed, uncommitted = client.get_block_list("all")
+    assert len(committed) == 3 and not uncommitted
+
+
+def test_leftovers_with_ids_too_short_for_ours_are_told(blob):
     client = blob.store.container.get_blob_client("f")
     client.stage_block("short", b"x")
     (blob.cwd / "f").write_bytes(bytes(9 << 20))

@@ -374,11 +374,17 @@ static void a_lost_answer_to_a_put_is_settled_by_looking(void **state)
 	played();
 }
 
-/* base64 of "TXN1", filled up, and the index */
-#define ID0 "VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMA=="
-#define ID1 "VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMQ=="
+/* base64 of "TXN1", filled up, and the offset */
+#define ID0 "VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMDAwMDAwMDAw"
+#define ID1 "VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMDAwODAwMDAw"
+/* the same in 16 bytes: 12 of the hash of "TXN1", 4 of offset */
+#define ODD0 "d11fmzZ740173yfsAAAAAA=="
+#define ODD1 "d11fmzZ740173yfsCAAAAA=="
+#define ODD1_URL "d11fmzZ740173yfsCAAAAA%3D%3D"
 #define BLOCK(id) "<Block><Name>" id "</Name><Size>1</Size></Block>"
 #define BLOCKS(ids) "<BlockList><CommittedBlocks>" ids "</CommittedBlocks></BlockList>"
+#define LEFT(ids)                                                                                  \
+	"<BlockList><CommittedBlocks/><UncommittedBlocks>" ids "</UncommittedBlocks></BlockList>"
 
 static int commit(unsigned flags, struct slu_err *e)
 {
@@ -388,26 +394,55 @@ static int commit(unsigned flags, struct slu_err *e)
 	return slu_store_wait(store, &op, e);
 }
 
-static void blocks_are_named_by_transaction_and_index(void **state)
+static void blocks_are_named_by_transaction_and_offset(void **state)
 {
 	struct slu_op op;
 	struct slu_err e = {0};
 
 	(void)state;
-	PLAY({"PUT /acct/data/f?blockid=VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMQ%3D%3D&"
-	      "comp=block ",
+	PLAY({"PUT /acct/data/f?blockid=VFhOMS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0wMDAwMDAwMDAwODAwMDAw&comp=block ",
 	      "x-ms-content-crc64: V0JSBnCFdzM=", CREATED, NULL},
-	     {"PUT /acct/data/f?comp=blocklist ", "content-length: 227", CREATED, NULL},
-	     {"PUT", NULL, NONE("400 Bad Request", "InvalidBlobOrBlock"), NULL});
+	     {"PUT /acct/data/f?comp=blocklist ", "content-length: 243", CREATED, NULL},
+	     {"PUT", NULL, CREATED, NULL},
+	     {"PUT", NULL, NONE("400 Bad Request", "InvalidBlobOrBlock"), NULL},
+	     {"GET /acct/data/f?blocklisttype=uncommitted&comp=blocklist ", NULL, OK,
+	      LEFT(BLOCK("c2hvcnQ="))});
 	slu_op_put_block(&op, "f", "TXN1", SLU_BLOB_BLOCK, "hello", 5);
 	assert_int_equal(slu_store_wait(store, &op, &e), 0);
 	assert_int_equal(commit(0, NULL), 0);
+	slu_op_put_block(&op, "f", "TXN1", SLU_BLOB_SIZE_MAX - (1u << 20), "x", 1);
+	assert_int_equal(slu_store_wait(store, &op, &e), 0);
+	slu_op_put_block(&op, "f", "TXN1", SLU_BLOB_BLOCK, "hello", 5);
 	assert_int_equal(slu_store_wait(store, &op, &e), -EBUSY);
 	assert_contains(e.msg, "not committed");
 	slu_op_put_block(&op, "f", "TXN1", 1, "hello", 5);
 	assert_int_equal(slu_store_wait(store, &op, &e), -EINVAL);
-	slu_op_put_block(&op, "f", "TXN1", (uint64_t)SLU_BLOB_BLOCKS_MAX * SLU_BLOB_BLOCK, "x", 1);
+	slu_op_put_block(&op, "f", "TXN1", SLU_BLOB_SIZE_MAX, "x", 1);
 	assert_int_equal(slu_store_wait(store, &op, &e), -EFBIG);
+	played();
+}
+
+static void blocks_that_others_left_set_the_length_of_ids(void **state)
+{
+	struct slu_op op;
+
+	(void)state;
+	PLAY({"PUT", NULL, NONE("400 Bad Request", "InvalidBlobOrBlock"), NULL},
+	     {"GET", NULL, OK, LEFT(BLOCK("MDEyMzQ1Njc4OWFiY2RlZg=="))},
+	     {"PUT /acct/data/f?blockid=" ODD1_URL "&comp=block ", NULL, CREATED, NULL},
+	     /* the next ones know */
+	     {"PUT /acct/data/f?blockid=" ODD1_URL "&comp=block ", NULL, CREATED, NULL},
+	     {"PUT /acct/data/f?comp=blocklist ", NULL,
+	      NONE("500 Internal Server Error", "InternalError"), NULL},
+	     {"GET", NULL, OK ETAG, BLOCKS(BLOCK(ODD0) BLOCK(ODD1))},
+	     /* what is over is forgotten */
+	     {"PUT /acct/data/f?blockid=VFh", NULL, CREATED, NULL});
+	slu_op_put_block(&op, "f", "TXN1", SLU_BLOB_BLOCK, "hello", 5);
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	assert_int_equal(commit(0, NULL), 0);
+	slu_op_put_block(&op, "f", "TXN1", SLU_BLOB_BLOCK, "hello", 5);
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
 	played();
 }
 
@@ -556,7 +591,8 @@ int main(void)
 		cmocka_unit_test(a_wrong_clock_and_an_old_sas_are_named),
 		cmocka_unit_test(plain_puts),
 		cmocka_unit_test(a_lost_answer_to_a_put_is_settled_by_looking),
-		cmocka_unit_test(blocks_are_named_by_transaction_and_index),
+		cmocka_unit_test(blocks_are_named_by_transaction_and_offset),
+		cmocka_unit_test(blocks_that_others_left_set_the_length_of_ids),
 		cmocka_unit_test(a_lost_answer_to_a_commit_is_settled_by_looking),
 		cmocka_unit_test(folders_are_stubs),
 		cmocka_unit_test(deletes),
