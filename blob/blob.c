@@ -48,6 +48,9 @@ static void blob_free(struct slu_store *s)
 	slu_blob_odd_free(b);
 	slu_blob_place_done(&b->at);
 	slu_blob_cred_free(b->cred);
+	slu_identity_free(b->identity);
+	slu_json_free(b->entry);
+	free(b->ca_file);
 	free(b->cred_key);
 	free(b->cred_ref);
 	pthread_mutex_destroy(&b->lock);
@@ -78,13 +81,8 @@ static int find_cred(struct slu_blob *b, const struct json_t *entry, const char 
 	static const char *const keys[] = {"account_key", "sas_token", "credential"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		if (!slu_json_get(entry, keys[i]))
+		if (!slu_json_get(entry, keys[i]) || slu_identity_is(slu_json_get(entry, keys[i])))
 			continue;
-		if (!slu_json_str(entry, keys[i]))
-			return slu_fail(e, ENOTSUP,
-					"'%s': this build of sluice cannot sign in as a service "
-					"principal; use an account key or a SAS",
-					keys[i]);
 		b->cred_key = slu_strdup(keys[i]);
 		b->cred_ref = absolute_ref(slu_json_str(entry, keys[i]), dir);
 		if (!b->cred_key || !b->cred_ref)
@@ -103,6 +101,25 @@ static int open_cred(struct slu_blob *b, struct slu_blob_secret *ret, struct slu
 		return slu_fail_oom(e);
 	r = slu_blob_cred_new(b->cred_ref, where, &b->cred, e);
 	return r < 0 ? r : slu_blob_cred_get(b->cred, ret, e);
+}
+
+static int open_identity(struct slu_blob *b, const struct json_t *entry, const char *dir,
+			 struct slu_err *e)
+{
+	const struct json_t *who = slu_json_get(entry, "credential");
+	const char *ca = slu_json_str(entry, "ca_file");
+
+	if (ca) {
+		b->ca_file = *ca == '/' ? slu_strdup(ca) : slu_asprintf("%s/%s", dir, ca);
+		if (!b->ca_file)
+			return slu_fail_oom(e);
+	}
+	if (!who || !slu_identity_is(who))
+		return 0;
+	b->entry = slu_json_copy(who);
+	if (!b->entry)
+		return slu_fail_oom(e);
+	return slu_identity_new(who, dir, b->at.suffix, b->loops, b->pool, &b->identity, e);
 }
 
 /* The entry wins over what a connection string says. */
@@ -159,6 +176,8 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 		r = open_cred(b, &s, e);
 	if (r == 0)
 		r = open_place(b, entry, &s, e);
+	if (r == 0)
+		r = open_identity(b, entry, dir, e);
 	slu_blob_secret_done(&s);
 	b->s.host = b->at.base;
 	if (r < 0) {

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -139,10 +140,11 @@ void slu_call_begin(struct slu_call *c, const char *method, const char *path)
 				 .total = UINT64_MAX,
 				 .sink = SLU_SINK_NONE,
 				 .coded_ok = true,
+				 .ca_file = c->b->ca_file,
 				 .deadline = c->op->deadline};
 	pthread_mutex_unlock(&c->b->lock);
 	forget_request(c);
-	c->oom = false;
+	c->oom = c->renewed = false;
 
 	slu_buf_str(&b, c->b->at.path);
 	slu_buf_ch(&b, '/');
@@ -255,13 +257,33 @@ static void set_url(struct slu_call *c)
 	c->oom |= !c->url;
 }
 
+static void on_token(struct slu_token_wait *w);
+
+/* -EINPROGRESS: on_token will send it. */
+static int get_secret(struct slu_call *c)
+{
+	int r;
+
+	if (!c->b->identity)
+		return slu_blob_cred_get(c->b->cred, &c->secret, &c->op->err);
+	c->wait.fn = on_token;
+	r = slu_tokens_get(slu_identity_tokens(c->b->identity), &c->wait, &c->secret.token,
+			   &c->op->err);
+	if (r == 0)
+		c->secret.kind = SLU_BLOB_TOKEN;
+	return r;
+}
+
 static int prepare(struct slu_call *c)
 {
 	char id[33] = "";
-	int r = c->oom ? -ENOMEM : slu_blob_cred_get(c->b->cred, &c->secret, &c->op->err);
+	int r = c->oom ? -ENOMEM : get_secret(c);
 
 	if (r < 0)
 		return r == -ENOMEM ? slu_fail_oom(&c->op->err) : r;
+	c->own_headers = c->headers;
+	if (c->secret.kind == SLU_BLOB_TOKEN)
+		slu_call_header(c, "authorization", "Bearer %s", c->secret.token);
 	set_date(c);
 	slu_call_header(c, "x-ms-version", API_VERSION);
 	if (slu_random_id(id, 16) == 0)
@@ -279,11 +301,42 @@ static int prepare(struct slu_call *c)
 	return c->oom ? slu_fail_oom(&c->op->err) : 0;
 }
 
+/* Takes back what prepare() did, so that the request can be sent anew. */
+static void unprepare(struct slu_call *c)
+{
+	while (c->headers > c->own_headers) {
+		char *v = (char *)c->header[--c->headers].value;
+
+		explicit_bzero(v, strlen(v));
+		free(v);
+	}
+	for (size_t i = 0; i < SLU_CALL_HEADERS && c->line[i]; i++) {
+		explicit_bzero(c->line[i], strlen(c->line[i]));
+		free(c->line[i]);
+		c->line[i] = NULL;
+	}
+	free(c->url);
+	c->url = NULL;
+	slu_blob_secret_done(&c->secret);
+	pthread_mutex_lock(&c->b->lock); /* against a cancel just now */
+	slu_xfer_done(&c->x);
+	pthread_mutex_unlock(&c->b->lock);
+}
+
+/* A token that the service no longer takes is replaced, once for a request. */
 static void on_done(struct slu_xfer *x)
 {
 	struct slu_call *c = x->user;
 
-	c->step(c);
+	if (x->rc != -EREMOTEIO || x->status != 401 || c->secret.kind != SLU_BLOB_TOKEN ||
+	    c->renewed) {
+		c->step(c);
+		return;
+	}
+	slu_tokens_refused(slu_identity_tokens(c->b->identity), c->secret.token);
+	c->renewed = true;
+	unprepare(c);
+	slu_call_send(c, c->step);
 }
 
 /* What could not even be sent ends as if it had been, on the loop. */
@@ -294,11 +347,29 @@ static void not_sent(void *arg)
 	c->step(c);
 }
 
+static void send_again(void *arg)
+{
+	struct slu_call *c = arg;
+
+	slu_call_send(c, c->step);
+}
+
+static void on_token(struct slu_token_wait *w)
+{
+	struct slu_call *c = (struct slu_call *)((char *)w - offsetof(struct slu_call, wait));
+
+	if (slu_loop_post(c->loop, send_again, c) < 0)
+		send_again(c);
+}
+
 void slu_call_send(struct slu_call *c, void (*step)(struct slu_call *c))
 {
-	int r = prepare(c);
+	int r;
 
 	c->step = step;
+	r = prepare(c);
+	if (r == -EINPROGRESS)
+		return;
 	c->x.url = c->url;
 	c->x.headers = (const char *const *)c->line;
 	c->x.done = on_done;

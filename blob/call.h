@@ -11,6 +11,7 @@
 
 #include "blob/cred.h"
 #include "blob/endpoint.h"
+#include "blob/identity.h"
 #include "blob/sign.h"
 #include "fs/store.h"
 #include "io/loop.h"
@@ -35,8 +36,11 @@ struct slu_blob {
 	struct slu_store s;
 	struct slu_blob_place at;
 	struct slu_blob_cred *cred;
-	char *cred_key, *cred_ref; /* "account_key", "env:NAME"; NULL: none */
-	bool no_md5;               /* what other writers store as MD5 is not believed */
+	struct slu_identity *identity; /* NULL: cred */
+	struct json_t *entry;          /* of the identity, for Hadoop */
+	char *ca_file;                 /* NULL: the system's */
+	char *cred_key, *cred_ref;     /* "account_key", "env:NAME"; NULL: none */
+	bool no_md5;                   /* what other writers store as MD5 is not believed */
 	struct slu_loops *loops;
 	struct slu_pool *pool;
 	atomic_uint turn;
@@ -53,10 +57,14 @@ struct slu_call {
 	struct slu_xfer x;
 	void (*step)(struct slu_call *c);
 
+	struct slu_token_wait wait;
+	bool renewed; /* the request was sent again with another token */
+
 	/* the request */
 	char *path; /* encoded, from the first '/' on, as signed */
 	struct slu_blob_pair param[SLU_CALL_PARAMS], header[SLU_CALL_HEADERS];
 	size_t params, headers;
+	size_t own_headers; /* those before it is signed */
 	bool oom;
 	char *url, *line[SLU_CALL_HEADERS + 1];
 	char *body; /* made for this request */

@@ -69,6 +69,8 @@ int slu_blob_source(struct slu_store *s, const char *path, const struct slu_attr
 
 	if (r < 0)
 		return r;
+	if (b->identity) /* the copy is asked for with the same token */
+		now.kind = SLU_BLOB_ANONYMOUS;
 	sas = slu_blob_read_sas(b, path, &now, slu_wall() + SAS_NS);
 	slu_blob_secret_done(&now);
 	slu_buf_fmt(&url, "%s/%s/", b->at.base, b->at.container);

@@ -44,6 +44,7 @@ static void buf_wipe(struct slu_buf *b)
 void slu_blob_secret_done(struct slu_blob_secret *s)
 {
 	wipe(s->sas);
+	wipe(s->token);
 	free(s->account);
 	free(s->endpoint);
 	free(s->suffix);

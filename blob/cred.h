@@ -13,7 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum slu_blob_secret_kind { SLU_BLOB_ANONYMOUS, SLU_BLOB_KEY, SLU_BLOB_SAS };
+enum slu_blob_secret_kind {
+	SLU_BLOB_ANONYMOUS,
+	SLU_BLOB_KEY,
+	SLU_BLOB_SAS,
+	SLU_BLOB_TOKEN /* identity.h; never of a reference */
+};
 
 #define SLU_BLOB_KEY_MAX 128
 
@@ -22,6 +27,7 @@ struct slu_blob_secret {
 	uint8_t key[SLU_BLOB_KEY_MAX];
 	size_t key_len;
 	char *sas; /* a query without '?' */
+	char *token;
 	/* What a connection string says beside; NULL: nothing. */
 	char *account, *endpoint, *suffix, *protocol;
 };

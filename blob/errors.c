@@ -201,9 +201,23 @@ static void explain_right(struct slu_buf *b, const struct slu_op *op, const stru
 		    what, letter, change ? "Contributor" : "Reader");
 }
 
-/* Why a request that should have been signed well was refused. */
-static void explain_denied(struct slu_buf *b, const struct slu_blob_fault *f, const char *sas)
+static const char *sent(const struct slu_xfer *x, const char *begin)
 {
+	for (size_t i = 0; x->headers && x->headers[i]; i++) {
+		const char *rest = slu_iafter(x->headers[i], begin);
+
+		if (rest)
+			return rest;
+	}
+	return NULL;
+}
+
+/* Why a request that should have been signed well was refused. */
+static void explain_denied(struct slu_buf *b, const struct slu_xfer *x,
+			   const struct slu_blob_fault *f, const char *sas)
+{
+	const char *what = sas ? "SAS" : "account key";
+
 	long minutes = (long)(f->skew_ns / (60 * SLU_SEC));
 	SLU_AUTO(slu_buf_done) struct slu_buf when = SLU_BUF(64);
 
@@ -217,7 +231,7 @@ static void explain_denied(struct slu_buf *b, const struct slu_blob_fault *f, co
 			       "the credential's rights, and allow this machine's network");
 	else if (slu_streq(f->code, "AuthenticationFailed"))
 		slu_buf_fmt(b, "the service refused the %s: check that it belongs to this account",
-			    sas ? "SAS" : "account key");
+			    sent(x, "authorization: Bearer ") ? "identity's token" : what);
 	else
 		slu_buf_str(b, "the credential has no right to do this");
 }
@@ -237,7 +251,7 @@ static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu
 	else if (slu_streq(f->code, "AuthorizationPermissionMismatch"))
 		explain_right(b, op, x);
 	else if (error == EACCES)
-		explain_denied(b, f, sas);
+		explain_denied(b, x, f, sas);
 	else if (error == ENOENT)
 		slu_buf_str(b, "no such file");
 	else if (f->text[0])
@@ -249,13 +263,9 @@ static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu
 /* The number that we gave the request, for who reads the service's logs; "" when it has none. */
 static const char *own_id(const struct slu_xfer *x)
 {
-	for (size_t i = 0; x->headers && x->headers[i]; i++) {
-		const char *id = slu_iafter(x->headers[i], "x-ms-client-request-id: ");
+	const char *id = sent(x, "x-ms-client-request-id: ");
 
-		if (id)
-			return id;
-	}
-	return "";
+	return id ? id : "";
 }
 
 static int fail_status(struct slu_op *op, const struct slu_blob_place *at, const struct slu_xfer *x,

@@ -61,6 +61,42 @@ static int set_secret(const struct slu_blob *b, enum slu_blob_secret_kind kind, 
 	return set_for(h->secret_refs, "fs.azure.sas.fixed.token", host, b->cred_ref);
 }
 
+/* The token providers of hadoop-azure ("ABFS: OAuth 2.0" of its documentation). */
+static int set_identity(const struct slu_blob *b, const char *host, struct slu_hadoop *h,
+			struct slu_err *e)
+{
+	static const char prefix[] = "org.apache.hadoop.fs.azurebfs.oauth2.";
+	const struct json_t *o = b->entry;
+	const char *type = slu_json_is_object(o) ? slu_json_str(o, "type") : slu_json_string(o);
+	const char *provider = NULL, *client = slu_json_str(o, "client_id");
+	SLU_AUTO(slu_freep) char *name = NULL, *endpoint = NULL;
+
+	if (slu_streq(type, "service_principal"))
+		provider = "ClientCredsTokenProvider";
+	else if (slu_streq(type, "managed_identity"))
+		provider = "MsiTokenProvider";
+	else
+		return slu_fail(e, ENOTSUP,
+				"Hadoop cannot sign in as \"%s\": give the datastore a managed "
+				"identity, a service principal, a key or a SAS",
+				type);
+	name = slu_asprintf("%s%s", prefix, provider);
+	endpoint = slu_asprintf("%s/%s/oauth2/token", slu_identity_authority(b->identity),
+				slu_json_str(o, "tenant_id") ? slu_json_str(o, "tenant_id") : "");
+	if (!name || !endpoint ||
+	    set_for(h->conf, "fs.azure.account.auth.type", host, "OAuth") < 0 ||
+	    set_for(h->conf, "fs.azure.account.oauth.provider.type", host, name) < 0 ||
+	    (client && set_for(h->conf, "fs.azure.account.oauth2.client.id", host, client) < 0))
+		return slu_fail_oom(e);
+	if (slu_streq(type, "managed_identity"))
+		return 0;
+	if (set_for(h->conf, "fs.azure.account.oauth2.client.endpoint", host, endpoint) < 0 ||
+	    set_for(h->secret_refs, "fs.azure.account.oauth2.client.secret", host,
+		    slu_identity_secret_ref(b->identity)) < 0)
+		return slu_fail_oom(e);
+	return 0;
+}
+
 static const char *scheme_of(const struct slu_blob *b)
 {
 	if (b->at.suffix)
@@ -90,6 +126,8 @@ int slu_blob_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *re
 		    (!b->at.suffix && set_endpoint(b, h.conf) < 0) ||
 		    set_secret(b, now.kind, host, &h) < 0)
 			r = slu_fail_oom(e);
+		else if (b->identity)
+			r = set_identity(b, host, &h, e);
 	}
 	slu_blob_secret_done(&now);
 	if (r < 0)

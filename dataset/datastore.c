@@ -41,27 +41,19 @@ struct key {
 static const struct key local_keys[] = {{"path", V_PATH, true}, {NULL, V_END, false}};
 
 static const struct key blob_keys[] = {
-	{"account_name", V_ACCOUNT, true},
-	{"container_name", V_CONTAINER, true},
-	{"endpoint", V_ENDPOINT, false},
-	{"protocol", V_HTTP, false},
-	{"credential", V_CRED, false},
-	{"account_key", V_SECRET, false},
-	{"sas_token", V_SECRET, false},
-	{"content_md5", V_MD5, false},
-	{NULL, V_END, false},
+	{"account_name", V_ACCOUNT, true}, {"container_name", V_CONTAINER, true},
+	{"endpoint", V_ENDPOINT, false},   {"protocol", V_HTTP, false},
+	{"credential", V_CRED, false},     {"account_key", V_SECRET, false},
+	{"sas_token", V_SECRET, false},    {"content_md5", V_MD5, false},
+	{"ca_file", V_PATH, false},        {NULL, V_END, false},
 };
 
 static const struct key gen2_keys[] = {
-	{"account_name", V_ACCOUNT, true},
-	{"filesystem", V_CONTAINER, true},
-	{"endpoint", V_ENDPOINT, false},
-	{"protocol", V_HTTP, false},
-	{"credential", V_CRED, false},
-	{"account_key", V_SECRET, false},
-	{"sas_token", V_SECRET, false},
-	{"content_md5", V_MD5, false},
-	{NULL, V_END, false},
+	{"account_name", V_ACCOUNT, true}, {"filesystem", V_CONTAINER, true},
+	{"endpoint", V_ENDPOINT, false},   {"protocol", V_HTTP, false},
+	{"credential", V_CRED, false},     {"account_key", V_SECRET, false},
+	{"sas_token", V_SECRET, false},    {"content_md5", V_MD5, false},
+	{"ca_file", V_PATH, false},        {NULL, V_END, false},
 };
 
 static const struct key hdfs_keys[] = {
@@ -82,6 +74,9 @@ static const struct key principal_keys[] = {
 	{"client_id", V_TEXT, true},      {"client_secret", V_SECRET, true},
 	{"authority_url", V_TEXT, false}, {NULL, V_END, false},
 };
+
+static const struct key managed_keys[] = {
+	{"type", V_TEXT, true}, {"client_id", V_TEXT, true}, {NULL, V_END, false}};
 
 static const struct key kerberos_keys[] = {
 	{"realm", V_TEXT, false},  {"kdc", V_HOSTPORT, false},    {"principal", V_TEXT, true},
@@ -147,7 +142,8 @@ int slu_cred_parse(const char *text, const char *where, struct slu_cred *ret, st
 		enum slu_cred_kind kind;
 	} identities[] = {{"managed_identity", SLU_CRED_MANAGED_IDENTITY},
 			  {"workload_identity", SLU_CRED_WORKLOAD_IDENTITY},
-			  {"az_cli", SLU_CRED_AZ_CLI}},
+			  {"az_cli", SLU_CRED_AZ_CLI},
+			  {"default", SLU_CRED_DEFAULT}},
 	  refs[] = {{"env:", SLU_CRED_ENV}, {"file:", SLU_CRED_FILE}, {"cmd:", SLU_CRED_CMD}};
 
 	for (size_t i = 0; i < sizeof(identities) / sizeof(identities[0]); i++)
@@ -175,7 +171,7 @@ int slu_cred_parse(const char *text, const char *where, struct slu_cred *ret, st
 		e, EINVAL,
 		"%s holds a secret itself or no known reference: put the secret into an "
 		"environment variable or a file of mode 0600 and write \"env:NAME\" or "
-		"\"file:PATH\" (also cmd:COMMAND, managed_identity, workload_identity, az_cli)",
+		"\"file:PATH\" (also cmd:COMMAND, managed_identity, workload_identity, az_cli, default)",
 		where);
 }
 
@@ -280,10 +276,20 @@ static int check_cred(const char *where, const struct json_t *v, struct slu_err 
 				      e);
 	const char *type = slu_json_str(v, "type");
 
-	if (!type || !slu_streq(type, "service_principal"))
+	const char *client = slu_json_str(v, "client_id");
+
+	if (!type ||
+	    (!slu_streq(type, "service_principal") && !slu_streq(type, "managed_identity")))
 		return slu_fail(e, EINVAL,
-				"%s: the type of such an object is \"service_principal\"", where);
-	return check_keys(where, v, principal_keys, e);
+				"%s: the type of such an object is \"service_principal\" or "
+				"\"managed_identity\"",
+				where);
+	if (client &&
+	    client[strspn(client, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
+				  "UVWXYZ-")])
+		return slu_fail(e, EINVAL, "%s: '%s' is no client id", where, client);
+	return check_keys(where, v,
+			  slu_streq(type, "managed_identity") ? managed_keys : principal_keys, e);
 }
 
 static int check_kerberos(const char *where, const struct json_t *v, struct slu_err *e)

@@ -14,8 +14,12 @@
  * them fails) or "ignore", for containers in which other writers store wrong ones, as Hadoop 3.4.2 does
  * over the Blob endpoint.
  *
- * credential: one of "credential": REFERENCE or {"type": "service_principal", "tenant_id", "client_id",
- * "client_secret": REFERENCE}; "account_key": REFERENCE; "sas_token": REFERENCE.  All may have a
+ * azure_*: "ca_file" names the certificates to trust instead of the system's.
+ *
+ * credential: one of "credential": REFERENCE, managed_identity, workload_identity, az_cli, default (the
+ * first of these that answers), {"type": "managed_identity", "client_id"} or {"type":
+ * "service_principal", "tenant_id", "client_id", "client_secret": REFERENCE, "authority_url"?};
+ * "account_key": REFERENCE; "sas_token": REFERENCE.  All may have a
  * "description" and "tags".
  */
 #ifndef SLU_DATASET_DATASTORE_H
@@ -42,7 +46,8 @@ enum slu_cred_kind {
 	SLU_CRED_CMD,  /* arg: a command line */
 	SLU_CRED_MANAGED_IDENTITY,
 	SLU_CRED_WORKLOAD_IDENTITY,
-	SLU_CRED_AZ_CLI
+	SLU_CRED_AZ_CLI,
+	SLU_CRED_DEFAULT
 };
 
 /* Where a secret is to be had; never the secret. */

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -34,10 +35,15 @@ def free_port():
 
 
 class Azurite:
-    def __init__(self, folder, memory=True):
+    """tls: certificate and key; then it takes bearer tokens, and checks their audience, issuer and times."""
+
+    def __init__(self, folder, memory=True, tls=None):
         self.folder = Path(folder)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/{ACCOUNT}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/{ACCOUNT}"
+        self.ca = str(tls[0]) if tls else None
+        more = ["--cert", str(tls[0]), "--key", str(tls[1]), "--oauth", "basic"] if tls else []
+        more += ["--inMemoryPersistence"] if memory else []
         self.key_file = self.folder / "key"
         self.key_file.touch(mode=0o600)
         self.key_file.write_text(KEY + "\n")
@@ -45,7 +51,7 @@ class Azurite:
             self.process = subprocess.Popen(
                 [
                     "node", program(), "--silent", "--disableTelemetry", "--skipApiVersionCheck", "--loose",
-                    *(["--inMemoryPersistence"] if memory else []), "--blobHost", "127.0.0.1", "--blobPort", str(self.port),
+                    "--blobHost", "127.0.0.1", "--blobPort", str(self.port), *more,
                 ],
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
             )  # fmt: skip
@@ -54,14 +60,16 @@ class Azurite:
         except BaseException:
             self.stop()
             raise
-        self.client = BlobServiceClient(self.url, credential=KEY, api_version=VERSION)
+        verify = {"connection_verify": self.ca} if tls else {}
+        self.client = BlobServiceClient(self.url, credential=KEY, api_version=VERSION, **verify)
 
     def wait(self):
         end = time.monotonic() + 60
+        context = ssl.create_default_context(cafile=self.ca) if self.ca else None
         while time.monotonic() < end:
             assert self.process.poll() is None, f"Azurite did not start: {self.folder}/log"
             try:
-                urllib.request.urlopen(f"{self.url}?comp=list", timeout=10)
+                urllib.request.urlopen(f"{self.url}?comp=list", timeout=10, context=context)
             except urllib.error.HTTPError:
                 return  # it refuses what is not signed
             except OSError:

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sources of a token, each a function that asks and waits, in the pool.  A source whose settings are
+ * not there answers -ENOENT, so that the default chain can go on to the next.  Nothing here shows what
+ * it was given as a secret.
+ */
+#include "blob/identity.h"
+
+#include "blob/cred_run.h"
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "io/loop.h"
+#include "io/url.h"
+#include "io/xfer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define ANSWER_MAX (64u << 10)
+#define FETCH_NS (20 * SLU_SEC)
+#define PROBE_NS (2 * SLU_SEC) /* the metadata service is near, or not there */
+#define LIFE_UNKNOWN (5 * 60 * SLU_SEC)
+#define RESOURCE "https%3A%2F%2Fstorage.azure.com%2F"
+#define SCOPE "https%3A%2F%2Fstorage.azure.com%2F.default"
+#define METADATA "http://169.254.169.254"
+#define ASSERTION "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+
+struct slu_identity {
+	const struct source *source;
+	char *tenant, *client, *secret_ref; /* of the entry; NULL: none */
+	char *authority;
+	struct slu_loops *loops;
+	struct slu_tokens *tokens;
+};
+
+typedef int fetch_fn(struct slu_identity *id, struct slu_token *ret, struct slu_err *e);
+
+struct source {
+	const char *name;
+	fetch_fn *fetch;
+};
+
+/* --- asking --- */
+
+static const char *env(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v && *v ? v : NULL;
+}
+
+/* A number that some endpoints write as a string; 0 when there is none. */
+static int64_t seconds(const struct json_t *o, const char *key)
+{
+	const char *text = slu_json_str(o, key);
+	int64_t n = slu_json_int(o, key, 0);
+
+	if (n <= 0 && text && !slu_i64(text, 0, INT32_MAX * (int64_t)4, &n))
+		n = 0;
+	return n > 0 && n <= INT32_MAX * (int64_t)4 ? n : 0;
+}
+
+/* When the token ends, wall clock ns. */
+static int64_t ends(const struct json_t *o)
+{
+	int64_t life = seconds(o, "expires_in"), at = seconds(o, "expires_on");
+
+	if (life > 0)
+		return slu_wall() + life * SLU_SEC;
+	return at > 0 ? at * SLU_SEC : slu_wall() + LIFE_UNKNOWN;
+}
+
+int slu_identity_read(const char *json, size_t n, const char *who, struct slu_token *ret,
+		      struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+	const char *text;
+
+	if (slu_json_parse(json, n, who, &o, NULL) < 0 || !slu_json_is_object(o))
+		return slu_fail(e, EPROTO, "%s answered with something that is no token", who);
+	text = slu_json_str(o, "access_token");
+	if (!text)
+		text = slu_json_str(o, "accessToken");
+	if (!text || !*text ||
+	    text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw"
+			      "xyz0123456789-._~+/=")])
+		return slu_fail(e, EPROTO, "%s answered without a token", who);
+	ret->ends = ends(o);
+	ret->text = slu_strdup(text);
+	return ret->text ? 0 : slu_fail_oom(e);
+}
+
+/* What the authority says in other words than its own. */
+static const char *remedy(const char *text)
+{
+	static const struct {
+		const char *code, *say;
+	} known[] = {
+		{"AADSTS7000215",
+		 "the client secret is wrong: put the value of a valid one in its place"},
+		{"AADSTS7000222", "the client secret has expired: make a new one"},
+		{"AADSTS700016", "no such application in this tenant: correct the client id"},
+		{"AADSTS90002", "no such tenant: correct the tenant id"},
+		{"AADSTS900023", "no such tenant: correct the tenant id"},
+		{"AADSTS700024", "the federated token has expired or is not valid yet"},
+		{"AADSTS70021", "no federated credential of the application fits this token"},
+		{"AADSTS700027", "the certificate is not one of the application"},
+		{"Identity not found", "no such identity is assigned to this machine"},
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strstr(text, known[i].code))
+			return known[i].say;
+	return NULL;
+}
+
+static int refused(const struct slu_xfer *x, const char *who, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+	const char *text = NULL;
+	size_t n;
+
+	if (x->errbody.len && slu_json_parse(x->errbody.p, x->errbody.len, who, &o, NULL) == 0)
+		text = slu_json_str(o, "error_description");
+	if (!text)
+		text = "no reason given";
+	n = strcspn(text, "\r\n");
+	if (n > 200)
+		n = 200;
+	return slu_fail(e, x->status == 404 || x->status >= 500 ? EIO : EACCES,
+			"%s gave no token: %s (%d, %.*s)", who,
+			remedy(text) ? remedy(text) : "see what it says", x->status, (int)n, text);
+}
+
+/* One exchange: body NULL is a GET. */
+static int ask(struct slu_identity *id, const char *who, const char *url, const char *header,
+	       const char *body, int64_t wait, struct slu_token *ret, struct slu_err *e)
+{
+	const char *headers[] = {body ? "Content-Type: application/x-www-form-urlencoded" : header,
+				 NULL};
+	struct slu_xfer x = {.method = body ? "POST" : "GET",
+			     .url = url,
+			     .headers = headers,
+			     .body = body,
+			     .body_len = body ? strlen(body) : 0,
+			     .plain_ok = slu_starts(url, METADATA "/"),
+			     .deadline = slu_deadline_in(wait),
+			     .connect_ns = wait < 10 * SLU_SEC ? wait : 0,
+			     .sink = SLU_SINK_BUF,
+			     .total = UINT64_MAX,
+			     .resp = SLU_BUF(ANSWER_MAX)};
+	int r = slu_xfer_wait(slu_loops_pick(id->loops, "identity", 0), &x);
+
+	if (r == 0) {
+		r = slu_identity_read(x.resp.p ? x.resp.p : "", x.resp.len, who, ret, e);
+	} else if (r == -EREMOTEIO) {
+		r = refused(&x, who, e);
+	} else if (e) {
+		*e = x.err;
+		slu_fail_more(e, "%s gave no token", who);
+	}
+	if (x.resp.p)
+		explicit_bzero(x.resp.p, x.resp.len);
+	slu_xfer_done(&x);
+	return r;
+}
+
+/* POSTs to the token endpoint of a tenant; proof: "client_secret=..." encoded. */
+static int ask_authority(struct slu_identity *id, const char *who, const char *tenant,
+			 const char *client, const char *proof, struct slu_token *ret,
+			 struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf url = SLU_BUF(4096), body = SLU_BUF(64u << 10);
+	const char *authority = env("AZURE_AUTHORITY_HOST");
+	size_t n;
+	int r;
+
+	if (!authority)
+		authority = id->authority;
+	for (n = strlen(authority); n && authority[n - 1] == '/'; n--)
+		;
+	slu_buf_fmt(&url, "%s%.*s/", strstr(authority, "://") ? "" : "https://", (int)n, authority);
+	slu_url_encode(&url, tenant, strlen(tenant), "");
+	slu_buf_str(&url, "/oauth2/v2.0/token");
+	slu_buf_str(&body, "grant_type=client_credentials&scope=" SCOPE "&client_id=");
+	slu_url_encode(&body, client, strlen(client), "");
+	slu_buf_fmt(&body, "&%s", proof);
+	if (slu_buf_err(&url) < 0 || slu_buf_err(&body) < 0)
+		return slu_fail(e, EINVAL, "%s: its settings are too long", who);
+	r = ask(id, who, url.p, NULL, body.p, FETCH_NS, ret, e);
+	explicit_bzero(body.p, body.len);
+	return r;
+}
+
+/* --- secrets --- */
+
+/* The text that a reference leads to, without blanks around it. */
+static int read_secret(const char *ref, const char *who, struct slu_buf *b, struct slu_err *e)
+{
+	const char *arg;
+	struct stat st;
+	int r = 0;
+
+	if ((arg = slu_after(ref, "env:"))) {
+		if (!env(arg))
+			return slu_fail(e, ENOENT, "%s: the environment variable '%s' is not set",
+					who, arg);
+		slu_buf_str(b, env(arg));
+	} else if ((arg = slu_after(ref, "file:"))) {
+		if (stat(arg, &st) == 0 && st.st_mode & 077)
+			return slu_fail(e, EACCES,
+					"%s: others may read '%s': make it private with `chmod "
+					"600`",
+					who, arg);
+		r = slu_buf_read_file(b, arg, e);
+	} else {
+		r = slu_cred_run(slu_after(ref, "cmd:"), who, b, e);
+	}
+	while (r == 0 && b->len && strchr(" \t\r\n", b->p[b->len - 1]))
+		b->p[--b->len] = '\0';
+	if (r == 0 && !b->len)
+		return slu_fail(e, EINVAL, "%s: its secret is empty", who);
+	return r;
+}
+
+static int with_proof(struct slu_identity *id, const char *who, const char *tenant,
+		      const char *client, const char *name, struct slu_buf *secret,
+		      struct slu_token *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf proof = SLU_BUF(60u << 10);
+	int r;
+
+	slu_buf_str(&proof, name);
+	slu_url_encode(&proof, secret->p, secret->len, "");
+	r = slu_buf_err(&proof) < 0 ? slu_fail(e, EINVAL, "%s: its secret is too long", who)
+				    : ask_authority(id, who, tenant, client, proof.p, ret, e);
+	if (proof.p)
+		explicit_bzero(proof.p, proof.len);
+	explicit_bzero(secret->p, secret->len);
+	return r;
+}
+
+/* --- the sources --- */
+
+static int principal(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	static const char who[] = "the service principal";
+	SLU_AUTO(slu_buf_done) struct slu_buf secret = SLU_BUF(SLU_CRED_TEXT_MAX);
+	int r = read_secret(id->secret_ref, who, &secret, e);
+
+	return r < 0 ? r
+		     : with_proof(id, who, id->tenant, id->client, "client_secret=", &secret, ret,
+				  e);
+}
+
+static int environment(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	static const char who[] = "the service principal of the environment";
+	SLU_AUTO(slu_buf_done) struct slu_buf secret = SLU_BUF(SLU_CRED_TEXT_MAX);
+	const char *tenant = env("AZURE_TENANT_ID"), *client = env("AZURE_CLIENT_ID");
+
+	if (!tenant || !client || !env("AZURE_CLIENT_SECRET"))
+		return slu_fail(
+			e, ENOENT,
+			"%s: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET are not "
+			"all set",
+			who);
+	slu_buf_str(&secret, env("AZURE_CLIENT_SECRET"));
+	if (slu_buf_err(&secret) < 0)
+		return slu_fail(e, EINVAL, "%s: its secret is too long", who);
+	return with_proof(id, who, tenant, client, "client_secret=", &secret, ret, e);
+}
+
+/* The file is replaced every hour or so: it is read each time. */
+static int workload(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	static const char who[] = "the workload identity";
+	SLU_AUTO(slu_buf_done) struct slu_buf token = SLU_BUF(SLU_CRED_TEXT_MAX);
+	const char *file = env("AZURE_FEDERATED_TOKEN_FILE"), *tenant = env("AZURE_TENANT_ID");
+	const char *client = id->client ? id->client : env("AZURE_CLIENT_ID");
+	int r;
+
+	if (!file || !tenant || !client)
+		return slu_fail(
+			e, ENOENT,
+			"%s: AZURE_FEDERATED_TOKEN_FILE, AZURE_TENANT_ID and AZURE_CLIENT_ID "
+			"are not all set",
+			who);
+	r = slu_buf_read_file(&token, file, e);
+	if (r < 0)
+		return r;
+	while (token.len && strchr(" \t\r\n", token.p[token.len - 1]))
+		token.len--;
+	if (!token.len)
+		return slu_fail(e, EINVAL, "%s: '%s' is empty", who, file);
+	return with_proof(id, who, tenant, client,
+			  "client_assertion_type=" ASSERTION "&client_assertion=", &token, ret, e);
+}
+
+static int app_service(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep)
+	char *url = slu_asprintf("%s?api-version=2019-08-01&resource=%s%s%s",
+				 env("IDENTITY_ENDPOINT"), RESOURCE,
+				 id->client ? "&client_id=" : "", id->client ? id->client : "");
+	SLU_AUTO(slu_freep)
+	char *header = slu_asprintf("X-IDENTITY-HEADER: %s", env("IDENTITY_HEADER"));
+
+	return url && header ? ask(id, "the managed identity of the service", url, header, NULL,
+				   FETCH_NS, ret, e)
+			     : slu_fail_oom(e);
+}
+
+static int managed(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	const char *host = env("AZURE_POD_IDENTITY_AUTHORITY_HOST");
+	SLU_AUTO(slu_freep) char *url = NULL;
+
+	if (env("IDENTITY_ENDPOINT") && env("IDENTITY_HEADER"))
+		return app_service(id, ret, e);
+	url = slu_asprintf(
+		"%s/metadata/identity/oauth2/token?api-version=2018-02-01&resource=%s%s%s",
+		host ? host : METADATA, RESOURCE, id->client ? "&client_id=" : "",
+		id->client ? id->client : "");
+	return url ? ask(id, "the managed identity of the machine", url, "Metadata: true", NULL,
+			 host ? FETCH_NS : PROBE_NS, ret, e)
+		   : slu_fail_oom(e);
+}
+
+static int az_cli(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	static const char who[] = "the Azure CLI";
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(ANSWER_MAX);
+	int r;
+
+	(void)id;
+	r = slu_cred_run(
+		"az account get-access-token --resource https://storage.azure.com/ --output "
+		"json",
+		who, &b, e);
+	if (r < 0)
+		return slu_fail(e, EACCES, "%s gave no token: sign in with `az login`", who);
+	r = slu_identity_read(b.p ? b.p : "", b.len, who, ret, e);
+	if (b.p)
+		explicit_bzero(b.p, b.len);
+	return r;
+}
+
+/* The first that answers; why each of the others did not is the error. */
+static int chain(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	static fetch_fn *const links[] = {environment, workload, managed, az_cli};
+	SLU_AUTO(slu_buf_done) struct slu_buf all = SLU_BUF(4096);
+
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		struct slu_err why = {0};
+
+		if (links[i](id, ret, &why) == 0)
+			return 0;
+		slu_debug("identity", "%s", why.msg);
+		slu_buf_fmt(&all, "%s%s", i ? "; " : "", why.msg);
+	}
+	return slu_fail(e, EACCES, "nobody to sign in as: %s", all.p ? all.p : "");
+}
+
+/* --- the identity --- */
+
+static const struct source sources[] = {
+	{"service_principal", principal},
+	{"workload_identity", workload},
+	{"managed_identity", managed},
+	{"az_cli", az_cli},
+	{"default", chain},
+};
+
+static const struct source *find(const struct json_t *credential)
+{
+	const char *name = slu_json_is_object(credential) ? slu_json_str(credential, "type")
+							  : slu_json_string(credential);
+
+	for (size_t i = 0; name && i < sizeof(sources) / sizeof(sources[0]); i++)
+		if (slu_streq(sources[i].name, name))
+			return &sources[i];
+	return NULL;
+}
+
+bool slu_identity_is(const struct json_t *credential)
+{
+	return find(credential);
+}
+
+static const char *authority_of(const char *suffix)
+{
+	if (suffix && slu_ends(suffix, "usgovcloudapi.net"))
+		return "https://login.microsoftonline.us";
+	if (suffix && slu_ends(suffix, "chinacloudapi.cn"))
+		return "https://login.chinacloudapi.cn";
+	return "https://login.microsoftonline.com";
+}
+
+static char *absolute(const char *ref, const char *dir)
+{
+	const char *path = slu_after(ref, "file:");
+
+	return path && *path != '/' ? slu_asprintf("file:%s/%s", dir, path) : slu_strdup(ref);
+}
+
+static int fetch_any(void *arg, struct slu_token *ret, struct slu_err *e)
+{
+	struct slu_identity *id = arg;
+
+	return id->source->fetch(id, ret, e);
+}
+
+static bool copy(char **to, const struct json_t *o, const char *key)
+{
+	const char *v = slu_json_is_object(o) ? slu_json_str(o, key) : NULL;
+
+	*to = slu_strdup(v);
+	return !v || *to;
+}
+
+int slu_identity_new(const struct json_t *credential, const char *dir, const char *suffix,
+		     struct slu_loops *loops, struct slu_pool *pool, struct slu_identity **ret,
+		     struct slu_err *e)
+{
+	struct slu_identity *id = slu_new0(struct slu_identity);
+	const char *url, *ref;
+	bool ok;
+
+	if (!id)
+		return slu_fail_oom(e);
+	id->source = find(credential);
+	id->loops = loops;
+	url = slu_json_is_object(credential) ? slu_json_str(credential, "authority_url") : NULL;
+	ref = slu_json_is_object(credential) ? slu_json_str(credential, "client_secret") : NULL;
+	id->authority = slu_strdup(url ? url : authority_of(suffix));
+	id->secret_ref = ref ? absolute(ref, dir) : NULL;
+	ok = copy(&id->tenant, credential, "tenant_id") && id->authority &&
+	     copy(&id->client, credential, "client_id") && !ref == !id->secret_ref &&
+	     slu_tokens_new(pool, fetch_any, id, &id->tokens) == 0;
+	if (!ok) {
+		slu_identity_free(id);
+		return slu_fail_oom(e);
+	}
+	*ret = id;
+	return 0;
+}
+
+void slu_identity_free(struct slu_identity *id)
+{
+	if (!id)
+		return;
+	slu_tokens_free(id->tokens);
+	free(id->tenant);
+	free(id->client);
+	free(id->secret_ref);
+	free(id->authority);
+	free(id);
+}
+
+struct slu_tokens *slu_identity_tokens(struct slu_identity *id)
+{
+	return id->tokens;
+}
+
+const char *slu_identity_authority(const struct slu_identity *id)
+{
+	return id->authority;
+}
+
+const char *slu_identity_secret_ref(const struct slu_identity *id)
+{
+	return id->secret_ref;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who we are to the service when there is no key and no SAS: an identity of Microsoft Entra, which gets a
+ * token from one of
+ *
+ *   {"type": "service_principal", tenant_id, client_id, client_secret}   the token endpoint
+ *   workload_identity     AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_ID, AZURE_TENANT_ID
+ *   managed_identity      IDENTITY_ENDPOINT of App Service, else the metadata service of the machine
+ *   az_cli                `az account get-access-token`
+ *   default               the first of these that answers, with a service principal of AZURE_TENANT_ID,
+ *                         AZURE_CLIENT_ID and AZURE_CLIENT_SECRET before them
+ *
+ * The order is that of DefaultAzureCredential.  AZURE_AUTHORITY_HOST names another authority than that of
+ * the cloud.
+ */
+#ifndef SLU_BLOB_IDENTITY_H
+#define SLU_BLOB_IDENTITY_H
+
+#include "blob/token.h"
+
+#include <stdbool.h>
+
+struct json_t;
+struct slu_loops;
+struct slu_pool;
+struct slu_identity;
+
+/* Is this value of "credential" an identity? */
+bool slu_identity_is(const struct json_t *credential);
+/* credential: checked (dataset/datastore.h); dir: what relative file: references are relative to; suffix:
+ * of the account's host, decides the cloud, NULL: the public one.  Asks nobody.  loops and pool stay the
+ * caller's. */
+int slu_identity_new(const struct json_t *credential, const char *dir, const char *suffix,
+		     struct slu_loops *loops, struct slu_pool *pool, struct slu_identity **ret,
+		     struct slu_err *e);
+void slu_identity_free(struct slu_identity *id);
+struct slu_tokens *slu_identity_tokens(struct slu_identity *id);
+/* Of a service principal, borrowed: "https://login...", and where its secret is. */
+const char *slu_identity_authority(const struct slu_identity *id);
+const char *slu_identity_secret_ref(const struct slu_identity *id);
+
+/* Reads the answer of a token endpoint: "access_token" or "accessToken" and when it ends.  -EPROTO. */
+int slu_identity_read(const char *json, size_t n, const char *who, struct slu_token *ret,
+		      struct slu_err *e);
+
+#endif

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays the endpoints that give tokens: Microsoft Entra, the metadata service of a machine, that of App Service.
+The tokens are those that Azurite takes: unsigned, with the audience, issuer and times of real ones."""
+
+import base64
+import json
+import threading
+import time
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+TENANT, CLIENT = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
+SECRET = "s3cr3t/CANARY+~"
+ASSERTION = "eyJhbGciOiJub25lIn0.CANARY.x"
+
+
+def part(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def token(life=3600, audience="https://storage.azure.com"):
+    now = int(time.time())
+    times = {"iat": now - 9000, "nbf": now - 9000, "exp": now + life, "jti": str(time.time_ns())}
+    claims = {"aud": audience, "iss": f"https://sts.windows.net/{TENANT}/", **times}
+    return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(claims)}.CANARY"
+
+
+class TokenServer:
+    def __init__(self):
+        self.asked = []  # what was asked, in order
+        self.fail = None  # (status, body) that everybody gets
+        self.life = 3600
+        self.token = token
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def give(self, status, body):
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def answer(self, who, right):
+                server.asked.append(who)
+                if server.fail:
+                    self.give(*server.fail)
+                elif not right:
+                    why = "AADSTS7000215: Invalid client secret provided.\r\nTrace"
+                    self.give(401, {"error": "invalid_client", "error_description": why})
+                else:
+                    life = server.life
+                    self.give(200, {"access_token": server.token(life), "expires_in": str(life)})
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                form = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
+                right = (
+                    self.path == f"/{TENANT}/oauth2/v2.0/token"
+                    and form["scope"] == "https://storage.azure.com/.default"
+                    and form["grant_type"] == "client_credentials"
+                    and form["client_id"] == CLIENT
+                )
+                if "client_assertion" in form:
+                    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+                    right &= form["client_assertion"] == ASSERTION and form["client_assertion_type"] == kind
+                    self.answer("workload", right)
+                else:
+                    self.answer("secret", right and form["client_secret"] == SECRET)
+
+            def do_GET(self):
+                url = urllib.parse.urlsplit(self.path)
+                query = dict(urllib.parse.parse_qsl(url.query))
+                right = query.get("resource") == "https://storage.azure.com/"
+                if url.path == "/metadata/identity/oauth2/token":
+                    right &= self.headers["Metadata"] == "true" and query["api-version"] == "2018-02-01"
+                    self.answer("machine" + query.get("client_id", ""), right)
+                else:
+                    right &= self.headers["X-IDENTITY-HEADER"] == "CANARY-HEADER"
+                    self.answer("service", right and query["api-version"] == "2019-08-01")
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.http.shutdown()
+        self.http.server_close()
