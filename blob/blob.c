@@ -152,26 +152,32 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 		 struct slu_pool *pool, struct slu_store **ret, struct slu_err *e)
 {
 	const char *md5 = slu_json_str(entry, "content_md5");
+	const char *check = slu_json_str(entry, "check_ranges");
 	struct slu_blob *b = slu_new0(struct slu_blob);
 	struct slu_blob_secret s = {0};
-	int r;
+	int r = 0;
 
 	if (!b)
 		return slu_fail_oom(e);
 	pthread_mutex_init(&b->lock, NULL);
 	b->no_md5 = md5 && slu_streq(md5, "ignore");
+	b->check = SLU_CHECK_OFF;
+	if (check && slu_blob_check_mode(check, &b->check) < 0)
+		r = slu_fail(e, EINVAL, "'check_ranges': there is no mode '%s'", check);
 	b->loops = loops;
 	b->pool = pool;
 	b->s = (struct slu_store){
 		.ops = &blob_ops,
 		.caps = SLU_CAP_RANGE_READ | SLU_CAP_COND_READ | SLU_CAP_PUT_ABSENT |
-			SLU_CAP_PUT_MATCH | SLU_CAP_FLAT_LIST | SLU_CAP_COPY | SLU_CAP_PROPS,
+			SLU_CAP_PUT_MATCH | SLU_CAP_FLAT_LIST | SLU_CAP_COPY | SLU_CAP_PROPS |
+			SLU_CAP_VERSIONS,
 		.block = SLU_BLOB_BLOCK,
 		.max_put = SLU_BLOB_PUT_MAX,
 		.blocks_max = SLU_BLOB_BLOCKS_MAX,
 		.block_max = SLU_BLOB_BLOCK_MAX,
 	};
-	r = find_cred(b, entry, dir, e);
+	if (r == 0)
+		r = find_cred(b, entry, dir, e);
 	if (r == 0)
 		r = open_cred(b, &s, e);
 	if (r == 0)

@@ -14,6 +14,7 @@
 #include "blob/identity.h"
 #include "blob/sign.h"
 #include "fs/store.h"
+#include "fs/view.h"
 #include "io/loop.h"
 #include "io/pool.h"
 #include "io/xfer.h"
@@ -41,6 +42,8 @@ struct slu_blob {
 	char *ca_file;                 /* NULL: the system's */
 	char *cred_key, *cred_ref;     /* "account_key", "env:NAME"; NULL: none */
 	bool no_md5;                   /* what other writers store as MD5 is not believed */
+	enum slu_check check;          /* of ranges that are read */
+	atomic_bool no_crc64;          /* this service gives none of ranges */
 	struct slu_loops *loops;
 	struct slu_pool *pool;
 	atomic_uint turn;
@@ -77,6 +80,8 @@ struct slu_call {
 	char md5[25]; /* base64 of what is put */
 	bool again;   /* a second try of its own */
 	unsigned id_len;
+	size_t part_off, part_len; /* of a READ: what is asked for now */
+	bool part_md5;
 	struct slu_list tree;
 	size_t tree_next, tree_gone;
 	unsigned kids;
@@ -126,6 +131,10 @@ void slu_blob_abort(struct slu_call *c);
 void slu_blob_mkdir(struct slu_call *c);
 void slu_blob_copy(struct slu_call *c);
 void slu_blob_delete(struct slu_call *c);
+/* The op's version as a parameter, if it has one. */
+void slu_blob_version(struct slu_call *c);
+/* "no-check", ...: 0 or -EINVAL. */
+int slu_blob_check_mode(const char *text, enum slu_check *ret);
 /* Asks for one page below path (flat, of at most max names); the answer is in c->x.resp. */
 void slu_blob_ask_list(struct slu_call *c, const char *path, bool flat, const char *max,
 		       const char *marker, void (*step)(struct slu_call *c));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* STAT, LIST and READ.  A blob that is not there may still be a folder, so both of the former may
+/* STAT and LIST.  A blob that is not there may still be a folder, so both of the former may
  * need a second request; the path of a file needs one. */
 #include "blob/call.h"
 #include "blob/errors.h"
@@ -8,7 +8,6 @@
 #include "common/str.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stddef.h>
 
 char *slu_blob_prefix(const char *path)
@@ -82,6 +81,11 @@ static void on_head(struct slu_call *c)
 		if (c->b->no_md5)
 			c->op->attr.sum[0] = '\0';
 		slu_call_finish(c, r);
+	} else if (slu_call_is(c, 404, NULL) && c->op->version) {
+		slu_call_finish(c, slu_fail(&c->op->err, ENOENT,
+					    "'%s' in container '%s' has no %s: it was deleted, or "
+					    "never was",
+					    c->op->path, c->b->at.container, c->op->version));
 	} else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound")) {
 		slu_blob_ask_list(c, c->op->path, true, "1", NULL, on_below);
 	} else {
@@ -97,6 +101,7 @@ void slu_blob_stat(struct slu_call *c)
 		return;
 	}
 	slu_call_begin(c, "HEAD", c->op->path);
+	slu_blob_version(c);
 	slu_call_send(c, on_head);
 }
 
@@ -153,33 +158,4 @@ void slu_blob_list(struct slu_call *c)
 {
 	slu_blob_ask_list(c, c->op->path, c->op->flags & SLU_OPF_RECURSIVE, "5000", c->op->marker,
 			  on_page);
-}
-
-/* --- READ --- */
-
-static void on_range(struct slu_call *c)
-{
-	if (c->x.rc < 0)
-		slu_call_fail(c);
-	else
-		slu_call_finish(c, 0);
-}
-
-void slu_blob_read(struct slu_call *c)
-{
-	struct slu_op *op = c->op;
-
-	if (!op->len) {
-		slu_call_finish(c, 0);
-		return;
-	}
-	slu_call_begin(c, "GET", op->path);
-	slu_call_header(c, "x-ms-range", "bytes=%" PRIu64 "-%" PRIu64, op->off,
-			op->off + op->len - 1);
-	slu_call_conditions(c);
-	c->x.sink = SLU_SINK_RANGE;
-	c->x.buf = op->buf;
-	c->x.off = op->off;
-	c->x.len = op->len;
-	slu_call_send(c, on_range);
 }

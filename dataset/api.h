@@ -17,12 +17,15 @@ int slu_api_json(struct json_t *j, char **ret, struct slu_err *e);
 struct slu_place {
 	struct slu_store *store; /* NULL: a dataset */
 	char *path;
+	char *version; /* of struct slu_op; NULL: what is current */
 	bool glob;
 	bool folder; /* the text ended in '/' */
 	struct slu_dataset *dataset;
 };
 
 int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, struct slu_err *e);
+/* Of a place in a store without wildcards, in the state that the reference names. */
+int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct slu_err *e);
 void slu_place_done(struct slu_place *p);
 
 #endif

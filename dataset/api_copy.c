@@ -44,7 +44,7 @@ static void copy_done(struct copy *c)
 static int add(struct copy *c, struct slu_store *store, const char *path, const char *rel,
 	       const struct slu_attr *a, struct slu_err *e)
 {
-	struct slu_copy_file f = {.from = store, .size = a->size};
+	struct slu_copy_file f = {.from = store, .size = a->size, .version = c->now->version};
 
 	f.path = slu_strdup(path);
 	f.to = c->folder ? slu_path_join(c->dst.path, rel) : slu_strdup(c->dst.path);
@@ -108,7 +108,7 @@ static int find_in_store(struct copy *c, const char *src, struct slu_err *e)
 {
 	struct slu_place *p = c->now;
 	struct slu_attr a;
-	int r = slu_store_stat(p->store, p->path, &a, e);
+	int r = slu_place_stat(p, &a, e);
 
 	if (r < 0)
 		return r;
@@ -171,7 +171,7 @@ static int check_targets(const struct copy *c, struct slu_err *e)
 		return slu_fail_oom(e);
 	for (size_t i = 0; i < c->files.n; i++) {
 		f[i] = &c->files.p[i];
-		if (f[i]->from == c->dst.store && slu_streq(f[i]->path, f[i]->to))
+		if (f[i]->from == c->dst.store && !f[i]->version && slu_streq(f[i]->path, f[i]->to))
 			return slu_fail(e, EINVAL, "'%s' would be copied onto itself", f[i]->path);
 	}
 	qsort(f, c->files.n, sizeof(struct slu_copy_file *), by_target);
@@ -211,6 +211,8 @@ static int find_all(struct copy *c, struct sluice *s, const char *const *src, si
 
 	if (r < 0)
 		return r;
+	if (c->dst.version)
+		return slu_fail(e, EINVAL, "'%s' is an earlier state, which nobody can write", dst);
 	if (!c->dst.store || c->dst.glob)
 		return slu_fail(e, EINVAL, "'%s' is no place to copy to; name a path of a store",
 				dst);

@@ -89,7 +89,7 @@ static int list_place(const struct slu_place *p, bool recursive, struct lister *
 		l->strip = slu_glob_prefix(p->path);
 		return slu_walk_glob(p->store, p->path, list_entry, l, e);
 	}
-	int r = slu_store_stat(p->store, p->path, &a, e);
+	int r = slu_place_stat(p, &a, e);
 
 	if (r < 0)
 		return r;
@@ -146,7 +146,7 @@ int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *us
 	else if (r == 0 && p.dataset)
 		r = stat_dataset(p.dataset, ref, &l);
 	else if (r == 0) {
-		r = slu_store_stat(p.store, p.path, &a, &er);
+		r = slu_place_stat(&p, &a, &er);
 		if (r == 0)
 			r = give(&l, p.path[0] ? p.path : "/", &a);
 	}
@@ -183,7 +183,7 @@ static int open_file(struct slu_place *p, const char *ref, struct sluice_file *f
 
 	if (p->glob)
 		return slu_fail(e, EINVAL, "'%s' is a pattern; name one file", ref);
-	int r = slu_store_stat(p->store, p->path, &a, e);
+	int r = slu_place_stat(p, &a, e);
 
 	if (r < 0)
 		return r;
@@ -227,6 +227,7 @@ int sluice_file_pread(struct sluice_file *f, void *buf, size_t n, uint64_t off, 
 		n = (size_t)(f->size - off);
 	if (n > 0) {
 		slu_op_read(&op, f->path, off, n, buf, f->id[0] ? f->id : NULL);
+		op.version = f->place.version;
 		int r = slu_store_wait(f->store, &op, &er);
 
 		if (r < 0)

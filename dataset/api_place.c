@@ -37,10 +37,13 @@ int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, str
 	if (u->kind == SLU_URI_DATA || u->kind == SLU_URI_DATA_ID || u->kind == SLU_URI_JOB ||
 	    (u->kind == SLU_URI_WORD && is_registered(s, ref)))
 		r = slu_resolve_ref(s, ref, &p.dataset, e);
+	p.version = slu_take(u->state);
 	if (r == 0 && !p.dataset)
 		r = slu_context_locate(s, u, &p.store, &p.path, NULL, e);
-	if (r < 0)
+	if (r < 0) {
+		slu_place_done(&p);
 		return r;
+	}
 	if (p.store) {
 		p.glob = slu_glob_is(p.path);
 		p.folder = slu_ends(ref, "/");
@@ -59,9 +62,23 @@ int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, str
 	return 0;
 }
 
+int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct slu_err *e)
+{
+	struct slu_op op;
+	int r;
+
+	slu_op_stat(&op, p->path);
+	op.version = p->version;
+	r = slu_store_wait(p->store, &op, e);
+	if (r == 0)
+		*ret = op.attr;
+	return r;
+}
+
 void slu_place_done(struct slu_place *p)
 {
 	free(p->path);
+	free(p->version);
 	slu_dataset_free(p->dataset);
 	*p = (struct slu_place){0};
 }

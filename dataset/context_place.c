@@ -197,6 +197,12 @@ int slu_context_canon(struct sluice *s, const struct slu_uri *u, struct slu_uri 
 	SLU_AUTO(slu_uri_freep) struct slu_uri *c = slu_new0(struct slu_uri);
 	int r = 0;
 
+	if (u->state)
+		return slu_fail(
+			e, EINVAL,
+			"'%s?%s' is one state of one file: it can be read (cat, cp, ls, stat), "
+			"not be data of its own; copy it to a place of its own",
+			u->path, u->state);
 	if (!c)
 		return slu_fail_oom(e);
 	c->kind = u->kind;

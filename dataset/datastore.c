@@ -24,6 +24,7 @@ enum value {
 	V_ENDPOINT,  /* host name suffix or URL without user info and query */
 	V_HTTP,      /* "http" or "https" */
 	V_MD5,       /* "check" or "ignore" */
+	V_CHECK,     /* as --check-md5 has it */
 	V_HDFS,      /* "hdfs" or "http" or "https" */
 	V_HOSTPORT,
 	V_SECRET, /* a reference, never the thing itself */
@@ -41,19 +42,31 @@ struct key {
 static const struct key local_keys[] = {{"path", V_PATH, true}, {NULL, V_END, false}};
 
 static const struct key blob_keys[] = {
-	{"account_name", V_ACCOUNT, true}, {"container_name", V_CONTAINER, true},
-	{"endpoint", V_ENDPOINT, false},   {"protocol", V_HTTP, false},
-	{"credential", V_CRED, false},     {"account_key", V_SECRET, false},
-	{"sas_token", V_SECRET, false},    {"content_md5", V_MD5, false},
-	{"ca_file", V_PATH, false},        {NULL, V_END, false},
+	{"account_name", V_ACCOUNT, true},
+	{"container_name", V_CONTAINER, true},
+	{"endpoint", V_ENDPOINT, false},
+	{"protocol", V_HTTP, false},
+	{"credential", V_CRED, false},
+	{"account_key", V_SECRET, false},
+	{"sas_token", V_SECRET, false},
+	{"content_md5", V_MD5, false},
+	{"ca_file", V_PATH, false},
+	{"check_ranges", V_CHECK, false},
+	{NULL, V_END, false},
 };
 
 static const struct key gen2_keys[] = {
-	{"account_name", V_ACCOUNT, true}, {"filesystem", V_CONTAINER, true},
-	{"endpoint", V_ENDPOINT, false},   {"protocol", V_HTTP, false},
-	{"credential", V_CRED, false},     {"account_key", V_SECRET, false},
-	{"sas_token", V_SECRET, false},    {"content_md5", V_MD5, false},
-	{"ca_file", V_PATH, false},        {NULL, V_END, false},
+	{"account_name", V_ACCOUNT, true},
+	{"filesystem", V_CONTAINER, true},
+	{"endpoint", V_ENDPOINT, false},
+	{"protocol", V_HTTP, false},
+	{"credential", V_CRED, false},
+	{"account_key", V_SECRET, false},
+	{"sas_token", V_SECRET, false},
+	{"content_md5", V_MD5, false},
+	{"ca_file", V_PATH, false},
+	{"check_ranges", V_CHECK, false},
+	{NULL, V_END, false},
 };
 
 static const struct key hdfs_keys[] = {
@@ -228,6 +241,12 @@ static bool is_endpoint(const char *s)
 	return is_hostport(authority);
 }
 
+static bool is_check(const char *v)
+{
+	return slu_streq(v, "no-check") || slu_streq(v, "log-only") ||
+	       slu_streq(v, "fail-if-different") || slu_streq(v, "fail-if-different-or-missing");
+}
+
 /* What a text of this kind has to look like, NULL when v does. */
 static const char *text_wrong(enum value kind, const char *v)
 {
@@ -243,6 +262,10 @@ static const char *text_wrong(enum value kind, const char *v)
 		return slu_streq(v, "https") || slu_streq(v, "http") ? NULL : "https or http";
 	case V_MD5:
 		return slu_streq(v, "check") || slu_streq(v, "ignore") ? NULL : "check or ignore";
+	case V_CHECK:
+		return is_check(v) ? NULL
+				   : "no-check, log-only, fail-if-different or "
+				     "fail-if-different-or-missing";
 	case V_HDFS:
 		return slu_streq(v, "hdfs") || slu_streq(v, "https") || slu_streq(v, "http")
 			       ? NULL

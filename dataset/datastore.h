@@ -12,7 +12,9 @@
  *
  * azure_*: "content_md5" is "check" (the default: a download whose bytes do not have the MD5 stored with
  * them fails) or "ignore", for containers in which other writers store wrong ones, as Hadoop 3.4.2 does
- * over the Blob endpoint.
+ * over the Blob endpoint.  "check_ranges": "no-check" (the default), "log-only", "fail-if-different" or
+ * "fail-if-different-or-missing": the service gives a CRC64 (else an MD5) with every range that is read,
+ * and its bytes are checked by it.
  *
  * azure_*: "ca_file" names the certificates to trust instead of the system's.
  *

@@ -10,12 +10,14 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "dataset/uri_path.h"
+#include "fs/walk.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
 
+#define STATE_MAX 100 /* bytes of a version's name */
 #define URI_MAX 16384 /* bytes of a reference; PATH_MAX and all its escapes fit */
 
 struct parser {
@@ -529,19 +531,11 @@ static int parse_plain(const struct parser *p, const char *s)
 	return 0;
 }
 
-int slu_uri_parse(const char *text, bool (*is_store)(void *user, const char *name), void *user,
-		  struct slu_uri **ret, struct slu_err *e)
+static int parse_text(const char *text, bool (*is_store)(void *user, const char *name), void *user,
+		      struct slu_uri **ret, struct slu_err *e)
 {
-	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = slu_new0(struct slu_uri);
 
-	if (!text || !*text)
-		return slu_fail(e, EINVAL,
-				"a reference is empty: give a datastore path, a dataset or a local "
-				"path");
-	if (strnlen(text, URI_MAX + 1) > URI_MAX)
-		return slu_fail(e, EINVAL, "reference '%.60s...' is longer than %d bytes", text,
-				URI_MAX);
-	u = slu_new0(struct slu_uri);
 	if (!u)
 		return slu_fail_oom(e);
 
@@ -558,6 +552,69 @@ int slu_uri_parse(const char *text, bool (*is_store)(void *user, const char *nam
 	return 0;
 }
 
+/* The '?' before the state of a file at the end of text, or NULL.  A wildcard before such words is not
+ * what anybody means, and a name that has them is written with the '?' escaped. */
+static const char *find_state(const char *text)
+{
+	const char *at = strrchr(text, '?'), *value;
+
+	if (!at || at == text || at[-1] == '\\')
+		return NULL;
+	value = slu_after(at + 1, "versionid=");
+	if (!value)
+		value = slu_after(at + 1, "snapshot=");
+	if (!value || !*value || strlen(value) > STATE_MAX)
+		return NULL;
+	return value[strspn(value, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   ":.-_+")]
+		       ? NULL
+		       : at;
+}
+
+/* 1: it has none, or what it has is part of a name. */
+static int parse_state(const char *text, bool (*is_store)(void *user, const char *name), void *user,
+		       struct slu_uri **ret, struct slu_err *e)
+{
+	const char *at = find_state(text);
+	SLU_AUTO(slu_freep) char *before = at ? slu_strndup(text, (size_t)(at - text)) : NULL;
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+	int r;
+
+	if (!at)
+		return 1;
+	if (!before)
+		return slu_fail_oom(e);
+	r = parse_text(before, is_store, user, &u, e);
+	if (r < 0 || u->kind != SLU_URI_DATASTORE)
+		return r < 0 ? r : 1;
+	u->state = slu_strdup(at + 1);
+	if (!u->state)
+		return slu_fail_oom(e);
+	if (slu_glob_is(u->path))
+		return slu_fail(e, EINVAL,
+				"reference '%.200s': a version or snapshot is one of one file, not "
+				"of a pattern",
+				text);
+	*ret = slu_take(u);
+	return 0;
+}
+
+int slu_uri_parse(const char *text, bool (*is_store)(void *user, const char *name), void *user,
+		  struct slu_uri **ret, struct slu_err *e)
+{
+	int r;
+
+	if (!text || !*text)
+		return slu_fail(e, EINVAL,
+				"a reference is empty: give a datastore path, a dataset or a local "
+				"path");
+	if (strnlen(text, URI_MAX + 1) > URI_MAX)
+		return slu_fail(e, EINVAL, "reference '%.60s...' is longer than %d bytes", text,
+				URI_MAX);
+	r = parse_state(text, is_store, user, ret, e);
+	return r == 1 ? parse_text(text, is_store, user, ret, e) : r;
+}
+
 void slu_uri_free(struct slu_uri *u)
 {
 	if (!u)
@@ -571,6 +628,7 @@ void slu_uri_free(struct slu_uri *u)
 	free(u->version);
 	free(u->output);
 	free(u->path);
+	free(u->state);
 	free(u->scheme);
 	free(u);
 }

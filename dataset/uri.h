@@ -32,6 +32,9 @@ struct slu_uri {
 	/* Pattern form: decoded, cleaned; globs kept, a literal glob character escaped with '\'.  Test it
 	 * with slu_glob_is(); the plain path is slu_glob_unescape() of it.  "" = the root; NULL for data. */
 	char *path;
+	/* "versionid=V" or "snapshot=TIME": an earlier state of the file; only of SLU_URI_DATASTORE; NULL:
+	 * what is current.  At the end of the text after a '?' that is not escaped. */
+	char *state;
 	char *scheme; /* as written, lower case; NULL: none */
 };
 

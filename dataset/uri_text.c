@@ -69,6 +69,8 @@ char *slu_uri_text(const struct slu_uri *u)
 		head(&b, u);
 		slu_buf_fmt(&b, "datastores/%s/paths", u->name);
 		tail(&b, u->path);
+		if (u->state)
+			slu_buf_fmt(&b, "?%s", u->state);
 		break;
 	case SLU_URI_DATA:
 		data(&b, u);

@@ -14,7 +14,8 @@
 
 struct slu_copy_file {
 	struct slu_store *from;
-	char *path, *to; /* in `from`, in the destination */
+	char *path, *to;     /* in `from`, in the destination */
+	const char *version; /* of struct slu_op, the caller's; NULL: what is current */
 	uint64_t size;
 	char id[SLU_ID_MAX];  /* that the source has to have; "": not known */
 	char sum[SLU_ID_MAX]; /* "md5:<hex>" that its bytes should have, or "" */

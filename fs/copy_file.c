@@ -109,6 +109,7 @@ static int copy_short(struct slu_copy *c, const struct slu_copy_file *f, char *b
 
 	if (f->size) {
 		slu_op_read(&op, f->path, 0, (size_t)f->size, buf, pin(f));
+		op.version = f->version;
 		r = slu_store_wait(f->from, &op, e);
 	}
 	if (r == 0 && hash && slu_digest(SLU_MD5, buf, (size_t)f->size, md5) < 0)
@@ -271,6 +272,7 @@ static void begin_block(struct lane *a)
 		return;
 	}
 	slu_op_read(&a->op, l->f->path, a->off, a->len, a->buf, pin(l->f));
+	a->op.version = l->f->version;
 	a->op.deadline = slu_blocks_deadline(a->len);
 	submit(a, l->f->from, was_read);
 }
@@ -451,7 +453,7 @@ int slu_copy_one(struct slu_copy *c, const struct slu_copy_file *f, char *buf, s
 {
 	int r = -ENOTSUP;
 
-	if (slu_store_can(c->to, SLU_CAP_COPY))
+	if (slu_store_can(c->to, SLU_CAP_COPY) && !f->version)
 		r = copy_served(c, f, e);
 	if (r != -ENOTSUP)
 		return r;

@@ -27,7 +27,7 @@ struct slu_copy {
 	size_t next;          /* file to begin */
 	size_t files, failed;
 	unsigned running;                    /* workers */
-	unsigned lanes; /* of long files, in use, in smallest blocks */
+	unsigned lanes;                      /* of long files, in use, in smallest blocks */
 	struct slu_copy_bad *bad, **bad_end; /* failures that the caller was not told yet */
 };
 

@@ -99,7 +99,7 @@ struct slu_op {
 	const char *path; /* relative store path (common/path.h), "" = root */
 	const char *to;
 	uint64_t off;
-	size_t len; /* COMMIT: the unit of its blocks, 0: they grew (fs/blocks.h) */
+	size_t len;           /* COMMIT: the unit of its blocks, 0: they grew (fs/blocks.h) */
 	void *buf;            /* READ */
 	const void *data;     /* PUT, PUT_BLOCK */
 	uint64_t size;        /* COMMIT: the whole length */

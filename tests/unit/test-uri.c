@@ -299,6 +299,43 @@ static void secrets(void **state)
 	}
 }
 
+static void states(void **state)
+{
+	static const struct {
+		const char *text, *path, *state;
+	} cases[] = {
+		{"blob:a/f?versionid=2026-11-21T06:00:00.1234567Z", "a/f",
+		 "versionid=2026-11-21T06:00:00.1234567Z"},
+		{"azureml://datastores/blob/paths/a%20b?snapshot=2026-11-21T06:00:00Z", "a b",
+		 "snapshot=2026-11-21T06:00:00Z"},
+		{"blob:a/f\\?versionid=1", "a/f\\?versionid=1", NULL},
+		{"azureml://datastores/blob/paths/f%3Fversionid=1", "f\\?versionid=1", NULL},
+		{"blob:f?version=1", "f?version=1", NULL},
+		{"blob:f?versionid=", "f?versionid=", NULL},
+		{"blob:f?versionid=a/b", "f?versionid=a/b", NULL},
+		{"/tmp/f?versionid=1", "/tmp/f?versionid=1", NULL},
+	};
+	struct slu_err e = {0};
+	struct slu_uri *u;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		SLU_AUTO(slu_uri_freep) struct slu_uri *got = NULL, *again = NULL;
+		SLU_AUTO(slu_freep) char *text = NULL;
+
+		assert_int_equal(slu_uri_parse(cases[i].text, fuzz_is_store, NULL, &got, &e), 0);
+		assert_string_equal(got->path, cases[i].path);
+		assert_int_equal(!got->state, !cases[i].state);
+		if (got->state)
+			assert_string_equal(got->state, cases[i].state);
+		text = slu_uri_text(got);
+		assert_int_equal(slu_uri_parse(text, fuzz_is_store, NULL, &again, &e), 0);
+		assert_int_equal(!again->state, !got->state);
+	}
+	assert_failed(slu_uri_parse("blob:*.csv?versionid=1", fuzz_is_store, NULL, &u, &e), e,
+		      EINVAL, "one file");
+}
+
 static void too_long(void **state)
 {
 	char *text = malloc(20001);
@@ -400,7 +437,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spellings), cmocka_unit_test(scopes),   cmocka_unit_test(refusals),
 		cmocka_unit_test(secrets),   cmocka_unit_test(too_long), cmocka_unit_test(any_name),
-		cmocka_unit_test(corpus),
+		cmocka_unit_test(corpus),    cmocka_unit_test(states),
 	};
 
 	return cmocka_run_group_tests_name("uri", tests, NULL, NULL);
