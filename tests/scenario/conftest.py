@@ -241,6 +241,17 @@ def azurite(tmp_path_factory):
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def blobd(tmp_path_factory):
+    """The blob test server; tests that need options of their own start theirs."""
+    server = pytest.importorskip("blobd", reason="no azure-storage-blob (tools/dev deps scenario)")
+    if not server.program():
+        pytest.skip("no blob test server: SLUICE_BLOBD (tools/dev build)")
+    running = server.Blobd(tmp_path_factory.mktemp("blobd"))
+    yield running
+    running.stop()
+
+
 @pytest.fixture
 def store(request, tmp_path):
     if request.param == "local":

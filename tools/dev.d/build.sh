@@ -77,5 +77,6 @@ build_env()
 	[ ! -d "$cache/hadoop-3.4.2" ] || export SLUICE_HADOOP_JARS=$cache/hadoop-3.4.2
 	[ ! -d "$cache/hadoop-azure-3.4.2" ] || export SLUICE_HADOOP_AZURE_JARS=$cache/hadoop-azure-3.4.2
 	[ ! -e "$cache/$DEPS_AZURITE_MAIN" ] || export SLUICE_AZURITE=$cache/$DEPS_AZURITE_MAIN
+	[ ! -x "$1/tests/blobd/blobd" ] || export SLUICE_BLOBD=$1/tests/blobd/blobd
 	[ -z "$java" ] || export JAVA_HOME=$java
 }

@@ -146,14 +146,14 @@ rung_unit()
 
 rung_scenario()
 {
-	piece_build "$build" all || return 0
+	piece_build "$build" blobd || return 0
 	piece_scenario "$build"
 }
 
 rung_asan()
 {
 	local dir=$top/build-asan
-	piece_build "$dir" all "${ASAN_CONFIGURE[@]}" || return 0
+	piece_build "$dir" blobd "${ASAN_CONFIGURE[@]}" || return 0
 	sanitizer_env "$dir" asan
 	piece_unit "$dir"
 	piece_scenario "$dir"
@@ -176,7 +176,7 @@ tsan_programs()
 rung_tsan()
 {
 	local dir=$top/build-tsan
-	piece_build "$dir" all --enable-debug --with-sanitizer=thread || return 0
+	piece_build "$dir" blobd --enable-debug --with-sanitizer=thread || return 0
 	sanitizer_env "$dir" tsan
 	piece_unit "$dir" TESTS="$(tsan_programs)"
 	piece_scenario "$dir" -m tsan
