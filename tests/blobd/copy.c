@@ -137,6 +137,7 @@ void do_copy(struct request *q, struct container *c)
 {
 	struct source s = {0};
 	struct blob *b;
+	char id[64];
 
 	if (!fetch(q, &s))
 		return;
@@ -144,7 +145,10 @@ void do_copy(struct request *q, struct container *c)
 	take_properties(q, b);
 	if (!pairs_get(&b->headers, "content-type") && *s.type)
 		pairs_add(&b->headers, "content-type", s.type);
-	out_header(q, "x-ms-copy-id", "00000000-0000-0000-0000-000000000002");
+	snprintf(id, sizeof(id), "00000000-0000-0000-0000-%012llx", (unsigned long long)b->etag);
+	pairs_add(&b->headers, "x-ms-copy-id", id);
+	pairs_add(&b->headers, "x-ms-copy-status", "success");
+	out_header(q, "x-ms-copy-id", "%s", id);
 	out_header(q, "x-ms-copy-status", "success");
 	put_blob(q, c, b, 202);
 }

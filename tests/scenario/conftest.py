@@ -21,7 +21,7 @@ import pytest
 from stores import BlobStore, HdfsStore, LocalStore, as_bytes
 
 # Sanitizers watch our code, not the servers: the drivers have unit and scenario tests of their own there.
-STORES = ["local", "blob", "hdfs"] if os.environ.get("SLUICE_RUNG", "scenario") == "scenario" else ["local"]
+STORES = ["local", "blob", "hns", "hdfs"] if os.environ.get("SLUICE_RUNG", "scenario") == "scenario" else ["local"]
 RUNG = os.environ.get("SLUICE_RUNG", "scenario")
 NOISE = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehavior|runtime error:|uninitialised|Assertion"
@@ -252,10 +252,23 @@ def blobd(tmp_path_factory):
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def hns(tmp_path_factory):
+    """An account with a hierarchical namespace, which no emulator has."""
+    server = pytest.importorskip("blobd", reason="no azure-storage-blob (tools/dev deps scenario)")
+    if not server.program():
+        pytest.skip("no blob test server: SLUICE_BLOBD (tools/dev build)")
+    running = server.Blobd(tmp_path_factory.mktemp("hns"), "--hns")
+    yield running
+    running.stop()
+
+
 @pytest.fixture
 def store(request, tmp_path):
     if request.param == "local":
         return LocalStore(tmp_path)
+    if request.param == "hns":
+        return BlobStore(request.getfixturevalue("hns"), f"sc-{uuid.uuid4().hex[:12]}")
     if request.param == "blob":
         return BlobStore(request.getfixturevalue("azurite"), f"sc-{uuid.uuid4().hex[:12]}")
     return HdfsStore(request.getfixturevalue("hdfs"), f"/scenario{tmp_path}")

@@ -174,8 +174,10 @@ class BlobStore:
 
     def remove(self, path):
         below = [b.name for b in self.container.list_blobs(name_starts_with=f"{path}/")]
-        for name in below or [path]:
+        for name in reversed(below):  # a folder of a hierarchical namespace has to be empty
             self.container.delete_blob(name)
+        if not below or self.container.get_blob_client(path).exists():
+            self.container.delete_blob(path)
 
     def exists(self, path):
         below = self.container.list_blobs(name_starts_with=f"{path}/", results_per_page=1)
