@@ -196,7 +196,6 @@ int slu_copy(const struct slu_copy_file *f, size_t n, struct slu_store *to, stru
 
 	for (size_t i = 0; i < n; i++)
 		out.total += f[i].size;
-	c.block = to->block ? to->block : 1u << 20;
 	c.bad_end = &c.bad;
 	pthread_mutex_init(&c.lock, NULL);
 	pthread_condattr_init(&attr);

@@ -17,8 +17,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LANES_ALL 24 /* of all files: times the smallest block is what a copy may hold */
-#define LANES_FILE 6
+#define MEMORY (192u << 20) /* of all lanes, unless one block is more */
+#define LANES_FILE 12
+#define READ_MAX (8u << 20) /* a range that is worth its request */
 /* What a copy by the services may take: so long, and longer by its bytes per second. */
 #define SERVED_NS (60 * SLU_SEC)
 #define SERVED_RATE (10u << 20)
@@ -41,8 +42,7 @@ struct longfile {
 	struct slu_hasher *hasher; /* NULL: nothing to hash */
 	struct lane lane[LANES_FILE];
 	unsigned lanes;
-	size_t block;  /* the length of all but the last */
-	unsigned each; /* what a lane counts: its block in smallest ones */
+	size_t block; /* the length of all but the last */
 
 	pthread_mutex_t lock; /* everything below, and `in` of the lanes */
 	pthread_cond_t idle;
@@ -318,8 +318,7 @@ static int check_absent(struct slu_copy *c, const struct slu_copy_file *f, struc
 	return ended(f, NULL, -EEXIST, e);
 }
 
-/* At least one lane, waited for; more when they are to be had.  A block larger than all that a copy may
- * hold has it alone. */
+/* At least one lane, waited for; more when there is memory for them. */
 static unsigned take_lanes(const struct longfile *l)
 {
 	struct slu_copy *c = l->c;
@@ -327,19 +326,21 @@ static unsigned take_lanes(const struct longfile *l)
 	unsigned n = blocks < LANES_FILE ? (unsigned)blocks : LANES_FILE;
 
 	pthread_mutex_lock(&c->lock);
-	while (c->lanes && c->lanes + l->each > LANES_ALL)
+	while (c->held && c->held + l->block > MEMORY)
 		pthread_cond_wait(&c->room, &c->lock);
-	while (n > 1 && c->lanes + n * l->each > LANES_ALL)
+	while (n > 1 && c->held + (uint64_t)n * l->block > MEMORY)
 		n--;
-	c->lanes += n * l->each;
+	c->held += (uint64_t)n * l->block;
 	pthread_mutex_unlock(&c->lock);
 	return n;
 }
 
-static void give_lanes(struct slu_copy *c, unsigned n)
+static void give_lanes(const struct longfile *l)
 {
+	struct slu_copy *c = l->c;
+
 	pthread_mutex_lock(&c->lock);
-	c->lanes -= n;
+	c->held -= (uint64_t)l->lanes * l->block;
 	pthread_cond_broadcast(&c->room);
 	pthread_mutex_unlock(&c->lock);
 }
@@ -393,7 +394,8 @@ static int copy_long(struct slu_copy *c, const struct slu_copy_file *f, struct s
 	if (!l.block)
 		return slu_fail(e, EFBIG, "'%s' is too long for '%s': it has %llu bytes", f->path,
 				f->to, (unsigned long long)f->size);
-	l.each = (unsigned)((l.block + c->block - 1) / c->block);
+	if (!c->to->blocks_max && l.block < READ_MAX && f->from->block > l.block)
+		l.block = f->from->block < READ_MAX ? f->from->block : READ_MAX;
 	r = slu_random_id(l.txn, (SLU_TXN_MAX - 1) / 2);
 	if (r < 0)
 		return slu_fail_sys(e, -r, "cannot begin to write '%s'", f->to);
@@ -415,7 +417,7 @@ static int copy_long(struct slu_copy *c, const struct slu_copy_file *f, struct s
 		slu_op_abort(&op, f->to, l.txn);
 		(void)slu_store_wait(c->to, &op, NULL);
 	}
-	give_lanes(c, l.lanes * l.each);
+	give_lanes(&l);
 	for (unsigned i = 0; i < l.lanes; i++)
 		free(l.lane[i].buf);
 	pthread_cond_destroy(&l.idle);

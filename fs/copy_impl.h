@@ -16,7 +16,6 @@ struct slu_copy {
 	struct slu_store *to;
 	struct slu_pool *pool;
 	const struct slu_copy_opts *o;
-	size_t block; /* of the destination */
 
 	atomic_bool stop;       /* the caller wants no more */
 	_Atomic uint64_t bytes; /* copied, also of files that failed later */
@@ -27,7 +26,7 @@ struct slu_copy {
 	size_t next;          /* file to begin */
 	size_t files, failed;
 	unsigned running;                    /* workers */
-	unsigned lanes;                      /* of long files, in use, in smallest blocks */
+	uint64_t held;                       /* bytes of the lanes of long files */
 	struct slu_copy_bad *bad, **bad_end; /* failures that the caller was not told yet */
 };
 

@@ -158,8 +158,10 @@ int slu_download_open(struct slu_tree *t, const char *target, const struct slu_d
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&d.cond, &attr);
 	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&d.opened, NULL);
 	r = run(&d, e);
 	pthread_cond_destroy(&d.cond);
+	pthread_cond_destroy(&d.opened);
 	pthread_mutex_destroy(&d.lock);
 	if (r) {
 		view_free(v);

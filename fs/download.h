@@ -13,6 +13,7 @@
 #define SLU_FS_DOWNLOAD_H
 
 #include "fs/view.h"
+#include "io/crypt.h"
 #include "io/pool.h"
 
 #include <pthread.h>
@@ -29,6 +30,13 @@ struct slu_dfile {
 	int fd;
 	uint64_t given, left; /* bytes handed out to lanes; bytes not written yet */
 	unsigned lanes;       /* working on it */
+	size_t chunk;
+
+	/* download_hash.c; NULL: there is no checksum to be compared */
+	struct slu_hasher *hasher;
+	uint64_t hashed;     /* bytes */
+	bool hashing;        /* a lane is at it */
+	unsigned char *done; /* of each chunk: is it written? */
 };
 
 struct slu_lane;
@@ -41,9 +49,11 @@ struct slu_download {
 	int dirfd, partfd; /* the target; its folder of parts */
 	char part[64];     /* name of that folder */
 
-	pthread_mutex_t lock; /* everything below */
-	pthread_cond_t cond;  /* something ended */
-	size_t next;          /* file to open */
+	pthread_mutex_t lock;  /* everything below */
+	pthread_cond_t cond;   /* something ended */
+	size_t next;           /* file to open */
+	unsigned opening;      /* files that are being opened */
+	pthread_cond_t opened; /* none is any more */
 	struct slu_dfile *cur;
 	struct slu_dfile *batch, **batch_tail;
 	size_t batch_n;
@@ -71,6 +81,17 @@ void slu_download_cancel(struct slu_download *d); /* after rc was set: what is i
 void slu_download_lanes_free(struct slu_download *d);
 /* Any thread, no lock held.  Notes the first failure. */
 void slu_download_fail(struct slu_download *d, int rc, const struct slu_err *e);
+
+/* --- download_hash.c --- */
+
+/* When it is opened: prepares what the file needs to be checked, if it has to be. */
+int slu_download_hash_begin(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e);
+/* A chunk was written, of which buf (f->chunk bytes long) still holds the bytes; buf is rubbish afterwards.
+ * Hashes what follows on what is hashed already, in the calling lane, no lock held. */
+int slu_download_hash(struct slu_download *d, struct slu_dfile *f, char *buf, uint64_t off,
+		      size_t len, struct slu_err *e);
+/* All is written and hashed: the judgement. */
+int slu_download_hash_end(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e);
 
 /* --- download_commit.c: no lock held; blocks --- */
 

@@ -21,6 +21,8 @@ void slu_dfile_free(struct slu_dfile *f)
 		return;
 	if (f->fd >= 0)
 		close(f->fd);
+	slu_hasher_free(f->hasher);
+	free(f->done);
 	free(f->path);
 	free(f);
 }

@@ -21,11 +21,11 @@
 #include <sys/stat.h>
 
 #define CHUNK_MIN (1u << 20)
-#define CHUNK_MAX (4u << 20)
-#define MEMORY (64u << 20)
-#define SUM_CHUNK (256u << 10) /* a buffer has that at least: MEMORY / JOBS_MAX */
+#define CHUNK_MAX (8u << 20)
+#define MEMORY (128u << 20)
 #define JOBS_MAX 256
 #define JOBS_DEFAULT_MAX 32
+#define JOBS_LARGE 16 /* when most files have several chunks: enough, and larger chunks */
 #define BATCH_FILES 1000
 #define BATCH_BYTES (1ull << 30)
 #define INLINE_LANES                                                                               \
@@ -82,6 +82,7 @@ static int file_open(struct slu_download *d, size_t at, struct slu_dfile **ret, 
 {
 	struct slu_dfile *f = slu_new0(struct slu_dfile);
 	char part[24];
+	int r;
 
 	if (!f)
 		return slu_fail_oom(e);
@@ -92,10 +93,16 @@ static int file_open(struct slu_download *d, size_t at, struct slu_dfile **ret, 
 		slu_dfile_free(f);
 		return slu_fail_oom(e);
 	}
+	f->chunk = chunk_size(d, f);
+	r = slu_download_hash_begin(d, f, e);
+	if (r) {
+		slu_dfile_free(f);
+		return r;
+	}
 	slu_download_part_name(at, part);
 	f->fd = openat(d->partfd, part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (f->fd < 0) {
-		int r = slu_fail_sys(e, errno, "cannot make a file in '%s'", d->target);
+		r = slu_fail_sys(e, errno, "cannot make a file in '%s'", d->target);
 
 		slu_dfile_free(f);
 		return r;
@@ -104,34 +111,8 @@ static int file_open(struct slu_download *d, size_t at, struct slu_dfile **ret, 
 	return 0;
 }
 
-/* The checksum that the store knows must be that of what was written. */
-static int check_sum(struct slu_download *d, struct slu_lane *l, const struct slu_dfile *f,
-		     struct slu_err *e)
-{
-	const struct slu_file *mf = file_of(d, f);
-	const char *want = slu_after(mf->sum, "md5:");
-	SLU_AUTO(slu_hasher_freep) struct slu_hasher *h = NULL;
-	uint8_t digest[SLU_DIGEST_MAX];
-	uint64_t off = 0;
-	ssize_t n;
-
-	if (!want || d->o->check == SLU_CHECK_OFF)
-		return slu_check_md5(d->o->check, mf->path, mf->sum, NULL, e);
-	if (slu_hasher_new(SLU_MD5, &h))
-		return slu_fail_oom(e);
-	while ((n = pread(f->fd, l->buf, SUM_CHUNK, (off_t)off)) > 0) {
-		if (slu_hasher_add(h, l->buf, (size_t)n))
-			return slu_fail(e, EIO, "cannot compute a checksum");
-		off += (uint64_t)n;
-	}
-	if (n < 0 || slu_hasher_end(h, digest))
-		return slu_fail(e, EIO, "cannot compute the checksum of '%s'", mf->path);
-	return slu_check_md5(d->o->check, mf->path, mf->sum, digest, e);
-}
-
 /* All bytes are there: checks, times, and off to the batch.  Closes it. */
-static int file_finish(struct slu_download *d, struct slu_lane *l, struct slu_dfile *f,
-		       struct slu_err *e)
+static int file_finish(struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
 {
 	const struct slu_file *mf = file_of(d, f);
 	int64_t rest = mf->mtime_ns % NSEC;
@@ -145,7 +126,7 @@ static int file_finish(struct slu_download *d, struct slu_lane *l, struct slu_df
 	if (fstat(f->fd, &st) || (uint64_t)st.st_size != mf->size)
 		return slu_fail(e, EIO, "'%s' did not get its %llu bytes in '%s'", mf->path,
 				(unsigned long long)mf->size, d->target);
-	r = check_sum(d, l, f, e);
+	r = slu_download_hash_end(d, f, e);
 	if (r)
 		return r;
 	if (futimens(f->fd, times))
@@ -192,7 +173,7 @@ static int file_batch(struct slu_download *d, struct slu_dfile *f, struct slu_er
 
 static int file_done(struct slu_lane *l, struct slu_dfile *f, struct slu_err *e)
 {
-	int r = file_finish(l->d, l, f, e);
+	int r = file_finish(l->d, f, e);
 
 	if (r) {
 		slu_dfile_free(f);
@@ -209,7 +190,7 @@ static void take(struct slu_lane *l)
 	struct slu_download *d = l->d;
 	struct slu_dfile *f = l->f;
 	uint64_t size = file_of(d, f)->size;
-	size_t n = chunk_size(d, f);
+	size_t n = f->chunk;
 
 	l->off = f->given;
 	l->len = size - f->given < n ? (size_t)(size - f->given) : n;
@@ -243,17 +224,19 @@ static int begin_file(struct slu_lane *l, size_t at, struct slu_err *e)
 	struct slu_dfile *f = NULL;
 	int r = file_open(d, at, &f, e);
 
-	if (r)
-		return r;
-	if (!f->left)
-		return file_done(l, f, e);
 	pthread_mutex_lock(&d->lock);
-	f->lanes = 1;
-	l->f = f;
-	d->cur = f;
-	take(l);
+	if (r == 0 && f->left) {
+		f->lanes = 1;
+		l->f = f;
+		d->cur = f;
+		take(l);
+	}
+	if (!--d->opening)
+		pthread_cond_broadcast(&d->opened);
 	pthread_mutex_unlock(&d->lock);
-	return 1;
+	if (r == 0 && l->f != f)
+		return file_done(l, f, e);
+	return r ? r : 1;
 }
 
 /* A chunk for a lane that has no file: 1, or 0 when there is nothing left to do, or -errno. */
@@ -265,14 +248,19 @@ static int find_work(struct slu_lane *l, struct slu_err *e)
 
 	for (;;) {
 		pthread_mutex_lock(&d->lock);
+		/* What is being opened may be large enough to be joined. */
+		while (!d->rc && d->next >= count && !d->cur && d->opening)
+			pthread_cond_wait(&d->opened, &d->lock);
 		r = d->rc ? 0 : -1;
 		at = d->next;
 		if (r && join(l, at >= count))
 			r = 1;
 		else if (r && at >= count)
 			r = 0;
-		else if (r)
+		else if (r) {
 			d->next++;
+			d->opening++;
+		}
 		pthread_mutex_unlock(&d->lock);
 		if (r >= 0)
 			return r;
@@ -388,6 +376,8 @@ static int lane_step(struct slu_lane *l, struct slu_err *e)
 	if (l->submitted) {
 		l->submitted = false;
 		r = l->op.rc ? chunk_failed(l, e) : chunk_write(l, e);
+		if (!r)
+			r = slu_download_hash(l->d, l->f, l->buf, l->off, l->len, e);
 		if (r)
 			return r;
 		r = chunk_done(l, e);
@@ -446,6 +436,8 @@ static unsigned job_count(const struct slu_download *d)
 		n = 4 * (unsigned)(cores > 0 ? cores : 1);
 		if (n > JOBS_DEFAULT_MAX)
 			n = JOBS_DEFAULT_MAX;
+		if (n > JOBS_LARGE && slu_manifest_bytes(d->t->manifest) / CHUNK_MAX > files)
+			n = JOBS_LARGE;
 	}
 	if (n > JOBS_MAX)
 		n = JOBS_MAX;

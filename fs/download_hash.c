@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The checksum of a file while it arrives.  MD5 has to see the bytes in their order, chunks come in any:
+ * the lane whose chunk is the next one hashes it out of its buffer, and goes on with those behind it
+ * that were written before, out of the page cache, while the other lanes fetch more.
+ */
+#include "fs/download.h"
+
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+int slu_download_hash_begin(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
+{
+	const struct slu_file *mf = slu_manifest_at(d->t->manifest, f->at);
+
+	if (d->o->check == SLU_CHECK_OFF || !slu_after(mf->sum, "md5:"))
+		return 0;
+	f->done = slu_calloc(mf->size / f->chunk + 1, 1);
+	if (!f->done || slu_hasher_new(SLU_MD5, &f->hasher) < 0)
+		return slu_fail_oom(e);
+	return 0;
+}
+
+static int fill(const struct slu_dfile *f, char *buf, uint64_t off, size_t len)
+{
+	for (size_t n = 0; n < len;) {
+		ssize_t r = pread(f->fd, buf + n, len - n, (off_t)(off + n));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r ? -errno : -EIO;
+		n += (size_t)r;
+	}
+	return 0;
+}
+
+/* May this lane hash the chunk at off? */
+static bool begin(struct slu_download *d, struct slu_dfile *f, uint64_t off)
+{
+	bool mine;
+
+	pthread_mutex_lock(&d->lock);
+	f->done[off / f->chunk] = 1;
+	mine = !f->hashing && f->hashed == off;
+	if (mine)
+		f->hashing = true;
+	pthread_mutex_unlock(&d->lock);
+	return mine;
+}
+
+/* n more bytes are hashed.  Is there a chunk behind them? */
+static bool advance(struct slu_download *d, struct slu_dfile *f, size_t n, uint64_t size)
+{
+	bool more;
+
+	pthread_mutex_lock(&d->lock);
+	f->hashed += n;
+	more = f->hashed < size && f->done[f->hashed / f->chunk] && !d->rc;
+	f->hashing = more;
+	pthread_mutex_unlock(&d->lock);
+	return more;
+}
+
+int slu_download_hash(struct slu_download *d, struct slu_dfile *f, char *buf, uint64_t off,
+		      size_t len, struct slu_err *e)
+{
+	const struct slu_file *mf = slu_manifest_at(d->t->manifest, f->at);
+	int r;
+
+	if (!f->hasher || !begin(d, f, off))
+		return 0;
+	do {
+		if (f->hashed != off) {
+			len = mf->size - f->hashed < f->chunk ? (size_t)(mf->size - f->hashed)
+							      : f->chunk;
+			r = fill(f, buf, f->hashed, len);
+			if (r < 0)
+				return slu_fail_sys(e, -r, "cannot read '%s' in '%s'", mf->path,
+						    d->target);
+		}
+		if (slu_hasher_add(f->hasher, buf, len) < 0)
+			return slu_fail(e, EIO, "cannot compute the checksum of '%s'", mf->path);
+	} while (advance(d, f, len, mf->size));
+	return 0;
+}
+
+int slu_download_hash_end(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
+{
+	const struct slu_file *mf = slu_manifest_at(d->t->manifest, f->at);
+	uint8_t digest[SLU_DIGEST_MAX];
+	int r = 0;
+
+	if (f->hasher && slu_hasher_end(f->hasher, digest) < 0)
+		r = slu_fail(e, EIO, "cannot compute the checksum of '%s'", mf->path);
+	if (r == 0)
+		r = slu_check_md5(d->o->check, mf->path, mf->sum, f->hasher ? digest : NULL, e);
+	slu_hasher_free(f->hasher);
+	free(f->done);
+	f->hasher = NULL;
+	f->done = NULL;
+	return r;
+}
