@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#define PIECE (128u << 10)
+
 int slu_download_hash_begin(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
 {
 	const struct slu_file *mf = slu_manifest_at(d->t->manifest, f->at);
@@ -24,15 +26,19 @@ int slu_download_hash_begin(const struct slu_download *d, struct slu_dfile *f, s
 	return 0;
 }
 
-static int fill(const struct slu_dfile *f, char *buf, uint64_t off, size_t len)
+/* Bytes that were written, in pieces that stay in the processor's own cache. */
+static int hash_again(const struct slu_dfile *f, char *buf, uint64_t off, size_t len)
 {
 	for (size_t n = 0; n < len;) {
-		ssize_t r = pread(f->fd, buf + n, len - n, (off_t)(off + n));
+		size_t want = len - n < PIECE ? len - n : PIECE;
+		ssize_t r = pread(f->fd, buf, want, (off_t)(off + n));
 
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
 			return r ? -errno : -EIO;
+		if (slu_hasher_add(f->hasher, buf, (size_t)r) < 0)
+			return -EIO;
 		n += (size_t)r;
 	}
 	return 0;
@@ -74,16 +80,16 @@ int slu_download_hash(struct slu_download *d, struct slu_dfile *f, char *buf, ui
 	if (!f->hasher || !begin(d, f, off))
 		return 0;
 	do {
-		if (f->hashed != off) {
+		if (f->hashed == off) {
+			r = slu_hasher_add(f->hasher, buf, len);
+		} else {
 			len = mf->size - f->hashed < f->chunk ? (size_t)(mf->size - f->hashed)
 							      : f->chunk;
-			r = fill(f, buf, f->hashed, len);
-			if (r < 0)
-				return slu_fail_sys(e, -r, "cannot read '%s' in '%s'", mf->path,
-						    d->target);
+			r = hash_again(f, buf, f->hashed, len);
 		}
-		if (slu_hasher_add(f->hasher, buf, len) < 0)
-			return slu_fail(e, EIO, "cannot compute the checksum of '%s'", mf->path);
+		if (r < 0)
+			return slu_fail_sys(e, -r, "cannot compute the checksum of '%s' in '%s'",
+					    mf->path, d->target);
 	} while (advance(d, f, len, mf->size));
 	return 0;
 }
