@@ -250,12 +250,12 @@ void slu_blob_put_block(struct slu_call *c)
 static struct slu_blob_ids ids_of(const struct slu_call *c)
 {
 	return (struct slu_blob_ids){
-		.s = &c->b->s, .txn = c->op->txn, .unit = c->op->len, .len = c->id_len};
+		.s = &c->b->s, .txn = c->txn, .unit = c->unit, .len = c->id_len};
 }
 
 static void commit_done(struct slu_call *c)
 {
-	forget(c->b, c->op->txn);
+	forget(c->b, c->txn);
 	slu_blob_put_done(c);
 }
 
@@ -266,7 +266,7 @@ static void on_committed(struct slu_call *c)
 
 	if (c->x.rc == 0 && c->x.resp.p)
 		slu_blob_blocks_parse(c->x.resp.p, c->x.resp.len, slu_blob_nth_id, &ids,
-				      slu_blocks_count(ids.s, ids.unit, c->op->size), &ours, NULL);
+				      slu_blocks_count(ids.s, ids.unit, c->total), &ours, NULL);
 	if (ours)
 		commit_done(c);
 	else
@@ -305,16 +305,13 @@ static void on_commit(struct slu_call *c)
 	}
 }
 
-void slu_blob_commit(struct slu_call *c)
+void slu_blob_commit_list(struct slu_call *c)
 {
 	struct slu_op *op = c->op;
-	struct slu_blob_ids ids;
-	uint64_t n;
+	struct slu_blob_ids ids = ids_of(c);
+	uint64_t n = slu_blocks_count(ids.s, ids.unit, c->total);
 	int r;
 
-	c->id_len = id_len(c->b, op->txn);
-	ids = ids_of(c);
-	n = slu_blocks_count(ids.s, ids.unit, op->size);
 	if (n > SLU_BLOB_BLOCKS_MAX) {
 		slu_call_finish(c, slu_fail(&op->err, EFBIG,
 					    "'%s' is too long: a blob has at most %d blocks",
@@ -327,14 +324,27 @@ void slu_blob_commit(struct slu_call *c)
 	c->x.body = c->body;
 	slu_call_param(c, "comp", "blocklist");
 	slu_call_header(c, "content-type", "application/xml");
-	slu_blob_type(c);
-	slu_blob_keep_md5(c);
+	if (c->fetch) {
+		slu_blob_fetch_headers(c);
+	} else {
+		slu_blob_type(c);
+		slu_blob_keep_md5(c);
+	}
 	slu_call_conditions(c);
 	r = slu_blob_props(c);
 	if (r < 0)
 		slu_call_finish(c, r);
 	else
 		slu_call_send(c, on_commit);
+}
+
+void slu_blob_commit(struct slu_call *c)
+{
+	c->txn = c->op->txn;
+	c->unit = c->op->len;
+	c->total = c->op->size;
+	c->id_len = id_len(c->b, c->txn);
+	slu_blob_commit_list(c);
 }
 
 /* The blocks themselves nobody can see, and the service forgets them. */

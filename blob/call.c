@@ -111,6 +111,7 @@ void slu_call_free(struct slu_call *c)
 	slu_xfer_done(&c->x);
 	forget_request(c);
 	slu_list_done(&c->tree);
+	slu_blob_fetch_free(c->fetch);
 	free(c);
 }
 
@@ -362,14 +363,9 @@ static void on_token(struct slu_token_wait *w)
 		send_again(c);
 }
 
-void slu_call_send(struct slu_call *c, void (*step)(struct slu_call *c))
+/* r: what came of its preparation. */
+static void send_prepared(struct slu_call *c, int r)
 {
-	int r;
-
-	c->step = step;
-	r = prepare(c);
-	if (r == -EINPROGRESS)
-		return;
 	c->x.url = c->url;
 	c->x.headers = (const char *const *)c->line;
 	c->x.done = on_done;
@@ -386,6 +382,36 @@ void slu_call_send(struct slu_call *c, void (*step)(struct slu_call *c))
 	c->x.err = c->op->err;
 	if (slu_loop_post(c->loop, not_sent, c) < 0)
 		not_sent(c);
+}
+
+void slu_call_send(struct slu_call *c, void (*step)(struct slu_call *c))
+{
+	int r;
+
+	c->step = step;
+	r = prepare(c);
+	if (r != -EINPROGRESS)
+		send_prepared(c, r);
+}
+
+void slu_call_send_url(struct slu_call *c, const char *url, const char *authorization,
+		       void (*step)(struct slu_call *c))
+{
+	int r = 0;
+
+	if (authorization)
+		slu_call_header(c, "authorization", "%s", authorization);
+	set_date(c);
+	slu_call_header(c, "x-ms-version", API_VERSION);
+	c->url = slu_strdup(url);
+	for (size_t i = 0; i < c->headers && !c->oom; i++) {
+		c->line[i] = slu_asprintf("%s: %s", c->header[i].name, c->header[i].value);
+		c->oom |= !c->line[i];
+	}
+	if (c->oom || !c->url)
+		r = slu_fail_oom(&c->op->err);
+	c->step = step;
+	send_prepared(c, r);
 }
 
 /* --- answers --- */

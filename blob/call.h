@@ -43,7 +43,8 @@ struct slu_blob {
 	char *cred_key, *cred_ref;     /* "account_key", "env:NAME"; NULL: none */
 	bool no_md5;                   /* what other writers store as MD5 is not believed */
 	enum slu_check check;          /* of ranges that are read */
-	atomic_bool no_crc64;          /* this service gives none of ranges */
+	_Atomic uint64_t refused; /* hash of a host that the service cannot fetch from; 0: none */
+	atomic_bool no_crc64;     /* this service gives none of ranges */
 	struct slu_loops *loops;
 	struct slu_pool *pool;
 	atomic_uint turn;
@@ -51,6 +52,8 @@ struct slu_blob {
 	struct slu_call *calls;
 	struct slu_blob_odd *odd; /* block.c */
 };
+
+struct slu_blob_fetch; /* fetch.c: a copy from another account */
 
 struct slu_call {
 	struct slu_blob *b;
@@ -79,7 +82,12 @@ struct slu_call {
 	int rc;
 	char md5[25]; /* base64 of what is put */
 	bool again;   /* a second try of its own */
-	unsigned id_len;
+	/* of a commit: what it makes of which blocks */
+	const char *txn;
+	size_t unit;
+	uint64_t total;
+	unsigned id_len, tries;
+	struct slu_blob_fetch *fetch;
 	size_t part_off, part_len; /* of a READ: what is asked for now */
 	bool part_md5;
 	struct slu_list tree;
@@ -113,6 +121,9 @@ void slu_call_meta(struct slu_call *c, const char *name, const char *value);
 void slu_call_conditions(struct slu_call *c);
 /* Signs and sends; step runs when it ended, whatever came of it. */
 void slu_call_send(struct slu_call *c, void (*step)(struct slu_call *c));
+/* The same to any URL, not signed; authorization: NULL or "Bearer ...". */
+void slu_call_send_url(struct slu_call *c, const char *url, const char *authorization,
+		       void (*step)(struct slu_call *c));
 /* Did the answer have this status and, unless NULL, this code? */
 bool slu_call_is(const struct slu_call *c, int status, const char *code);
 /* May the request have been carried out though it failed? */
@@ -130,6 +141,7 @@ void slu_blob_commit(struct slu_call *c);
 void slu_blob_abort(struct slu_call *c);
 void slu_blob_mkdir(struct slu_call *c);
 void slu_blob_copy(struct slu_call *c);
+void slu_blob_fetch(struct slu_call *c); /* COPY from anywhere else */
 void slu_blob_delete(struct slu_call *c);
 /* The op's version as a parameter, if it has one. */
 void slu_blob_version(struct slu_call *c);
@@ -144,6 +156,10 @@ char *slu_blob_prefix(const char *path);
 /* Get Block List: which is "committed" or "uncommitted"; the answer is in c->x.resp. */
 void slu_blob_ask_blocks(struct slu_call *c, const char *which, void (*step)(struct slu_call *c));
 void slu_blob_set_crc64(struct slu_call *c, const void *p, size_t n); /* x-ms-content-crc64 */
+/* Put Block List of c->txn, with what is kept of the source of a copy; finishes it. */
+void slu_blob_commit_list(struct slu_call *c);
+void slu_blob_fetch_headers(struct slu_call *c); /* what a commit keeps of the source */
+void slu_blob_fetch_free(struct slu_blob_fetch *f);
 void slu_blob_odd_free(struct slu_blob *b);
 
 /* Of a request that may have been carried out though it failed: keeps the error while it is looked. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * COPY within an account: Copy Blob, which the service carries out by itself, then HEAD until it says
- * that the copy is complete.  Between accounts a pending copy could be seen half done, so there the
- * bytes go through the caller (-ENOTSUP).  Also what lets a service read a blob of ours: a SAS that
- * allows nothing else and ends within the hour.
+ * that the copy is complete.  Between accounts a pending copy could be seen half done: fetch.c.  Also
+ * what lets a service read a blob of ours: a SAS that allows nothing else and ends within the hour,
+ * or the token of an identity.
  */
 #include "blob/call.h"
 #include "blob/errors.h"
@@ -58,6 +58,43 @@ char *slu_blob_read_sas(const struct slu_blob *b, const char *path, const struct
 	return s->kind == SLU_BLOB_KEY ? make_sas(b, path, s, end_ns) : slu_strdup("");
 }
 
+struct token_wait {
+	struct slu_token_wait w;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool there;
+};
+
+static void token_there(struct slu_token_wait *w)
+{
+	struct token_wait *t = (struct token_wait *)w;
+
+	pthread_mutex_lock(&t->lock);
+	t->there = true;
+	pthread_cond_signal(&t->cond);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* The identity's token; waits while it is fetched. */
+static int wait_token(struct slu_blob *b, char **ret, struct slu_err *e)
+{
+	struct token_wait t = {
+		{.fn = token_there}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+	int r;
+
+	while ((r = slu_tokens_get(slu_identity_tokens(b->identity), &t.w, ret, e)) ==
+	       -EINPROGRESS) {
+		pthread_mutex_lock(&t.lock);
+		while (!t.there)
+			pthread_cond_wait(&t.cond, &t.lock);
+		t.there = false;
+		pthread_mutex_unlock(&t.lock);
+	}
+	pthread_cond_destroy(&t.cond);
+	pthread_mutex_destroy(&t.lock);
+	return r;
+}
+
 int slu_blob_source(struct slu_store *s, const char *path, const struct slu_attr *attr,
 		    struct slu_source *ret, struct slu_err *e)
 {
@@ -65,12 +102,11 @@ int slu_blob_source(struct slu_store *s, const char *path, const struct slu_attr
 	struct slu_blob_secret now = {0};
 	SLU_AUTO(slu_buf_done) struct slu_buf url = SLU_BUF(64u << 10);
 	SLU_AUTO(slu_freep) char *sas = NULL;
-	int r = slu_blob_cred_get(b->cred, &now, e);
+	SLU_AUTO(slu_freep) char *token = NULL;
+	int r = b->identity ? wait_token(b, &token, e) : slu_blob_cred_get(b->cred, &now, e);
 
 	if (r < 0)
 		return r;
-	if (b->identity) /* the copy is asked for with the same token */
-		now.kind = SLU_BLOB_ANONYMOUS;
 	sas = slu_blob_read_sas(b, path, &now, slu_wall() + SAS_NS);
 	slu_blob_secret_done(&now);
 	slu_buf_fmt(&url, "%s/%s/", b->at.base, b->at.container);
@@ -79,9 +115,13 @@ int slu_blob_source(struct slu_store *s, const char *path, const struct slu_attr
 		slu_buf_fmt(&url, "?%s", sas);
 	*ret = (struct slu_source){.url = slu_buf_take(&url), .size = attr->size};
 	memcpy(ret->id, attr->id, sizeof(ret->id));
+	if (token) {
+		ret->authorization = slu_asprintf("Bearer %s", token);
+		explicit_bzero(token, strlen(token));
+	}
 	if (sas)
 		explicit_bzero(sas, strlen(sas));
-	if (sas && ret->url)
+	if (sas && ret->url && (!token || ret->authorization))
 		return 0;
 	slu_source_done(ret);
 	return slu_fail_oom(e);
@@ -199,7 +239,11 @@ void slu_blob_copy(struct slu_call *c)
 	const char *below = slu_after(from->url, c->b->at.base);
 	int r;
 
-	if (!below || *below != '/' || (c->op->props && c->op->props->content_type)) {
+	if (!below || *below != '/') {
+		slu_blob_fetch(c);
+		return;
+	}
+	if (c->op->props && c->op->props->content_type) {
 		slu_call_finish(c,
 				slu_fail(&c->op->err, ENOTSUP,
 					 "the service cannot copy to '%s' by itself", c->op->path));

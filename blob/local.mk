@@ -6,6 +6,7 @@ libblob_la_SOURCES += blob/cred_run.c blob/cred_run.h
 libblob_la_SOURCES += blob/delete.c
 libblob_la_SOURCES += blob/endpoint.c blob/endpoint.h
 libblob_la_SOURCES += blob/errors.c blob/errors.h
+libblob_la_SOURCES += blob/fetch.c
 libblob_la_SOURCES += blob/get.c
 libblob_la_SOURCES += blob/hadoop.c
 libblob_la_SOURCES += blob/identity.c blob/identity.h

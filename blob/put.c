@@ -38,7 +38,7 @@ void slu_blob_put_done(struct slu_call *c)
 	int r = slu_call_attr(c, &op->attr);
 
 	if (r == 0) {
-		op->attr.size = op->type == SLU_OP_COMMIT ? op->size : op->len;
+		op->attr.size = op->type == SLU_OP_PUT ? op->len : c->total;
 		if (c->md5[0])
 			slu_blob_set_md5(&op->attr, c->md5);
 	}

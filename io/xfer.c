@@ -6,9 +6,11 @@
  */
 #include "io/exchange.h"
 
+#include "common/str.h"
 #include "common/time.h"
 
 #include <errno.h>
+#include <string.h>
 
 void slu_xfer_send(struct slu_loop *l, struct slu_xfer *x)
 {
@@ -44,6 +46,26 @@ void slu_xfer_cancel(struct slu_xfer *x)
 const char *slu_xfer_header(const struct slu_xfer *x, const char *name)
 {
 	return x->state ? slu_reply_get(&x->state->reply, name) : NULL;
+}
+
+const char *slu_xfer_next_header(const struct slu_xfer *x, const char *prefix, const char *last,
+				 const char **ret_value)
+{
+	const struct slu_buf *b = x->state ? &x->state->reply.text : NULL;
+	const char *at = last, *end = b && b->p ? b->p + b->len : NULL;
+
+	if (!end)
+		return NULL;
+	for (at = at ? at : b->p; at < end; last = NULL) {
+		const char *value = at + strlen(at) + 1;
+
+		if (!last && slu_starts(at, prefix)) {
+			*ret_value = value;
+			return at;
+		}
+		at = value + strlen(value) + 1;
+	}
+	return NULL;
 }
 
 void slu_xfer_done(struct slu_xfer *x)

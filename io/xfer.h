@@ -82,6 +82,10 @@ void slu_xfer_cancel(struct slu_xfer *x);
 /* A response header by name (case ignored; the last one of that name), valid in done() and until
  * slu_xfer_done.  NULL: none. */
 const char *slu_xfer_header(const struct slu_xfer *x, const char *name);
+/* The next response header whose name begins with prefix (small letters), behind the one that the last call
+ * returned; NULL: the first, or no more.  The name; *ret_value lives as long. */
+const char *slu_xfer_next_header(const struct slu_xfer *x, const char *prefix, const char *last,
+				 const char **ret_value);
 /* Frees what the exchange allocated (not x; the memory of errbody and resp too: take what you want
  * to keep before) and makes x ready to be sent again: call it in or after done(), once a send. */
 void slu_xfer_done(struct slu_xfer *x);
