@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the emulator cannot play, on the blob test server: copies between accounts by the service, versions, CRC64.
+It is written from the service's reference; no real service has confirmed these."""
+
+import contextlib
+import os
+
+import pytest
+from conftest import EXISTS, NOT_FOUND, Workspace
+from stores import BlobStore
+
+pytest.importorskip("blobd")
+import blobd as servers
+
+SIZES = [0, 3, 5 << 20, (70 << 20) + 1]
+
+
+@contextlib.contextmanager
+def server(folder, *options, **more):
+    if not servers.program():
+        pytest.skip("no blob test server here (tools/dev test builds it)")
+    folder.mkdir()
+    running = servers.Blobd(folder, *options, **more)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def add(ws, name, store, **change):
+    pairs = {**store.entry(), **change}
+    ws.run("datastore", "create", name, *sum([["--set", f"{k}={v}"] for k, v in pairs.items()], []))
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A workspace in one account, and a container of another as datastore `other`."""
+    with server(tmp_path / "a") as a, server(tmp_path / "b", account="otheraccount") as b:
+        ws = Workspace(tmp_path, BlobStore(a, "here"))
+        ws.other = BlobStore(b, "there")
+        ws.other.container.create_container()
+        add(ws, "other", ws.other)
+        yield ws
+
+
+def operations(running):
+    return [entry["op"] for entry in running.log()]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_copy_between_accounts_moves_no_bytes_through_us(two, size):
+    data = os.urandom(size)
+    two.put("in/späce #1", data)
+    here, there = two.store.server, two.other.server
+    with here.failing(), there.failing():
+        two.run("cp", two.ref("in/späce #1"), "other:out/f")
+        wrote, read = operations(there), operations(here)
+    assert two.other.get("out/f") == data if size else two.other.exists("out/f")
+    assert not {"put", "putblock"} & set(wrote)
+    assert ("blockfromurl" in wrote) == (size > 64 << 20) and ("putfromurl" in wrote) == (size <= 64 << 20)
+    assert "get" in read or not size
+
+
+def test_what_a_blob_carries_comes_with_it(two):
+    from azure.storage.blob import ContentSettings
+
+    settings = ContentSettings(content_type="text/csv", content_encoding="gzip", cache_control="no-store")
+    data = os.urandom(65 << 20)
+    two.store.container.upload_blob("f", data, content_settings=settings, metadata={"owner": "me"}, max_concurrency=4)
+    two.run("cp", two.ref("f"), "other:f")
+    got = two.other.container.get_blob_client("f").get_blob_properties()
+    assert (got.content_settings.content_type, got.content_settings.content_encoding) == ("text/csv", "gzip")
+    assert got.content_settings.cache_control == "no-store" and got.metadata == {"owner": "me"}
+
+
+def test_what_the_service_cannot_fetch_goes_through_us(two):
+    there = two.other.server
+    for i, size in enumerate(SIZES[1:]):
+        two.put(f"in/{i}", os.urandom(size))
+    rules = (
+        "putfromurl * * status 403 CannotVerifyCopySource",
+        "blockfromurl * * status 403 CannotVerifyCopySource",
+    )
+    with there.failing(*rules):
+        two.run("cp", "-R", two.ref("in"), "other:in/")
+        refused = len(there.fired())
+    assert refused >= 1
+    for path, data in two.placed.items():
+        assert two.other.get(path) == data
+
+
+def test_a_lost_answer_is_no_second_copy(two):
+    """The service did it and the answer is lost: the bytes go through us, and are the same."""
+    two.put("f", b"bytes")
+    with two.other.server.failing("putfromurl * 1 lost") as there:
+        two.run("cp", "--overwrite", two.ref("f"), "other:f")
+        assert there.fired()
+    assert two.other.get("f") == b"bytes"
+    two.run("cp", two.ref("f"), "other:f", code=EXISTS)
+
+
+def test_an_earlier_version_is_read_by_its_uri(tmp_path):
+    with server(tmp_path / "a", "--versions") as a:
+        ws = Workspace(tmp_path, BlobStore(a, "v"))
+        client = ws.store.container.get_blob_client("in/f.csv")
+        old = client.upload_blob(b"old")["version_id"]
+        new = client.upload_blob(b"newer", overwrite=True)["version_id"]
+        assert old and old != new
+        for version, data in ((old, "old"), (new, "newer")):
+            ref = f"{ws.ref('in/f.csv')}?versionid={version}"
+            assert ws.run("cat", ref).out == data
+            assert ws.json("stat", ref)["size"] == len(data)
+        ws.run("cp", f"{ws.ref('in/f.csv')}?versionid={old}", ws.ref("restored"))
+        assert ws.get("restored") == b"old"
+        gone = f"{ws.ref('in/f.csv')}?versionid=2020-01-01T00:00:00.0000000Z"
+        assert "has no versionid=2020" in ws.run("cat", gone, code=NOT_FOUND).err
+
+
+@pytest.fixture
+def one(tmp_path):
+    with server(tmp_path / "a") as a:
+        ws = Workspace(tmp_path, BlobStore(a, "one"))
+        add(ws, "checked", ws.store, check_ranges="fail-if-different-or-missing")
+        ws.server = a
+        yield ws
+
+
+def test_ranges_are_checked_by_their_crc64(one):
+    data = os.urandom(21 << 20)
+    one.put("in/f", data)
+    one.run("download", "checked:in", "out")
+    assert (one.cwd / "out/f").read_bytes() == data
+    # damage on the way is seen, and read once more
+    with one.server.failing("get */in/f 2 flip 1000") as a:
+        one.run("download", "checked:in", "again")
+        assert a.fired()
+    assert (one.cwd / "again/f").read_bytes() == data
+
+
+def test_blocks_damaged_on_their_way_are_refused(one):
+    """The service compares x-ms-content-crc64; what it refuses is sent again."""
+    data = os.urandom(20 << 20)
+    (one.cwd / "f").write_bytes(data)
+    with one.server.failing("putblock * 1 status 400 Crc64Mismatch") as a:
+        one.run("cp", "f", one.ref("f"))
+        assert a.fired()
+    assert one.get("f") == data
+
+
+def test_a_commit_of_which_the_answer_is_lost_is_looked_for(one):
+    """A second one, which finds its blocks used up, is no error either."""
+    data = os.urandom(20 << 20)
+    (one.cwd / "f").write_bytes(data)
+    with one.server.failing("putlist * 1 lost") as a:
+        one.run("cp", "f", one.ref("f"))
+        assert a.fired() and "getblocks" in operations(a)
+    assert one.get("f") == data
+
+
+def test_what_grows_while_it_is_fetched_is_a_clean_error(one):
+    data = os.urandom(40 << 20)
+    one.put("in/log", data)
+    with one.server.failing("get */in/log 3 change") as a:
+        done = one.start("download", one.ref("in"), "out", stderr=-1)
+        err = done.communicate()[1].decode()
+        assert a.fired() and done.returncode != 0
+    assert "changed" in err and "'log'" in err
+    assert not (one.cwd / "out/log").exists()
