@@ -3,11 +3,29 @@
 #include "blob/blob.h"
 
 #include "blob/call.h"
+#include "blob/dfs.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "common/time.h"
 
 #include <errno.h>
+
+#define PROBE_MAX (10 * SLU_SEC)
+
+static void run_op(struct slu_blob *b, struct slu_op *op, void (*const run[])(struct slu_call *))
+{
+	struct slu_call *c;
+
+	if (!run[op->type]) {
+		slu_op_finish(op, slu_fail(&op->err, ENOTSUP, "'%s': Blob storage cannot %s",
+					   op->path, slu_op_name(op->type)));
+		return;
+	}
+	c = slu_call_new(b, op);
+	if (c)
+		run[op->type](c);
+}
 
 static void blob_submit(struct slu_store *s, struct slu_op *op)
 {
@@ -18,16 +36,31 @@ static void blob_submit(struct slu_store *s, struct slu_op *op)
 		[SLU_OP_ABORT] = slu_blob_abort,         [SLU_OP_DELETE] = slu_blob_delete,
 		[SLU_OP_MKDIR] = slu_blob_mkdir,         [SLU_OP_COPY] = slu_blob_copy,
 	};
-	struct slu_call *c;
 
-	if (!run[op->type]) {
-		slu_op_finish(op, slu_fail(&op->err, ENOTSUP, "'%s': Blob storage cannot %s",
-					   op->path, slu_op_name(op->type)));
-		return;
-	}
-	c = slu_call_new((struct slu_blob *)s, op);
-	if (c)
-		run[op->type](c);
+	run_op((struct slu_blob *)s, op, run);
+}
+
+/* Bytes go by the Blob endpoint, names by the other. */
+static void dfs_submit(struct slu_store *s, struct slu_op *op)
+{
+	static void (*const run[_SLU_OP_MAX])(struct slu_call *) = {
+		[SLU_OP_LIST] = slu_dfs_list,
+		[SLU_OP_DELETE] = slu_dfs_delete,
+		[SLU_OP_RENAME] = slu_dfs_rename,
+		[SLU_OP_MKDIR] = slu_dfs_mkdir,
+	};
+
+	if (run[op->type])
+		run_op((struct slu_blob *)s, op, run);
+	else
+		blob_submit(s, op);
+}
+
+static void probe_submit(struct slu_store *s, struct slu_op *op)
+{
+	static void (*const run[_SLU_OP_MAX])(struct slu_call *) = {[SLU_OP_STAT] = slu_dfs_probe};
+
+	run_op((struct slu_blob *)s, op, run);
 }
 
 static void blob_cancel(struct slu_store *s, struct slu_op *op)
@@ -56,6 +89,21 @@ static void blob_free(struct slu_store *s)
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
+
+static const struct slu_store_ops probe_ops = {
+	.name = "blob",
+	.submit = probe_submit,
+	.cancel = blob_cancel,
+};
+
+static const struct slu_store_ops dfs_ops = {
+	.name = "dfs",
+	.submit = dfs_submit,
+	.cancel = blob_cancel,
+	.hadoop = slu_blob_hadoop,
+	.source = slu_blob_source,
+	.free = blob_free,
+};
 
 static const struct slu_store_ops blob_ops = {
 	.name = "blob",
@@ -148,6 +196,43 @@ static int open_place(struct slu_blob *b, const struct json_t *entry,
 	return r;
 }
 
+/* A service that does not answer is asked again soon, and says then what is wrong. */
+static bool probe(struct slu_blob *b)
+{
+	struct slu_op op;
+	int r;
+
+	slu_op_stat(&op, "");
+	op.deadline = slu_now() + PROBE_MAX;
+	b->s.ops = &probe_ops;
+	r = slu_store_wait(&b->s, &op, NULL);
+	b->s.ops = &blob_ops;
+	return r == 0 && op.attr.kind == SLU_KIND_DIR;
+}
+
+/* An entry of the Gen2 kind is asked once, unless it says; nobody else is. */
+static int open_namespace(struct slu_blob *b, const struct json_t *entry, struct slu_err *e)
+{
+	const char *endpoint = slu_json_str(entry, "dfs_endpoint");
+	const char *says = slu_json_str(entry, "namespace");
+	int r = slu_blob_place_dfs(&b->at, endpoint, e);
+
+	if (r < 0)
+		return r;
+	b->hierarchical = says && slu_streq(says, "hierarchical");
+	if (b->hierarchical && !b->at.dfs)
+		return slu_fail(e, EINVAL,
+				"the dfs endpoint of '%s' is not known: say it as \"dfs_endpoint\"",
+				b->at.base);
+	if (!says && b->at.gen2 && b->at.dfs)
+		b->hierarchical = probe(b);
+	if (b->hierarchical) {
+		b->s.ops = &dfs_ops;
+		b->s.caps |= SLU_CAP_RENAME | SLU_CAP_RENAME_DIR | SLU_CAP_REAL_DIRS;
+	}
+	return 0;
+}
+
 int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *loops,
 		 struct slu_pool *pool, struct slu_store **ret, struct slu_err *e)
 {
@@ -184,6 +269,8 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 		r = open_place(b, entry, &s, e);
 	if (r == 0)
 		r = open_identity(b, entry, dir, e);
+	if (r == 0)
+		r = open_namespace(b, entry, e);
 	slu_blob_secret_done(&s);
 	b->s.host = b->at.base;
 	if (r < 0) {

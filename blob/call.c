@@ -130,7 +130,7 @@ void slu_call_fail(struct slu_call *c)
 
 /* --- building --- */
 
-void slu_call_begin(struct slu_call *c, const char *method, const char *path)
+static void begin(struct slu_call *c, const char *method, const char *base_path, const char *path)
 {
 	struct slu_buf b = SLU_BUF(URL_MAX);
 
@@ -147,7 +147,7 @@ void slu_call_begin(struct slu_call *c, const char *method, const char *path)
 	forget_request(c);
 	c->oom = c->renewed = false;
 
-	slu_buf_str(&b, c->b->at.path);
+	slu_buf_str(&b, base_path);
 	slu_buf_ch(&b, '/');
 	slu_buf_str(&b, c->b->at.container);
 	if (path) {
@@ -156,6 +156,18 @@ void slu_call_begin(struct slu_call *c, const char *method, const char *path)
 	}
 	c->path = slu_buf_take(&b);
 	c->oom |= !c->path;
+}
+
+void slu_call_begin(struct slu_call *c, const char *method, const char *path)
+{
+	c->dfs = false;
+	begin(c, method, c->b->at.path, path);
+}
+
+void slu_call_begin_dfs(struct slu_call *c, const char *method, const char *path)
+{
+	c->dfs = true;
+	begin(c, method, c->b->at.dfs_path, path);
 }
 
 void slu_call_param(struct slu_call *c, const char *name, const char *value)
@@ -246,7 +258,10 @@ static void set_url(struct slu_call *c)
 	struct slu_buf b = SLU_BUF(URL_MAX);
 	char mark = '?';
 
-	slu_buf_add(&b, c->b->at.base, strlen(c->b->at.base) - strlen(c->b->at.path));
+	if (c->dfs)
+		slu_buf_add(&b, c->b->at.dfs, (size_t)(c->b->at.dfs_path - c->b->at.dfs));
+	else
+		slu_buf_add(&b, c->b->at.base, (size_t)(c->b->at.path - c->b->at.base));
 	slu_buf_str(&b, c->path);
 	for (size_t i = 0; i < c->params; i++, mark = '&') {
 		slu_buf_fmt(&b, "%c%s=", mark, c->param[i].name);

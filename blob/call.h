@@ -41,6 +41,7 @@ struct slu_blob {
 	struct json_t *entry;          /* of the identity, for Hadoop */
 	char *ca_file;                 /* NULL: the system's */
 	char *cred_key, *cred_ref;     /* "account_key", "env:NAME"; NULL: none */
+	bool hierarchical;             /* the namespace is: folders exist, blob/dfs.c */
 	bool no_md5;                   /* what other writers store as MD5 is not believed */
 	enum slu_check check;          /* of ranges that are read */
 	_Atomic uint64_t refused; /* hash of a host that the service cannot fetch from; 0: none */
@@ -71,7 +72,7 @@ struct slu_call {
 	struct slu_blob_pair param[SLU_CALL_PARAMS], header[SLU_CALL_HEADERS];
 	size_t params, headers;
 	size_t own_headers; /* those before it is signed */
-	bool oom;
+	bool oom, dfs;
 	char *url, *line[SLU_CALL_HEADERS + 1];
 	char *body; /* made for this request */
 	struct slu_blob_secret secret;
@@ -111,6 +112,8 @@ void slu_call_fail(struct slu_call *c);
 
 /* A new request: of the blob `path`, NULL: of the container. */
 void slu_call_begin(struct slu_call *c, const char *method, const char *path);
+/* The same at the dfs endpoint; "": the root folder. */
+void slu_call_begin_dfs(struct slu_call *c, const char *method, const char *path);
 /* Parameters in the order of their names.  value is copied. */
 void slu_call_param(struct slu_call *c, const char *name, const char *value);
 void slu_call_header(struct slu_call *c, const char *name, const char *fmt, ...)

@@ -16,6 +16,7 @@ void slu_blob_place_done(struct slu_blob_place *p)
 	free(p->account);
 	free(p->container);
 	free(p->base);
+	free(p->dfs);
 	free(p->suffix);
 	*p = (struct slu_blob_place){0};
 }
@@ -84,14 +85,14 @@ static bool is_full_host(const char *host, const char *account)
 	       (slu_starts(host, account) && host[strlen(account)] == '.');
 }
 
-static int check_plain(const struct slu_blob_place *p, struct slu_err *e)
+static int check_plain(const char *base, struct slu_err *e)
 {
-	const char *host = slu_after(p->base, "http://");
+	const char *host = slu_after(base, "http://");
 
 	if (!host || is_loopback(host))
 		return 0;
 	return slu_fail(e, EACCES, "'%s' is plain http, which is for this machine only: use https",
-			p->base);
+			base);
 }
 
 /* Neither secrets nor what ends a URL's path belong into one, and nothing of it is shown. */
@@ -109,6 +110,13 @@ static int check_text(const char *scheme, const char *host, struct slu_err *e)
 	if (!*host || *host == '/')
 		return slu_fail(e, EINVAL, "the endpoint names no host");
 	return 0;
+}
+
+static char *path_of(char *base)
+{
+	char *host = strstr(base, "://") + 3;
+
+	return host + strcspn(host, "/");
 }
 
 int slu_blob_place_init(struct slu_blob_place *p, const char *account, const char *container,
@@ -135,12 +143,38 @@ int slu_blob_place_init(struct slu_blob_place *p, const char *account, const cha
 	if (!p->account || !p->container || !p->base)
 		r = slu_fail_oom(e);
 	else
-		r = check_plain(p, e);
+		r = check_plain(p->base, e);
 	if (r < 0) {
 		slu_blob_place_done(p);
 		return r;
 	}
-	p->path = strstr(p->base, "://") + 3;
-	p->path += strcspn(p->path, "/");
+	p->path = path_of(p->base);
 	return 0;
+}
+
+/* ".blob." of the host becomes ".dfs.". */
+static char *beside(const char *base)
+{
+	const char *at = strstr(base, ".blob.");
+
+	return at ? slu_asprintf("%.*s.dfs.%s", (int)(at - base), base, at + 6) : NULL;
+}
+
+int slu_blob_place_dfs(struct slu_blob_place *p, const char *endpoint, struct slu_err *e)
+{
+	const char *scheme = "https", *host = endpoint ? url_host(endpoint, &scheme) : NULL;
+	int r;
+
+	if (!endpoint && !strstr(p->base, ".blob."))
+		return 0;
+	if (endpoint && !host)
+		return slu_fail(e, EINVAL, "'dfs_endpoint' is to be a URL (https://...)");
+	r = endpoint ? check_text(scheme, host, e) : 0;
+	if (r < 0)
+		return r;
+	p->dfs = endpoint ? full_base(scheme, host, p->account) : beside(p->base);
+	if (!p->dfs)
+		return slu_fail_oom(e);
+	p->dfs_path = path_of(p->dfs);
+	return check_plain(p->dfs, e);
 }

@@ -9,8 +9,10 @@
 
 struct slu_blob_place {
 	char *account, *container;
-	char *base;   /* "https://acct.blob.core.windows.net", "http://127.0.0.1:10000/acct" */
-	char *path;   /* in base: from the first '/' after the host on, "" = none */
+	char *base;     /* "https://acct.blob.core.windows.net", "http://127.0.0.1:10000/acct" */
+	char *path;     /* in base: from the first '/' after the host on, "" = none */
+	char *dfs;      /* the same of the Data Lake service, NULL: none is known */
+	char *dfs_path; /* in dfs */
 	char *suffix; /* "core.windows.net"; NULL: the endpoint is not built from account and cloud */
 	bool gen2;    /* the account is said to have a hierarchical namespace */
 };
@@ -24,6 +26,8 @@ struct slu_blob_place {
  */
 int slu_blob_place_init(struct slu_blob_place *p, const char *account, const char *container,
 			const char *endpoint, const char *protocol, struct slu_err *e);
+/* Fills p->dfs: endpoint as above, NULL: the one beside the Blob service, where its host tells. */
+int slu_blob_place_dfs(struct slu_blob_place *p, const char *endpoint, struct slu_err *e);
 void slu_blob_place_done(struct slu_blob_place *p);
 
 #endif

@@ -11,11 +11,16 @@
 
 #include <errno.h>
 
+static bool is_gen2(const struct slu_blob *b)
+{
+	return b->at.gen2 || b->hierarchical;
+}
+
 /* The host by which the driver names the account, whatever the endpoint. */
 static char *host_of(const struct slu_blob *b)
 {
 	const char *suffix = b->at.suffix ? b->at.suffix : "core.windows.net";
-	const char *kind = b->at.suffix && !b->at.gen2 ? "blob" : "dfs";
+	const char *kind = b->at.suffix && !is_gen2(b) ? "blob" : "dfs";
 
 	return slu_asprintf("%s.%s.%s", b->at.account, kind, suffix);
 }
@@ -33,10 +38,17 @@ static int set_endpoint(const struct slu_blob *b, struct json_t *conf)
 	bool tls = slu_starts(b->at.base, "https://");
 	const char *host = strstr(b->at.base, "://") + 3;
 	SLU_AUTO(slu_freep) char *authority = slu_strndup(host, (size_t)(b->at.path - host));
+	const char *folders = b->hierarchical ? "true" : "false";
 
+	if (b->hierarchical) {
+		host = strstr(b->at.dfs, "://") + 3;
+		free(authority);
+		authority = slu_strndup(host, (size_t)(b->at.dfs_path - host));
+	}
 	if (!authority || slu_json_set_str(conf, "fs.azure.abfs.endpoint", authority) < 0 ||
-	    slu_json_set_str(conf, "fs.azure.account.hns.enabled", "false") < 0 ||
-	    slu_json_set_str(conf, "fs.azure.fns.account.service.type", "BLOB") < 0 ||
+	    slu_json_set_str(conf, "fs.azure.account.hns.enabled", folders) < 0 ||
+	    (!b->hierarchical &&
+	     slu_json_set_str(conf, "fs.azure.fns.account.service.type", "BLOB") < 0) ||
 	    slu_json_set_str(conf, "fs.azure.always.use.https", tls ? "true" : "false") < 0 ||
 	    slu_json_set_str(conf, "fs.azure.networking.library", "JDK_HTTP_URL_CONNECTION") < 0)
 		return -ENOMEM;
@@ -52,7 +64,7 @@ static int set_secret(const struct slu_blob *b, enum slu_blob_secret_kind kind, 
 		return 0;
 	if (kind == SLU_BLOB_KEY)
 		return set_for(h->secret_refs, "fs.azure.account.key", host, b->cred_ref);
-	if (b->at.suffix && !b->at.gen2) {
+	if (b->at.suffix && !is_gen2(b)) {
 		wasb = slu_asprintf("fs.azure.sas.%s", b->at.container);
 		return wasb ? set_for(h->secret_refs, wasb, host, b->cred_ref) : -ENOMEM;
 	}
@@ -100,7 +112,7 @@ static int set_identity(const struct slu_blob *b, const char *host, struct slu_h
 static const char *scheme_of(const struct slu_blob *b)
 {
 	if (b->at.suffix)
-		return b->at.gen2 ? "abfss" : "wasbs";
+		return is_gen2(b) ? "abfss" : "wasbs";
 	return slu_starts(b->at.base, "https://") ? "abfss" : "abfs";
 }
 

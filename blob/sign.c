@@ -44,6 +44,12 @@ static void add_standard(const struct slu_blob_req *q, struct slu_buf *b)
 }
 
 /* There are few: insertion is the simplest sort. */
+static void add_lower(struct slu_buf *b, const char *name)
+{
+	for (; *name; name++)
+		slu_buf_ch(b, *name >= 'A' && *name <= 'Z' ? (char)(*name + 'a' - 'A') : *name);
+}
+
 static void add_ms(const struct slu_blob_req *q, struct slu_buf *b)
 {
 	const struct slu_blob_pair *sorted[HEADERS_MAX];
@@ -60,8 +66,7 @@ static void add_ms(const struct slu_blob_req *q, struct slu_buf *b)
 		n++;
 	}
 	for (size_t i = 0; i < n; i++) {
-		for (const char *p = sorted[i]->name; *p; p++)
-			slu_buf_ch(b, *p >= 'A' && *p <= 'Z' ? (char)(*p + 'a' - 'A') : *p);
+		add_lower(b, sorted[i]->name);
 		slu_buf_fmt(b, ":%s\n", sorted[i]->value);
 	}
 }
@@ -71,8 +76,11 @@ void slu_blob_signed_text(const struct slu_blob_req *q, const char *account, str
 	add_standard(q, b);
 	add_ms(q, b);
 	slu_buf_fmt(b, "/%s%s", account, q->path);
-	for (size_t i = 0; i < q->params; i++)
-		slu_buf_fmt(b, "\n%s:%s", q->param[i].name, q->param[i].value);
+	for (size_t i = 0; i < q->params; i++) {
+		slu_buf_ch(b, '\n');
+		add_lower(b, q->param[i].name);
+		slu_buf_fmt(b, ":%s", q->param[i].value);
+	}
 }
 
 int slu_blob_sign(const struct slu_blob_req *q, const char *account, const void *key,

@@ -24,6 +24,7 @@ enum value {
 	V_ENDPOINT,  /* host name suffix or URL without user info and query */
 	V_HTTP,      /* "http" or "https" */
 	V_MD5,       /* "check" or "ignore" */
+	V_NAMESPACE, /* "hierarchical" or "flat" */
 	V_CHECK,     /* as --check-md5 has it */
 	V_HDFS,      /* "hdfs" or "http" or "https" */
 	V_HOSTPORT,
@@ -50,6 +51,8 @@ static const struct key blob_keys[] = {
 	{"account_key", V_SECRET, false},
 	{"sas_token", V_SECRET, false},
 	{"content_md5", V_MD5, false},
+	{"namespace", V_NAMESPACE, false},
+	{"dfs_endpoint", V_ENDPOINT, false},
 	{"ca_file", V_PATH, false},
 	{"check_ranges", V_CHECK, false},
 	{NULL, V_END, false},
@@ -64,6 +67,8 @@ static const struct key gen2_keys[] = {
 	{"account_key", V_SECRET, false},
 	{"sas_token", V_SECRET, false},
 	{"content_md5", V_MD5, false},
+	{"namespace", V_NAMESPACE, false},
+	{"dfs_endpoint", V_ENDPOINT, false},
 	{"ca_file", V_PATH, false},
 	{"check_ranges", V_CHECK, false},
 	{NULL, V_END, false},
@@ -241,6 +246,11 @@ static bool is_endpoint(const char *s)
 	return is_hostport(authority);
 }
 
+static bool is_one_of(const char *v, const char *a, const char *b)
+{
+	return slu_streq(v, a) || slu_streq(v, b);
+}
+
 static bool is_check(const char *v)
 {
 	return slu_streq(v, "no-check") || slu_streq(v, "log-only") ||
@@ -259,15 +269,17 @@ static const char *text_wrong(enum value kind, const char *v)
 	case V_ENDPOINT:
 		return is_endpoint(v) ? NULL : "a host name or a URL without user or query";
 	case V_HTTP:
-		return slu_streq(v, "https") || slu_streq(v, "http") ? NULL : "https or http";
+		return is_one_of(v, "https", "http") ? NULL : "https or http";
 	case V_MD5:
-		return slu_streq(v, "check") || slu_streq(v, "ignore") ? NULL : "check or ignore";
+		return is_one_of(v, "check", "ignore") ? NULL : "check or ignore";
+	case V_NAMESPACE:
+		return is_one_of(v, "hierarchical", "flat") ? NULL : "hierarchical or flat";
 	case V_CHECK:
 		return is_check(v) ? NULL
 				   : "no-check, log-only, fail-if-different or "
 				     "fail-if-different-or-missing";
 	case V_HDFS:
-		return slu_streq(v, "hdfs") || slu_streq(v, "https") || slu_streq(v, "http")
+		return slu_streq(v, "hdfs") || is_one_of(v, "https", "http")
 			       ? NULL
 			       : "hdfs, https or http";
 	case V_HOSTPORT:

@@ -16,6 +16,10 @@
  * "fail-if-different-or-missing": the service gives a CRC64 (else an MD5) with every range that is read,
  * and its bytes are checked by it.
  *
+ * azure_*: "namespace" is "hierarchical" or "flat"; without it an azure_blob is taken for flat, and the
+ * service of an azure_data_lake_gen2 is asked when the datastore is opened. "dfs_endpoint" is the URL of the
+ * Data Lake service where that is not the Blob endpoint with ".dfs." for ".blob.".
+ *
  * azure_*: "ca_file" names the certificates to trust instead of the system's.
  *
  * credential: one of "credential": REFERENCE, managed_identity, workload_identity, az_cli, default (the

@@ -231,6 +231,16 @@ static void move_tree(struct container *c, const char *from, const char *to)
 	move(c, from, to);
 }
 
+static bool parent_missing(const struct container *c, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *parent = must(strndup(path, slash ? (size_t)(slash - path) : 0));
+	const struct name *n = slash ? name_find(c, parent) : NULL;
+
+	free(parent);
+	return slash && !(n && n->now && n->now->folder);
+}
+
 /* NULL: it may be done; otherwise the code of the refusal, *ret_status with it. */
 static const char *rename_refused(struct request *q, struct container *c, const char *from,
 				  int *ret_status)
@@ -246,13 +256,13 @@ static const char *rename_refused(struct request *q, struct container *c, const 
 	*ret_status = 412;
 	if (match && strcmp(match, etag) != 0)
 		return "SourceConditionNotMet";
-	*ret_status = 409;
+	*ret_status = parent_missing(c, q->name) ? 404 : 409;
 	if (s->now->folder && below(q->name, from))
 		return "InvalidRenameSourcePath";
 	if (dfs_is_file_above(c, q->name))
 		return "PathConflict";
 	if (!t || !t->now)
-		return NULL;
+		return parent_missing(c, q->name) ? "RenameDestinationParentPathNotFound" : NULL;
 	if (header(q, "if-none-match"))
 		return "PathAlreadyExists";
 	if (t->now->folder && dfs_has_children(c, q->name))

@@ -37,6 +37,8 @@ def free_port():
 class Azurite:
     """tls: certificate and key; then it takes bearer tokens, and checks their audience, issuer and times."""
 
+    more = {}  # of a datastore's entry
+
     def __init__(self, folder, memory=True, tls=None):
         self.folder = Path(folder)
         self.port = free_port()

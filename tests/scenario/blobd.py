@@ -42,6 +42,8 @@ class Blobd:
         self.port = int(line)
         self.top = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.url = f"{self.top}/{account}"
+        hns = {"namespace": "hierarchical", "dfs_endpoint": f"{self.url}.dfs"}
+        self.more = hns if "--hns" in options else {}
         verify = {"connection_verify": self.ca} if tls else {}
         self.client = BlobServiceClient(
             self.url, credential={"account_name": account, "account_key": KEY}, api_version=VERSION, **verify

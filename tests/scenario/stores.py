@@ -155,6 +155,7 @@ class BlobStore:
 
     def entry(self):
         return {
+            **self.server.more,
             "type": "azure_blob",
             "account_name": self.server.client.account_name,
             "container_name": self.name,

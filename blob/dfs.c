@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an account with a hierarchical namespace does better by its dfs endpoint ("Path" operations of
+ * the Data Lake Storage Gen2 REST reference): list, make, rename and delete folders, owners and rights.
+ * Bytes go by the Blob endpoint as on any account.
+ *
+ * No real account has confirmed this yet: it was tested with tests/blobd, written from the same
+ * reference.
+ */
+#include "blob/dfs.h"
+
+#include "blob/errors.h"
+#include "blob/list.h"
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/str.h"
+#include "io/http.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#define PAGE "5000"
+#define ROUNDS_MAX 1000000 /* continuations of one op */
+
+/* --- LIST --- */
+
+/* The name below the listed folder; NULL: it is not there. */
+static const char *below(const char *name, const char *folder)
+{
+	const char *rest = slu_after(name, folder);
+
+	if (!*folder)
+		return *name ? name : NULL;
+	return rest && *rest == '/' && rest[1] ? rest + 1 : NULL;
+}
+
+static bool is_true(const struct json_t *o, const char *key)
+{
+	const char *v = slu_json_str(o, key);
+
+	return v ? slu_streq(v, "true") : slu_json_bool(o, key, false);
+}
+
+static int read_attr(const struct json_t *o, struct slu_attr *a)
+{
+	const char *size = slu_json_str(o, "contentLength"), *etag = slu_json_str(o, "etag");
+	const char *when = slu_json_str(o, "lastModified");
+
+	*a = (struct slu_attr){.kind = is_true(o, "isDirectory") ? SLU_KIND_DIR : SLU_KIND_FILE};
+	if (when && !slu_http_date(when, &a->mtime_ns))
+		return -EPROTO;
+	if (a->kind == SLU_KIND_DIR)
+		return 0;
+	if (!size || !slu_u64(size, &a->size) || a->size > INT64_MAX || !etag)
+		return -EPROTO;
+	slu_blob_set_etag(a, etag);
+	return 0;
+}
+
+int slu_dfs_list_parse(const char *text, size_t n, const char *folder, bool files_only,
+		       struct slu_list *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+	const struct json_t *paths;
+	int r = slu_json_parse(text, n, "the listing", &o, e);
+
+	if (r < 0)
+		return r;
+	paths = slu_json_get(o, "paths");
+	if (!slu_json_is_array(paths))
+		return slu_fail(e, EPROTO, "the listing of '%s' has no paths", folder);
+	for (size_t i = 0; i < slu_json_count(paths); i++) {
+		const struct json_t *p = slu_json_at(paths, i);
+		const char *name = slu_json_str(p, "name"), *rest;
+		struct slu_attr a;
+
+		rest = name ? below(name, folder) : NULL;
+		if (!rest || read_attr(p, &a) < 0)
+			return slu_fail(e, EPROTO,
+					"the listing of '%s' names '%s', which is not of it",
+					folder, name ? name : "");
+		if (files_only && a.kind == SLU_KIND_DIR)
+			continue;
+		r = slu_list_add(ret, rest, strlen(rest), &a);
+		if (r < 0)
+			return r == -ENOMEM ? slu_fail_oom(e) : r;
+	}
+	return 0;
+}
+
+static void parse_page(struct slu_work *w)
+{
+	struct slu_call *c = (struct slu_call *)((char *)w - offsetof(struct slu_call, work));
+	const char *more = slu_xfer_header(&c->x, "x-ms-continuation");
+	struct slu_op *op = c->op;
+	int r = slu_dfs_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, op->path,
+				   op->flags & SLU_OPF_RECURSIVE, op->list, &op->err);
+
+	if (r == 0 && more && *more) {
+		if (op->marker && slu_streq(op->marker, more))
+			r = slu_fail(&op->err, EPROTO,
+				     "the listing of '%s' in container '%s' does not end: the "
+				     "service gives the same continuation again",
+				     op->path, c->b->at.container);
+		else if (!(op->list->next = slu_strdup(more)))
+			r = slu_fail_oom(&op->err);
+	}
+	slu_call_finish(c, r);
+}
+
+static void on_page(struct slu_call *c)
+{
+	if (c->x.rc < 0) {
+		slu_call_fail(c);
+		return;
+	}
+	c->work = (struct slu_work){.fn = parse_page};
+	slu_pool_add(c->b->pool, &c->work);
+}
+
+void slu_dfs_list(struct slu_call *c)
+{
+	const struct slu_op *op = c->op;
+
+	slu_call_begin_dfs(c, "GET", NULL);
+	if (op->marker)
+		slu_call_param(c, "continuation", op->marker);
+	if (*op->path)
+		slu_call_param(c, "directory", op->path);
+	slu_call_param(c, "maxResults", PAGE);
+	slu_call_param(c, "recursive", op->flags & SLU_OPF_RECURSIVE ? "true" : "false");
+	slu_call_param(c, "resource", "filesystem");
+	c->x.sink = SLU_SINK_BUF;
+	c->x.resp = SLU_BUF(SLU_BLOB_LIST_MAX);
+	slu_call_send(c, on_page);
+}
+
+/* --- MKDIR --- */
+
+static void on_made(struct slu_call *c)
+{
+	if (c->x.rc < 0 && !slu_call_is(c, 409, "PathAlreadyExists"))
+		slu_call_fail(c);
+	else
+		slu_call_finish(c, 0);
+}
+
+void slu_dfs_mkdir(struct slu_call *c)
+{
+	slu_call_begin_dfs(c, "PUT", c->op->path);
+	slu_call_param(c, "resource", "directory");
+	slu_call_header(c, "if-none-match", "*");
+	slu_call_send(c, on_made);
+}
+
+/* --- RENAME, DELETE: what the service does in steps --- */
+
+static const char *continuation(const struct slu_call *c)
+{
+	const char *more = slu_xfer_header(&c->x, "x-ms-continuation");
+
+	return more && *more ? more : NULL;
+}
+
+static void ask_rename(struct slu_call *c, const char *more);
+
+static void on_parent(struct slu_call *c)
+{
+	if (c->x.rc < 0 && !slu_call_is(c, 409, "PathAlreadyExists"))
+		slu_call_fail(c);
+	else
+		ask_rename(c, NULL);
+}
+
+static void make_parent(struct slu_call *c)
+{
+	const char *slash = strrchr(c->op->to, '/');
+	SLU_AUTO(slu_freep) char *parent = slu_strndup(c->op->to, (size_t)(slash - c->op->to));
+
+	c->again = true;
+	slu_call_begin_dfs(c, "PUT", parent ? parent : "");
+	c->oom |= !parent;
+	slu_call_param(c, "resource", "directory");
+	slu_call_header(c, "if-none-match", "*");
+	slu_call_send(c, on_parent);
+}
+
+/* A rename whose answer was lost has happened when the source is gone and the target is there. */
+static void on_target(struct slu_call *c)
+{
+	if (c->x.rc == 0) {
+		slu_call_finish(c, 0);
+		return;
+	}
+	slu_blob_give_up(c, slu_call_is(c, 404, NULL));
+}
+
+static void on_source(struct slu_call *c)
+{
+	if (!slu_call_is(c, 404, NULL)) {
+		slu_blob_give_up(c, c->x.rc == 0);
+		return;
+	}
+	slu_call_begin_dfs(c, "HEAD", c->op->to);
+	slu_call_send(c, on_target);
+}
+
+static void on_renamed(struct slu_call *c)
+{
+	SLU_AUTO(slu_freep) char *more = NULL;
+
+	if (slu_call_unknown(c)) {
+		slu_blob_remember(c);
+		slu_call_begin_dfs(c, "HEAD", c->op->path);
+		slu_call_send(c, on_source);
+		return;
+	}
+	if (!c->again && strchr(c->op->to, '/') &&
+	    slu_call_is(c, 404, "RenameDestinationParentPathNotFound")) {
+		make_parent(c);
+		return;
+	}
+	if (c->x.rc < 0) {
+		slu_call_fail(c);
+		return;
+	}
+	if (!continuation(c)) {
+		slu_call_finish(c, 0);
+		return;
+	}
+	more = slu_strdup(continuation(c));
+	if (!more || ++c->tree_gone > ROUNDS_MAX)
+		slu_call_finish(c, more ? slu_fail(&c->op->err, EPROTO,
+						   "the rename of '%s' does not end", c->op->path)
+					: slu_fail_oom(&c->op->err));
+	else
+		ask_rename(c, more);
+}
+
+static void ask_rename(struct slu_call *c, const char *more)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf from = SLU_BUF(64 << 10);
+	struct slu_blob_secret s = {0};
+	int r = c->b->identity ? 0 : slu_blob_cred_get(c->b->cred, &s, &c->op->err);
+
+	if (r < 0) {
+		slu_call_finish(c, r);
+		return;
+	}
+	slu_buf_fmt(&from, "/%s/", c->b->at.container);
+	slu_url_encode(&from, c->op->path, strlen(c->op->path), "/");
+	if (s.kind == SLU_BLOB_SAS) /* the source needs it as well */
+		slu_buf_fmt(&from, "?%s", s.sas);
+	slu_blob_secret_done(&s);
+	slu_call_begin_dfs(c, "PUT", c->op->to);
+	if (more)
+		slu_call_param(c, "continuation", more);
+	if (c->op->flags & SLU_OPF_ABSENT)
+		slu_call_header(c, "if-none-match", "*");
+	if (slu_buf_err(&from) < 0)
+		c->oom = true;
+	else
+		slu_call_header(c, "x-ms-rename-source", "%s", from.p);
+	slu_call_send(c, on_renamed);
+}
+
+void slu_dfs_rename(struct slu_call *c)
+{
+	ask_rename(c, NULL);
+}
+
+static void ask_delete(struct slu_call *c, const char *more);
+
+static void on_deleted(struct slu_call *c)
+{
+	SLU_AUTO(slu_freep) char *more = NULL;
+
+	if (c->x.rc < 0) {
+		bool tree = c->op->flags & SLU_OPF_TREE;
+
+		if (tree && slu_call_is(c, 404, "PathNotFound"))
+			slu_call_finish(c, 0);
+		else
+			slu_call_fail(c);
+		return;
+	}
+	if (!continuation(c)) {
+		slu_call_finish(c, 0);
+		return;
+	}
+	more = slu_strdup(continuation(c));
+	if (!more || ++c->tree_gone > ROUNDS_MAX)
+		slu_call_finish(c, more ? slu_fail(&c->op->err, EPROTO,
+						   "the deletion of '%s' does not end", c->op->path)
+					: slu_fail_oom(&c->op->err));
+	else
+		ask_delete(c, more);
+}
+
+static void ask_delete(struct slu_call *c, const char *more)
+{
+	slu_call_begin_dfs(c, "DELETE", c->op->path);
+	if (more)
+		slu_call_param(c, "continuation", more);
+	slu_call_param(c, "recursive", c->op->flags & SLU_OPF_TREE ? "true" : "false");
+	slu_call_send(c, on_deleted);
+}
+
+void slu_dfs_delete(struct slu_call *c)
+{
+	ask_delete(c, NULL);
+}
+
+/* --- who owns it, who may --- */
+
+static void on_access(struct slu_call *c)
+{
+	static const struct {
+		const char *header, *key;
+	} names[] = {{"x-ms-owner", "owner"},
+		     {"x-ms-group", "group"},
+		     {"x-ms-permissions", "permissions"},
+		     {"x-ms-acl", "acl"}};
+	int r = 0;
+
+	if (c->x.rc < 0) {
+		slu_call_fail(c);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && r == 0; i++) {
+		const char *v = slu_xfer_header(&c->x, names[i].header);
+
+		if (v)
+			r = slu_json_set_str(c->op->detail, names[i].key, v);
+	}
+	slu_call_finish(c, r < 0 ? slu_fail_oom(&c->op->err) : 0);
+}
+
+void slu_dfs_access(struct slu_call *c)
+{
+	slu_call_begin_dfs(c, "HEAD", c->op->path);
+	slu_call_param(c, "action", "getAccessControl");
+	slu_call_send(c, on_access);
+}
+
+/* --- is there one? --- */
+
+static void on_root(struct slu_call *c)
+{
+	bool yes = c->x.rc == 0 || slu_call_is(c, 403, "AuthorizationPermissionMismatch");
+
+	c->op->attr = (struct slu_attr){.kind = yes ? SLU_KIND_DIR : SLU_KIND_FILE};
+	slu_call_finish(c, 0);
+}
+
+void slu_dfs_probe(struct slu_call *c)
+{
+	slu_call_begin_dfs(c, "HEAD", "");
+	slu_call_param(c, "action", "getAccessControl");
+	slu_call_send(c, on_root);
+}
