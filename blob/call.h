@@ -136,6 +136,7 @@ int slu_call_attr(struct slu_call *c, struct slu_attr *ret);
 
 /* The ops: each finishes the call in the end. */
 void slu_blob_stat(struct slu_call *c);
+void slu_blob_detail(struct slu_call *c); /* op->detail from the answer of a HEAD */
 void slu_blob_list(struct slu_call *c);
 void slu_blob_read(struct slu_call *c);
 void slu_blob_put(struct slu_call *c);

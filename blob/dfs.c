@@ -324,6 +324,11 @@ static void on_access(struct slu_call *c)
 		     {"x-ms-acl", "acl"}};
 	int r = 0;
 
+	/* Who may read it may not be allowed to see who else may. */
+	if (slu_call_is(c, 403, NULL)) {
+		slu_call_finish(c, 0);
+		return;
+	}
 	if (c->x.rc < 0) {
 		slu_call_fail(c);
 		return;

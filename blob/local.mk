@@ -4,6 +4,7 @@ libblob_la_SOURCES += blob/call.c blob/call.h
 libblob_la_SOURCES += blob/cred.c blob/cred.h
 libblob_la_SOURCES += blob/cred_run.c blob/cred_run.h
 libblob_la_SOURCES += blob/delete.c blob/dfs.c blob/dfs.h
+libblob_la_SOURCES += blob/detail.c
 libblob_la_SOURCES += blob/endpoint.c blob/endpoint.h
 libblob_la_SOURCES += blob/errors.c blob/errors.h
 libblob_la_SOURCES += blob/fetch.c

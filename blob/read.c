@@ -80,7 +80,10 @@ static void on_head(struct slu_call *c)
 
 		if (c->b->no_md5)
 			c->op->attr.sum[0] = '\0';
-		slu_call_finish(c, r);
+		if (r == 0 && c->op->flags & SLU_OPF_DETAIL)
+			slu_blob_detail(c);
+		else
+			slu_call_finish(c, r);
 	} else if (slu_call_is(c, 404, NULL) && c->op->version) {
 		slu_call_finish(c, slu_fail(&c->op->err, ENOENT,
 					    "'%s' in container '%s' has no %s: it was deleted, or "

@@ -25,7 +25,9 @@ struct slu_place {
 
 int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, struct slu_err *e);
 /* Of a place in a store without wildcards, in the state that the reference names. */
-int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct slu_err *e);
+/* ret_detail: an object, the caller's, or NULL when the store tells nothing; NULL: it is not asked. */
+int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct json_t **ret_detail,
+		   struct slu_err *e);
 void slu_place_done(struct slu_place *p);
 
 #endif

@@ -108,7 +108,7 @@ static int find_in_store(struct copy *c, const char *src, struct slu_err *e)
 {
 	struct slu_place *p = c->now;
 	struct slu_attr a;
-	int r = slu_place_stat(p, &a, e);
+	int r = slu_place_stat(p, &a, NULL, e);
 
 	if (r < 0)
 		return r;

@@ -18,6 +18,7 @@ struct lister {
 	sluice_entry_fn *fn;
 	void *user;
 	size_t strip; /* bytes of the path that are the listed folder */
+	const char *detail;
 };
 
 static int give(const struct lister *l, const char *path, const struct slu_attr *a)
@@ -28,6 +29,7 @@ static int give(const struct lister *l, const char *path, const struct slu_attr 
 		.size = a->size,
 		.mtime_ns = a->mtime_ns,
 		.identity = a->kind == SLU_KIND_DIR ? "" : a->id,
+		.detail = l->detail,
 	};
 
 	return l->fn(l->user, &entry);
@@ -89,7 +91,7 @@ static int list_place(const struct slu_place *p, bool recursive, struct lister *
 		l->strip = slu_glob_prefix(p->path);
 		return slu_walk_glob(p->store, p->path, list_entry, l, e);
 	}
-	int r = slu_place_stat(p, &a, e);
+	int r = slu_place_stat(p, &a, NULL, e);
 
 	if (r < 0)
 		return r;
@@ -131,13 +133,27 @@ static int stat_dataset(const struct slu_dataset *d, const char *ref, const stru
 	return give(l, ref, &a);
 }
 
+static int stat_place(const struct slu_place *p, struct lister *l, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *detail = NULL;
+	SLU_AUTO(slu_freep) char *text = NULL;
+	struct slu_attr a;
+	int r = slu_place_stat(p, &a, &detail, e);
+
+	if (r < 0)
+		return r;
+	if (detail && !(text = slu_json_text(detail, SLU_JSON_COMPACT)))
+		return slu_fail_oom(e);
+	l->detail = text;
+	return give(l, p->path[0] ? p->path : "/", &a);
+}
+
 int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *user,
 		struct sluice_error *e)
 {
 	SLU_AUTO(slu_place_done) struct slu_place p = {0};
 	struct lister l = {.fn = fn, .user = user};
 	struct slu_err er = {0};
-	struct slu_attr a;
 	int r = slu_place_find(s, ref, &p, &er);
 
 	if (r == 0 && p.glob)
@@ -146,9 +162,7 @@ int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *us
 	else if (r == 0 && p.dataset)
 		r = stat_dataset(p.dataset, ref, &l);
 	else if (r == 0) {
-		r = slu_place_stat(&p, &a, &er);
-		if (r == 0)
-			r = give(&l, p.path[0] ? p.path : "/", &a);
+		r = stat_place(&p, &l, &er);
 	}
 	return slu_api_error(e, &er, r);
 }
@@ -183,7 +197,7 @@ static int open_file(struct slu_place *p, const char *ref, struct sluice_file *f
 
 	if (p->glob)
 		return slu_fail(e, EINVAL, "'%s' is a pattern; name one file", ref);
-	int r = slu_place_stat(p, &a, e);
+	int r = slu_place_stat(p, &a, NULL, e);
 
 	if (r < 0)
 		return r;

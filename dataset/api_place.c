@@ -62,17 +62,25 @@ int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, str
 	return 0;
 }
 
-int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct slu_err *e)
+int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct json_t **ret_detail,
+		   struct slu_err *e)
 {
 	struct slu_op op;
 	int r;
 
 	slu_op_stat(&op, p->path);
 	op.version = p->version;
+	if (ret_detail)
+		op.flags |= SLU_OPF_DETAIL;
 	r = slu_store_wait(p->store, &op, e);
-	if (r == 0)
-		*ret = op.attr;
-	return r;
+	if (r < 0) {
+		slu_json_free(op.detail);
+		return r;
+	}
+	*ret = op.attr;
+	if (ret_detail)
+		*ret_detail = op.detail;
+	return 0;
 }
 
 void slu_place_done(struct slu_place *p)

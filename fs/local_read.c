@@ -9,14 +9,17 @@
 
 #include "common/cleanup.h"
 #include "common/fault.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/path.h"
 #include "common/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -102,6 +105,40 @@ static int not_a_file(const struct slu_local *l, struct slu_err *e, const char *
 			path, l->root);
 }
 
+/* The name of a user or group, its number when it has none. */
+static int set_owner(struct json_t *o, const char *key, bool user, unsigned id)
+{
+	struct passwd pw, *p = NULL;
+	struct group gr, *g = NULL;
+	char room[4096], number[24];
+	const char *name = number;
+
+	snprintf(number, sizeof(number), "%u", id);
+	if (user && getpwuid_r(id, &pw, room, sizeof(room), &p) == 0 && p)
+		name = p->pw_name;
+	if (!user && getgrgid_r(id, &gr, room, sizeof(room), &g) == 0 && g)
+		name = g->gr_name;
+	return slu_json_set_str(o, key, name);
+}
+
+static int detail(struct slu_op *op, const struct stat *st)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	char mode[12];
+
+	for (int i = 0; i < 9; i++)
+		mode[i] = st->st_mode & (0400u >> i) ? "rwx"[i % 3] : '-';
+	mode[9] = '\0';
+	if (!o || set_owner(o, "owner", true, st->st_uid) < 0 ||
+	    set_owner(o, "group", false, st->st_gid) < 0 ||
+	    slu_json_set_str(o, "permissions", mode) < 0 ||
+	    slu_json_set_int(o, "links", (int64_t)st->st_nlink) < 0 ||
+	    slu_json_set_int(o, "inode", (int64_t)st->st_ino) < 0)
+		return slu_fail_oom(&op->err);
+	op->detail = slu_take(o);
+	return 0;
+}
+
 int slu_local_stat(struct slu_local *l, struct slu_op *op)
 {
 	SLU_AUTO(slu_closep) int fd = slu_local_open(l, op->path, O_PATH, "look at", &op->err);
@@ -114,7 +151,7 @@ int slu_local_stat(struct slu_local *l, struct slu_op *op)
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return not_a_file(l, &op->err, op->path);
 	slu_local_attr(&st, &op->attr);
-	return 0;
+	return op->flags & SLU_OPF_DETAIL ? detail(op, &st) : 0;
 }
 
 /* What the symbolic link `name` in the listed folder leads to; 1: it has vanished since. */

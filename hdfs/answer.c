@@ -109,6 +109,37 @@ static int read_status(const struct json_t *o, struct slu_attr *ret, struct slu_
 	return 0;
 }
 
+int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, struct slu_err *e)
+{
+	static const char *const texts[] = {"owner", "group", "ecPolicy"};
+	static const char *const counts[][2] = {
+		{"replication", "replication"}, {"blockSize", "block_size"}, {"fileId", "inode"}};
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL, *o = slu_json_object();
+	const struct json_t *s;
+	const char *mode;
+	int r = o ? parse(p, n, &j, e) : slu_fail_oom(e);
+
+	if (r < 0)
+		return r;
+	s = slu_json_get(j, "FileStatus");
+	for (size_t i = 0; i < 3 && r == 0; i++) {
+		const char *v = slu_json_str(s, texts[i]);
+		int64_t count = slu_json_int(s, counts[i][0], 0);
+
+		if (v)
+			r = slu_json_set_str(o, texts[i], v);
+		if (r == 0 && count > 0)
+			r = slu_json_set_int(o, counts[i][1], count);
+	}
+	mode = slu_json_str(s, "permission");
+	if (r == 0 && mode)
+		r = slu_json_set_str(o, "permissions", mode);
+	if (r < 0)
+		return slu_fail_oom(e);
+	*ret = slu_take(o);
+	return 0;
+}
+
 int slu_hdfs_status(const char *p, size_t n, struct slu_attr *ret, struct slu_hdfs_id *ret_id,
 		    struct slu_err *e)
 {

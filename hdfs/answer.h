@@ -18,6 +18,8 @@ struct slu_hdfs_id {
 void slu_hdfs_id_text(const struct slu_hdfs_id *id, char out[SLU_ID_MAX]);
 bool slu_hdfs_id_parse(const char *s, struct slu_hdfs_id *ret);
 
+/* Owner, group, permissions, replication and so on of the same answer: the caller's. */
+int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, struct slu_err *e);
 /* {"FileStatus": {...}}; a symbolic link is -EINVAL. */
 int slu_hdfs_status(const char *p, size_t n, struct slu_attr *ret, struct slu_hdfs_id *ret_id,
 		    struct slu_err *e);

@@ -28,6 +28,8 @@ static void stat_done(struct slu_hdfs_req *q)
 
 	if (r == 0)
 		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &op->attr, &id, &op->err);
+	if (r == 0 && op->flags & SLU_OPF_DETAIL)
+		r = slu_hdfs_detail(q->x.resp.p, q->x.resp.len, &op->detail, &op->err);
 	slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
 }
 

@@ -85,6 +85,9 @@ struct sluice_entry {
 	int64_t mtime_ns; /* wall clock, ns since 1970 */
 	const char
 		*identity; /* what reads are pinned to, "" for folders; valid during the callback */
+	/* Of a stat: a JSON object of what the store keeps beside, such as owner, permissions, tier, metadata;
+	 * NULL: nothing, and in listings; valid during the callback */
+	const char *detail;
 };
 /* Non-zero ends the listing and is returned. */
 typedef int sluice_entry_fn(void *user, const struct sluice_entry *entry);
@@ -144,6 +147,11 @@ struct sluice_copy_options {
  * Each file appears whole; when one fails the others go on and the first failure is the result. */
 SLUICE_API int sluice_copy(struct sluice *s, const char *const *src, size_t n, const char *dst,
 			   const struct sluice_copy_options *o, struct sluice_error *e);
+/* Renames a file or folder within one datastore, in one atomic step: -ENOTSUP where the store has none (flat
+ * Blob containers) and between datastores.  dst ending in '/' or being a folder: into it.  What is there is
+ * replaced with SLUICE_OVERWRITE only (-EEXIST), a folder only when it is empty. */
+SLUICE_API int sluice_move(struct sluice *s, const char *src, const char *dst, unsigned flags,
+			   struct sluice_error *e);
 /* Deletes a file, what a pattern matches, or with SLUICE_RECURSIVE a folder and all in it.  Datasets and
  * the root of a datastore are refused (-EINVAL).  file may be NULL. */
 SLUICE_API int sluice_remove(struct sluice *s, const char *ref, unsigned flags,

@@ -114,6 +114,7 @@ int cmd_ls(struct cli *c);
 int cmd_stat(struct cli *c);
 int cmd_cat(struct cli *c);
 int cmd_cp(struct cli *c);
+int cmd_mv(struct cli *c);
 int cmd_rm(struct cli *c);
 int cmd_download(struct cli *c);
 int cmd_mount(struct cli *c);

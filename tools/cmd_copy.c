@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cp, rm: what changes objects, wherever they are.
+ * cp, mv, rm: what changes objects, wherever they are.
  */
 #include "tools/cli.h"
 
@@ -129,6 +129,17 @@ int cmd_cp(struct cli *c)
 
 	progress_end(&t.progress);
 	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+int cmd_mv(struct cli *c)
+{
+	struct sluice_error e = {0};
+	int status = cli_open(c, SLUICE_OPTIONAL);
+	int r = status ? 0
+		       : sluice_move(c->s, c->args[0], c->args[1],
+				     cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0, &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : status;
 }
 
 int cmd_rm(struct cli *c)

@@ -26,6 +26,13 @@ static struct json_t *entry_json(const struct sluice_entry *n)
 	    slu_json_set_int(o, "mtime_ns", n->mtime_ns) < 0 ||
 	    slu_json_set_str(o, "identity", n->identity[0] ? n->identity : NULL) < 0)
 		return NULL;
+	if (n->detail) {
+		struct json_t *detail = NULL;
+
+		if (slu_json_parse(n->detail, strlen(n->detail), "detail", &detail, NULL) < 0 ||
+		    slu_json_set(o, "detail", detail) < 0)
+			return NULL;
+	}
 	return slu_take(o);
 }
 
@@ -71,6 +78,27 @@ int cmd_ls(struct cli *c)
 	return r < 0 && r != -EPIPE ? cli_fail(c, r, &e) : 0;
 }
 
+/* One line of each; an object within it has a line of its own for each member. */
+static void print_detail(const struct json_t *o, const char *prefix)
+{
+	for (void *it = slu_json_iter(o); it; it = slu_json_next(o, it)) {
+		const struct json_t *v = slu_json_iter_value(it);
+
+		if (slu_json_is_object(v)) {
+			print_detail(v, "metadata ");
+			continue;
+		}
+		fputs(prefix, stdout);
+		render_name(stdout, slu_json_iter_key(it));
+		fputs(": ", stdout);
+		if (slu_json_is_string(v))
+			render_name(stdout, slu_json_string(v));
+		else
+			printf("%lld", (long long)slu_json_integer(v));
+		putchar('\n');
+	}
+}
+
 static int print_stat(void *user, const struct sluice_entry *n)
 {
 	const struct cli *c = user;
@@ -85,18 +113,32 @@ static int print_stat(void *user, const struct sluice_entry *n)
 	printf("\nkind:     %s\nsize:     %llu (%s)\nmodified: %s UTC\nidentity: %s\n",
 	       n->is_dir ? "folder" : "file", (unsigned long long)n->size, size, t,
 	       n->identity[0] ? n->identity : "-");
+	if (n->detail) {
+		SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+
+		if (slu_json_parse(n->detail, strlen(n->detail), "detail", &o, NULL) < 0)
+			return -ENOMEM;
+		print_detail(o, "");
+	}
 	return 0;
 }
 
+/* All are looked at; the status is that of the first that failed. */
 int cmd_stat(struct cli *c)
 {
-	struct sluice_error e = {0};
-	int status = cli_open(c, SLUICE_OPTIONAL);
+	int status = cli_open(c, SLUICE_OPTIONAL), failed = 0;
 
-	if (status)
-		return status;
-	int r = sluice_stat(c->s, c->args[0], print_stat, c, &e);
-	return r < 0 ? cli_fail(c, r, &e) : 0;
+	for (int i = 0; status == 0 && i < c->nargs; i++) {
+		struct sluice_error e = {0};
+		int r;
+
+		if (i > 0 && !c->json)
+			putchar('\n');
+		r = sluice_stat(c->s, c->args[i], print_stat, c, &e);
+		if (r < 0 && (r = cli_fail(c, r, &e)) && !failed)
+			failed = r;
+	}
+	return status ? status : failed;
 }
 
 static int write_all(const char *p, size_t n)

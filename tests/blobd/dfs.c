@@ -134,11 +134,12 @@ static void list(struct request *q, struct container *c)
 {
 	const char *dir = query(q, "directory"), *from = query(q, "continuation");
 	const char *most = query(q, "maxresults");
-	size_t max = most ? strtoul(most, NULL, 10) : 5000, n = 0;
+	size_t max = most ? strtoul(most, NULL, 10) : opt.page, n = 0;
 	struct slu_buf b = {.max = 64 << 20};
 	bool recursive = flag(q, "recursive");
 	struct name *d;
 
+	max = max < opt.page ? max : opt.page;
 	dir = dir ? dir + (*dir == '/') : "";
 	pthread_mutex_lock(&lock);
 	d = *dir ? name_find(c, dir) : NULL;
@@ -241,6 +242,18 @@ static bool parent_missing(const struct container *c, const char *path)
 	return slash && !(n && n->now && n->now->folder);
 }
 
+static const char *target_refused(const struct request *q, const struct container *c,
+				  const struct name *s, const struct name *t)
+{
+	if (!t || !t->now)
+		return parent_missing(c, q->name) ? "RenameDestinationParentPathNotFound" : NULL;
+	if (header(q, "if-none-match"))
+		return "PathAlreadyExists";
+	if (t->now->folder && dfs_has_children(c, q->name))
+		return "DirectoryNotEmpty";
+	return t->now->folder != s->now->folder ? "PathConflict" : NULL;
+}
+
 /* NULL: it may be done; otherwise the code of the refusal, *ret_status with it. */
 static const char *rename_refused(struct request *q, struct container *c, const char *from,
 				  int *ret_status)
@@ -261,13 +274,7 @@ static const char *rename_refused(struct request *q, struct container *c, const 
 		return "InvalidRenameSourcePath";
 	if (dfs_is_file_above(c, q->name))
 		return "PathConflict";
-	if (!t || !t->now)
-		return parent_missing(c, q->name) ? "RenameDestinationParentPathNotFound" : NULL;
-	if (header(q, "if-none-match"))
-		return "PathAlreadyExists";
-	if (t->now->folder && dfs_has_children(c, q->name))
-		return "DirectoryNotEmpty";
-	return t->now->folder != s->now->folder ? "PathConflict" : NULL;
+	return target_refused(q, c, s, t);
 }
 
 static void rename_path(struct request *q, struct container *c, const char *source)

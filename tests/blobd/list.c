@@ -328,7 +328,8 @@ void do_list(struct request *q, struct container *c)
 {
 	const char *prefix = query(q, "prefix"), *include = query(q, "include"), *start;
 	const char *marker = query(q, "marker"), *max = query(q, "maxresults");
-	struct page p = {.q = q, .b.max = 256 << 20, .prefix = prefix ? prefix : "", .max = 5000};
+	struct page p = {
+		.q = q, .b.max = 256 << 20, .prefix = prefix ? prefix : "", .max = opt.page};
 	bool end;
 	size_t at;
 

@@ -7,7 +7,7 @@
  *   blobd [--port N] [--dir DIR] [--serve CONTAINER=FOLDER]... [--container NAME]...
  *         [--synthetic CONTAINER=NAMES] [--sparse CONTAINER/NAME=BYTES]
  *         [--open CONTAINER] [--account NAME] [--key BASE64] [--anonymous] [--bearer] [--versions] [--hns] [--old]
- *         [--skew SECONDS] [--tls-cert PEM --tls-key PEM [--tls-max 1.1]]
+ *         [--skew SECONDS] [--page ENTRIES] [--tls-cert PEM --tls-key PEM [--tls-max 1.1]]
  *
  * Prints the port once it listens on 127.0.0.1 and ends with its standard input.  URLs are
  * http://127.0.0.1:PORT/ACCOUNT/CONTAINER/NAME; the dfs endpoint is /ACCOUNT.dfs/...  DIR is where the
@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 struct options opt = {
+	.page = 5000,
 	.account = "devstoreaccount1",
 	/* The emulator's published key: no secret. */
 	.key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
@@ -324,6 +325,8 @@ static void serve_folder(struct container *c, const char *top, const char *below
 		else if (S_ISREG(st.st_mode))
 			blob_publish(name_make(c, name),
 				     blob_new(content_file(full, (uint64_t)st.st_size)));
+		if (opt.hns)
+			dfs_parents(c, name);
 		free(full);
 		free(name);
 	}
@@ -349,6 +352,7 @@ enum {
 	O_CERT,
 	O_TLS_KEY,
 	O_TLS_MAX,
+	O_PAGE,
 	O_OPEN
 };
 
@@ -370,6 +374,7 @@ static const struct option longs[] = {
 	{"tls-cert", 1, NULL, O_CERT},
 	{"tls-key", 1, NULL, O_TLS_KEY},
 	{"tls-max", 1, NULL, O_TLS_MAX},
+	{"page", 1, NULL, O_PAGE},
 	{"open", 1, NULL, O_OPEN},
 	{0},
 };
@@ -440,6 +445,9 @@ static void take_option(int o, const char *arg)
 		break;
 	case O_OLD:
 		opt.old = true;
+		break;
+	case O_PAGE:
+		opt.page = strtoul(arg, NULL, 10);
 		break;
 	case O_SKEW:
 		opt.skew = strtoll(arg, NULL, 10);

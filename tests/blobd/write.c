@@ -185,6 +185,7 @@ void do_put(struct request *q, struct container *c)
 	take_properties(q, b);
 	if (b->kind == 'B')
 		take_plain(q, b);
+	b->folder = opt.hns && pairs_get(&b->meta, "hdi_isfolder");
 	publish(q, c, b, 201);
 }
 

@@ -20,8 +20,10 @@ import hdfs_server
 import pytest
 from stores import BlobStore, HdfsStore, LocalStore, as_bytes
 
-# Sanitizers watch our code, not the servers: the drivers have unit and scenario tests of their own there.
-STORES = ["local", "blob", "hns", "hdfs"] if os.environ.get("SLUICE_RUNG", "scenario") == "scenario" else ["local"]
+# Sanitizers watch our code, not the servers: the test server is quick enough to be there as well.
+STORES = {"scenario": ["local", "blob", "hns", "hdfs"], "asan": ["local", "hns"]}.get(
+    os.environ.get("SLUICE_RUNG", "scenario"), ["local"]
+)
 RUNG = os.environ.get("SLUICE_RUNG", "scenario")
 NOISE = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehavior|runtime error:|uninitialised|Assertion"
@@ -37,13 +39,16 @@ RUN_FAILED, CANCELED, NOT_SUPPORTED = 10, 11, 12
 def pytest_configure(config):
     config.addinivalue_line("markers", "spark: needs pyspark and Java")
     config.addinivalue_line("markers", "local_only: about local folders, not about stores")
+    config.addinivalue_line("markers", "only_on(*kinds): about these kinds of store")
     config.addinivalue_line("markers", "tsan: belongs to the thread sanitizer's rung as well")
 
 
 def pytest_generate_tests(metafunc):
     if "store" in metafunc.fixturenames:
         local = metafunc.definition.get_closest_marker("local_only")
-        metafunc.parametrize("store", ["local"] if local else STORES, indirect=True)
+        only = metafunc.definition.get_closest_marker("only_on")
+        kinds = only.args if only else STORES
+        metafunc.parametrize("store", ["local"] if local else [k for k in kinds if k in STORES], indirect=True)
 
 
 def fuse_usable():
@@ -258,7 +263,7 @@ def hns(tmp_path_factory):
     server = pytest.importorskip("blobd", reason="no azure-storage-blob (tools/dev deps scenario)")
     if not server.program():
         pytest.skip("no blob test server: SLUICE_BLOBD (tools/dev build)")
-    running = server.Blobd(tmp_path_factory.mktemp("hns"), "--hns")
+    running = server.Blobd(tmp_path_factory.mktemp("hns"), "--hns", "--page", 50)
     yield running
     running.stop()
 
