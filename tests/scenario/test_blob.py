@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NO_PERMISSION, NOT_FOUND, NOT_SUPPORTED, Workspace
+from conftest import BAD_INPUT, EXISTS, NO_PERMISSION, NOT_FOUND, Workspace
 from stores import BlobStore
 
 
@@ -110,7 +110,6 @@ def test_a_sas_that_was_replaced_is_taken_while_the_mount_goes_on(blob):
         ({"container_name": "nosuch"}, NOT_FOUND, "nosuch"),
         ({"endpoint": "http://10.1.2.3:10000"}, NO_PERMISSION, "https"),
         ({"account_name": "other"}, NO_PERMISSION, "other"),
-        ({"credential": "managed_identity", "account_key": None}, NOT_SUPPORTED, "account key"),
         ({"endpoint": "ftp://x"}, BAD_INPUT, "endpoint"),
     ],
 )
