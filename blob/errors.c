@@ -41,7 +41,9 @@ static const struct {
 	{"DirectoryNotEmpty", ENOTEMPTY, "the folder is not empty"},
 	{"BlobAlreadyExists", EEXIST, "it exists already"},
 	{"PathAlreadyExists", EEXIST, "it exists already"},
-	{"BlobArchived", EBUSY, "it is in the archive tier: rehydrate it first"},
+	{"BlobArchived", EBUSY,
+	 "it is in the archive tier: rehydrate it (set its tier to Hot, Cool or Cold), which takes "
+	 "hours"},
 	{"BlobBeingRehydrated", EBUSY, "it is being brought back from the archive tier: wait"},
 	{"LeaseIdMissing", EBUSY, "somebody holds a lease on it: break or await the lease"},
 	{"LeaseIdMismatchWithBlobOperation", EBUSY, "somebody else holds a lease on it"},

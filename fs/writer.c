@@ -35,7 +35,8 @@ struct slu_writer {
 	char txn[SLU_TXN_MAX];
 	uint64_t sent; /* bytes given to PUT_BLOCK */
 	struct block *cur;
-	bool done; /* committed */
+	bool done;                 /* committed */
+	struct slu_hasher *hasher; /* of what was sent, for stores that keep an MD5 of it */
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t idle;  /* one came back */
@@ -156,10 +157,26 @@ static int next_block(struct slu_writer *w, struct slu_err *e)
 	return 0;
 }
 
-static void send_block(struct slu_writer *w)
+/* A long file has no checksum but that which its writer gives. */
+static int hash(struct slu_writer *w, const struct block *b)
 {
-	struct block *b = slu_take(w->cur);
+	int r = 0;
 
+	if (!slu_store_can(w->s, SLU_CAP_PROPS))
+		return 0;
+	if (!w->hasher)
+		r = slu_hasher_new(SLU_MD5, &w->hasher);
+	return r < 0 ? r : slu_hasher_add(w->hasher, b->data, b->len);
+}
+
+static int send_block(struct slu_writer *w, struct slu_err *e)
+{
+	struct block *b = w->cur;
+	int r = hash(w, b);
+
+	if (r < 0)
+		return slu_fail_sys(e, -r, "cannot compute the checksum of '%s'", w->path);
+	w->cur = NULL;
 	slu_op_put_block(&b->op, w->path, w->txn, w->sent, b->data, b->len);
 	b->op.deadline = slu_blocks_deadline(b->len);
 	b->op.done = block_done;
@@ -169,6 +186,7 @@ static void send_block(struct slu_writer *w)
 	w->in_flight++;
 	pthread_mutex_unlock(&w->lock);
 	slu_store_submit(w->s, &b->op);
+	return 0;
 }
 
 int slu_writer_write(struct slu_writer *w, const void *p, size_t n, struct slu_err *e)
@@ -184,8 +202,10 @@ int slu_writer_write(struct slu_writer *w, const void *p, size_t n, struct slu_e
 
 		/* a full block waits for more data: it may be all there is */
 		if (w->cur && w->cur->len == w->cur->room)
-			send_block(w);
-		if (!w->cur && next_block(w, &why) < 0)
+			r = send_block(w, &why);
+		if (r == 0 && !w->cur)
+			r = next_block(w, &why);
+		if (r < 0)
 			return stick(w, &why, e);
 		k = w->cur->room - w->cur->len;
 		k = n < k ? n : k;
@@ -206,28 +226,43 @@ static void wait_all(struct slu_writer *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static int commit(struct slu_writer *w, uint64_t size, struct slu_op *op, struct slu_err *e)
+{
+	uint8_t md5[SLU_DIGEST_MAX];
+	struct slu_props props = {.md5 = md5};
+	const struct block *b = w->cur;
+
+	if (w->sent)
+		slu_op_commit(op, w->path, w->txn, size, w->flags);
+	else
+		slu_op_put(op, w->path, b ? b->data : NULL, b ? b->len : 0, w->flags);
+	op->if_match = w->if_match;
+	if (w->hasher) {
+		if (slu_hasher_end(w->hasher, md5) < 0)
+			return slu_fail(e, EIO, "cannot compute the checksum of '%s'", w->path);
+		op->props = &props;
+	}
+	return slu_store_wait(w->s, op, e);
+}
+
 int slu_writer_commit(struct slu_writer *w, struct slu_attr *ret, struct slu_err *e)
 {
-	struct block *b = w->cur;
 	struct slu_err why = {0};
-	uint64_t size = w->sent + (b ? b->len : 0);
+	uint64_t size = w->sent + (w->cur ? w->cur->len : 0);
 	struct slu_op op;
-	int r;
+	int r = 0;
 
 	if (w->done)
 		return slu_fail(e, EINVAL, "'%s' is committed already", w->path);
-	if (w->sent && b && b->len)
-		send_block(w);
+	if (w->sent && w->cur && w->cur->len)
+		r = send_block(w, &why);
+	if (r < 0)
+		return stick(w, &why, e);
 	wait_all(w);
 	r = sticky(w, e);
 	if (r < 0)
 		return r;
-	if (w->sent)
-		slu_op_commit(&op, w->path, w->txn, size, w->flags);
-	else
-		slu_op_put(&op, w->path, b ? b->data : NULL, b ? b->len : 0, w->flags);
-	op.if_match = w->if_match;
-	r = slu_store_wait(w->s, &op, &why);
+	r = commit(w, size, &op, &why);
 	if (r == 0 && op.attr.size != size)
 		r = slu_fail(&why, EIO, "'%s' has %llu bytes after %llu were written", w->path,
 			     (unsigned long long)op.attr.size, (unsigned long long)size);
@@ -258,6 +293,7 @@ void slu_writer_free(struct slu_writer *w)
 		free(b);
 	}
 	free(w->cur);
+	slu_hasher_free(w->hasher);
 	pthread_cond_destroy(&w->idle);
 	pthread_mutex_destroy(&w->lock);
 	free(w->path);

@@ -3,10 +3,12 @@
 It is written from the service's reference; no real service has confirmed these."""
 
 import contextlib
+import hashlib
 import os
 
 import pytest
 from conftest import EXISTS, NOT_FOUND, Workspace
+from jobs import run_job, write_job
 from stores import BlobStore
 
 pytest.importorskip("blobd")
@@ -155,6 +157,17 @@ def test_a_commit_of_which_the_answer_is_lost_is_looked_for(one):
         one.run("cp", "f", one.ref("f"))
         assert a.fired() and "getblocks" in operations(a)
     assert one.get("f") == data
+
+
+def test_an_uploaded_output_has_an_md5_whatever_its_size(one):
+    """The writer of outputs does not know their length beforehand."""
+    job = """
+        command: head -c 20000000 /dev/zero > ${{outputs.o}}/big
+        outputs: {o: {type: uri_folder, mode: upload, path: "azureml://datastores/workspaceblobstore/paths/out"}}
+    """
+    run_job(one, write_job(one, "job.yml", job))
+    got = one.store.container.get_blob_client("out/big").get_blob_properties()
+    assert bytes(got.content_settings.content_md5) == hashlib.md5(bytes(20_000_000)).digest()
 
 
 def test_what_grows_while_it_is_fetched_is_a_clean_error(one):

@@ -8,8 +8,10 @@
 static int copy(struct slu_store *s, const char *url, uint64_t size, unsigned flags,
 		struct slu_err *e)
 {
-	struct slu_source from = {
-		.url = (char *)url, .authorization = (char *)"Bearer TOKEN", .id = "0x9", .size = size};
+	struct slu_source from = {.url = (char *)url,
+				  .authorization = (char *)"Bearer TOKEN",
+				  .id = "0x9",
+				  .size = size};
 	struct slu_op op;
 	int r;
 
