@@ -229,6 +229,7 @@ static int open_namespace(struct slu_blob *b, const struct json_t *entry, struct
 	if (b->hierarchical) {
 		b->s.ops = &dfs_ops;
 		b->s.caps |= SLU_CAP_RENAME | SLU_CAP_RENAME_DIR | SLU_CAP_REAL_DIRS;
+		b->s.caps &= ~(unsigned)SLU_CAP_START_LIST;
 	}
 	return 0;
 }
@@ -255,7 +256,7 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 		.ops = &blob_ops,
 		.caps = SLU_CAP_RANGE_READ | SLU_CAP_COND_READ | SLU_CAP_PUT_ABSENT |
 			SLU_CAP_PUT_MATCH | SLU_CAP_FLAT_LIST | SLU_CAP_COPY | SLU_CAP_PROPS |
-			SLU_CAP_VERSIONS,
+			SLU_CAP_VERSIONS | SLU_CAP_START_LIST,
 		.block = SLU_BLOB_BLOCK,
 		.max_put = SLU_BLOB_PUT_MAX,
 		.blocks_max = SLU_BLOB_BLOCKS_MAX,

@@ -92,7 +92,9 @@ struct slu_call {
 	size_t part_off, part_len; /* of a READ: what is asked for now */
 	bool part_md5;
 	struct slu_list tree;
-	size_t tree_next, tree_gone;
+	size_t tree_next, tree_gone;             /* of the page */
+	size_t tree_all, tree_left, tree_failed; /* gone and left in this round; failed at all */
+	bool tree_stop;
 	unsigned kids;
 	struct slu_timer *timer; /* of a copy that is looked at again */
 	int64_t poll_ns;
@@ -151,9 +153,21 @@ void slu_blob_delete(struct slu_call *c);
 void slu_blob_version(struct slu_call *c);
 /* "no-check", ...: 0 or -EINVAL. */
 int slu_blob_check_mode(const char *text, enum slu_check *ret);
-/* Asks for one page below path (flat, of at most max names); the answer is in c->x.resp. */
-void slu_blob_ask_list(struct slu_call *c, const char *path, bool flat, const char *max,
-		       const char *marker, void (*step)(struct slu_call *c));
+/* What a page of a listing below the op's path is asked for with. */
+struct slu_blob_ask {
+	bool flat;     /* no delimiter */
+	bool metadata; /* of each blob */
+	const char *max;
+	const char *start;  /* only names that begin so; NULL: all */
+	const char *marker; /* NULL: the first page */
+};
+/* Asks for it; the answer is in c->x.resp ... */
+void slu_blob_ask_list(struct slu_call *c, const struct slu_blob_ask *ask,
+		       void (*step)(struct slu_call *c));
+struct slu_blob_page;
+/* ... and read into *ret here, with all of list.h's checks; page needs flat and all only. */
+int slu_blob_take_list(struct slu_call *c, struct slu_blob_page *page, struct slu_list *ret,
+		       struct slu_err *e);
 /* path with a '/' behind, "" for "": caller frees; NULL: no memory. */
 char *slu_blob_prefix(const char *path);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DELETE.  A tree is listed page by page and its blobs deleted, several at once; then the listing
- * begins anew, until nothing is left.  All calls of one op run on one loop, so they need no lock.
+ * begins anew, until nothing is left.  A blob that cannot be deleted does not keep the others, unless
+ * nothing of a page can be.  All calls of one op run on one loop, so they need no lock.
  */
 #include "blob/call.h"
 #include "blob/errors.h"
@@ -35,16 +36,14 @@ static void on_listed(struct slu_call *c)
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
 	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(c->op->path);
-	struct slu_blob_page page = {.prefix = prefix};
+	struct slu_blob_page page = {0};
 	int r;
 
 	if (c->x.rc < 0) {
 		slu_call_fail(c);
 		return;
 	}
-	r = prefix ? slu_blob_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, &page,
-					 &list, &c->op->err)
-		   : slu_fail_oom(&c->op->err);
+	r = prefix ? slu_blob_take_list(c, &page, &list, &c->op->err) : slu_fail_oom(&c->op->err);
 	if (r == 0 && (list.n || list.next))
 		r = slu_fail(
 			&c->op->err, ENOTEMPTY,
@@ -65,14 +64,20 @@ static void on_deleted(struct slu_call *c)
 	if (c->x.rc == 0)
 		slu_call_finish(c, 0);
 	else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound"))
-		slu_blob_ask_list(c, c->op->path, true, "2", NULL, on_listed);
+		slu_blob_ask_list(c, &(struct slu_blob_ask){.flat = true, .max = "2"}, on_listed);
 	else
 		slu_call_fail(c);
 }
 
 /* --- all --- */
 
-static void next_page(struct slu_call *c);
+static void on_names(struct slu_call *c);
+
+static void ask_names(struct slu_call *c, const char *marker)
+{
+	slu_blob_ask_list(c, &(struct slu_blob_ask){.flat = true, .max = "5000", .marker = marker},
+			  on_names);
+}
 
 static void on_last(struct slu_call *c)
 {
@@ -82,42 +87,71 @@ static void on_last(struct slu_call *c)
 		slu_call_finish(c, 0);
 }
 
-static void round_ended(struct slu_call *c)
+static void tree_failed(struct slu_call *c)
 {
-	bool more = c->tree.n > 0;
+	c->op->err = c->err;
+	if (c->tree_failed > 1)
+		slu_fail_more(&c->op->err, "%zu in '%s' could not be deleted, first",
+			      c->tree_failed, c->op->path);
+	slu_call_finish(c, c->rc);
+}
 
-	if (c->rc == 0 && more && !c->tree_gone)
-		c->rc = slu_fail(&c->err, EBUSY, "nothing in the folder '%s' can be deleted",
-				 c->op->path);
-	if (c->rc < 0) {
-		c->op->err = c->err;
-		slu_call_finish(c, c->rc);
-		return;
-	}
-	if (more)
-		next_page(c);
-	else
+static void page_ended(struct slu_call *c)
+{
+	SLU_AUTO(slu_freep) char *more = slu_take(c->tree.next);
+
+	c->tree_all += c->tree_gone;
+	if (c->rc < 0 && (c->tree_stop || !more || !c->tree_gone)) {
+		tree_failed(c);
+	} else if (more) {
+		ask_names(c, more);
+	} else if (c->tree_all) {
+		c->tree_all = c->tree_left = 0;
+		ask_names(c, NULL);
+	} else if (c->tree_left) {
+		slu_call_finish(c,
+				slu_fail(&c->op->err, EBUSY,
+					 "nothing in the folder '%s' can be deleted", c->op->path));
+	} else {
 		ask_delete(c, c->op->path, on_last);
+	}
+}
+
+static void stop(struct slu_call *c, int rc)
+{
+	c->rc = rc;
+	c->tree_stop = true;
 }
 
 static bool kid_next(struct slu_call *kid);
+
+static void kid_failed(struct slu_call *kid)
+{
+	struct slu_call *c = kid->parent;
+
+	if (c->tree_failed++)
+		return;
+	c->rc = slu_blob_fail(c->op, &c->b->at, &kid->x, kid->secret.sas);
+	c->err = c->op->err;
+	c->tree_stop |= c->rc == -ECANCELED;
+}
 
 static void on_kid(struct slu_call *kid)
 {
 	struct slu_call *c = kid->parent;
 
 	/* a folder of a hierarchical account goes after what is in it, in another round */
-	if (kid->x.rc == 0 || slu_call_is(kid, 404, NULL)) {
+	if (kid->x.rc == 0 || slu_call_is(kid, 404, NULL))
 		c->tree_gone++;
-	} else if (!slu_call_is(kid, 409, "DirectoryIsNotEmpty") && c->rc == 0) {
-		c->rc = slu_blob_fail(c->op, &c->b->at, &kid->x, kid->secret.sas);
-		c->err = c->op->err;
-	}
+	else if (slu_call_is(kid, 409, "DirectoryIsNotEmpty"))
+		c->tree_left++;
+	else
+		kid_failed(kid);
 	if (kid_next(kid))
 		return;
 	slu_call_free(kid);
 	if (--c->kids == 0)
-		round_ended(c);
+		page_ended(c);
 }
 
 static bool kid_next(struct slu_call *kid)
@@ -125,53 +159,46 @@ static bool kid_next(struct slu_call *kid)
 	struct slu_call *c = kid->parent;
 	SLU_AUTO(slu_freep) char *path = NULL;
 
-	if (c->rc < 0 || c->tree_next == c->tree.n)
+	if (c->tree_stop || c->tree_next == c->tree.n || slu_op_canceled(c->op))
 		return false;
 	path = slu_asprintf("%s/%s", c->op->path, c->tree.p[c->tree_next++].name);
 	if (!path) {
-		c->rc = slu_fail_oom(&c->err);
+		stop(c, slu_fail_oom(&c->err));
 		return false;
 	}
 	ask_delete(kid, path, on_kid);
 	return true;
 }
 
-/* The names that are to go: markers of folders are blobs like others here. */
+/* Markers of folders are blobs like others here. */
 static int read_names(struct slu_call *c)
 {
-	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(c->op->path);
-	struct slu_blob_page page = {.prefix = prefix, .all = true, .flat = true};
+	struct slu_blob_page page = {.all = true, .flat = true};
 
 	slu_list_done(&c->tree);
 	c->tree_next = c->tree_gone = 0;
-	if (!prefix)
-		return slu_fail_oom(&c->err);
-	return slu_blob_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, &page, &c->tree,
-				   &c->err);
+	return slu_blob_take_list(c, &page, &c->tree, &c->err);
 }
 
 static void on_names(struct slu_call *c)
 {
-	SLU_AUTO(slu_freep) char *more = NULL;
+	int r;
 
 	if (c->x.rc < 0) {
 		slu_call_fail(c);
 		return;
 	}
-	c->rc = read_names(c);
-	if (c->rc == 0 && !c->tree.n && c->tree.next) {
-		more = slu_take(c->tree.next);
-		slu_blob_ask_list(c, c->op->path, true, "5000", more, on_names);
-		return;
-	}
-	/* held by this function too, so that kids that end at once do not end the round */
+	r = read_names(c);
+	if (r < 0)
+		stop(c, r);
+	/* held by this function too, so that kids that end at once do not end the page */
 	c->kids = 1;
-	for (int i = 0; i < KIDS && c->rc == 0 && c->tree_next < c->tree.n; i++) {
+	for (int i = 0; i < KIDS && !c->tree_stop && c->tree_next < c->tree.n; i++) {
 		struct slu_call *kid = slu_call_kid(c);
 
 		if (!kid) {
 			if (c->kids == 1)
-				c->rc = slu_fail_oom(&c->err);
+				stop(c, slu_fail_oom(&c->err));
 			break;
 		}
 		c->kids++;
@@ -181,18 +208,13 @@ static void on_names(struct slu_call *c)
 		}
 	}
 	if (--c->kids == 0)
-		round_ended(c);
-}
-
-static void next_page(struct slu_call *c)
-{
-	slu_blob_ask_list(c, c->op->path, true, "5000", NULL, on_names);
+		page_ended(c);
 }
 
 void slu_blob_delete(struct slu_call *c)
 {
 	if (c->op->flags & SLU_OPF_TREE)
-		next_page(c);
+		ask_names(c, NULL);
 	else
 		ask_delete(c, c->op->path, on_deleted);
 }

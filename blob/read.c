@@ -15,19 +15,27 @@ char *slu_blob_prefix(const char *path)
 	return *path ? slu_asprintf("%s/", path) : slu_strdup("");
 }
 
-void slu_blob_ask_list(struct slu_call *c, const char *path, bool flat, const char *max,
-		       const char *marker, void (*step)(struct slu_call *c))
+void slu_blob_ask_list(struct slu_call *c, const struct slu_blob_ask *ask,
+		       void (*step)(struct slu_call *c))
 {
-	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(path);
+	SLU_AUTO(slu_freep)
+	char *prefix = slu_blob_prefix(c->op->path);
 
 	slu_call_begin(c, "GET", NULL);
 	slu_call_param(c, "comp", "list");
-	if (!flat)
+	if (!ask->flat)
 		slu_call_param(c, "delimiter", "/");
-	slu_call_param(c, "include", "metadata"); /* hdi_isfolder */
-	if (marker)
-		slu_call_param(c, "marker", marker);
-	slu_call_param(c, "maxresults", max);
+	if (ask->metadata)
+		slu_call_param(c, "include", "metadata");
+	if (ask->marker)
+		slu_call_param(c, "marker", ask->marker);
+	slu_call_param(c, "maxresults", ask->max);
+	if (prefix && ask->start) {
+		char *both = slu_asprintf("%s%s", prefix, ask->start);
+
+		free(prefix);
+		prefix = both;
+	}
 	if (!prefix)
 		c->oom = true;
 	else if (*prefix)
@@ -36,6 +44,21 @@ void slu_blob_ask_list(struct slu_call *c, const char *path, bool flat, const ch
 	c->x.sink = SLU_SINK_BUF;
 	c->x.resp = SLU_BUF(SLU_BLOB_LIST_MAX);
 	slu_call_send(c, step);
+}
+
+int slu_blob_take_list(struct slu_call *c, struct slu_blob_page *page, struct slu_list *ret,
+		       struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(c->op->path);
+	int r;
+
+	if (!prefix)
+		return slu_fail_oom(e);
+	page->prefix = prefix;
+	page->no_md5 = c->b->no_md5;
+	r = slu_blob_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, page, ret, e);
+	page->prefix = NULL;
+	return r;
 }
 
 static int no_such(struct slu_call *c)
@@ -47,23 +70,28 @@ static int no_such(struct slu_call *c)
 
 /* --- STAT --- */
 
+static void on_below(struct slu_call *c);
+
+static void ask_below(struct slu_call *c, const char *marker)
+{
+	slu_blob_ask_list(c, &(struct slu_blob_ask){.flat = true, .max = "1", .marker = marker},
+			  on_below);
+}
+
 static void on_below(struct slu_call *c)
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
-	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(c->op->path);
-	struct slu_blob_page page = {.prefix = prefix};
+	struct slu_blob_page page = {0};
 	int r;
 
 	if (c->x.rc < 0) {
 		slu_call_fail(c);
 		return;
 	}
-	r = prefix ? slu_blob_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, &page,
-					 &list, &c->op->err)
-		   : slu_fail_oom(&c->op->err);
+	r = slu_blob_take_list(c, &page, &list, &c->op->err);
 	if (r == 0 && !list.n && !page.marks && list.next) {
 		/* the service may give a page with nothing but a marker */
-		slu_blob_ask_list(c, c->op->path, true, "1", list.next, on_below);
+		ask_below(c, list.next);
 		return;
 	}
 	if (r == 0 && !list.n && !page.marks && *c->op->path)
@@ -90,7 +118,7 @@ static void on_head(struct slu_call *c)
 					    "never was",
 					    c->op->path, c->b->at.container, c->op->version));
 	} else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound")) {
-		slu_blob_ask_list(c, c->op->path, true, "1", NULL, on_below);
+		ask_below(c, NULL);
 	} else {
 		slu_call_fail(c);
 	}
@@ -100,7 +128,7 @@ static void on_head(struct slu_call *c)
 void slu_blob_stat(struct slu_call *c)
 {
 	if (!*c->op->path) {
-		slu_blob_ask_list(c, "", true, "1", NULL, on_below);
+		ask_below(c, NULL);
 		return;
 	}
 	slu_call_begin(c, "HEAD", c->op->path);
@@ -131,15 +159,11 @@ static void parse_page(struct slu_work *w)
 {
 	struct slu_call *c = (struct slu_call *)((char *)w - offsetof(struct slu_call, work));
 	struct slu_op *op = c->op;
-	SLU_AUTO(slu_freep) char *prefix = slu_blob_prefix(op->path);
-	struct slu_blob_page page = {
-		.prefix = prefix, .flat = op->flags & SLU_OPF_RECURSIVE, .no_md5 = c->b->no_md5};
-	int r;
+	struct slu_blob_page page = {.flat = op->flags & SLU_OPF_RECURSIVE};
+	int r = slu_blob_take_list(c, &page, op->list, &op->err);
 
-	r = prefix ? slu_blob_list_parse(c->x.resp.p ? c->x.resp.p : "", c->x.resp.len, &page,
-					 op->list, &op->err)
-		   : slu_fail_oom(&op->err);
-	if (r == 0 && !op->list->n && !op->list->next && !op->marker && !page.marks && *op->path) {
+	if (r == 0 && !op->list->n && !op->list->next && !op->marker && !page.marks && *op->path &&
+	    !op->start) {
 		slu_call_begin(c, "HEAD", op->path);
 		slu_call_send(c, on_empty);
 		return;
@@ -157,8 +181,14 @@ static void on_page(struct slu_call *c)
 	slu_pool_add(c->b->pool, &c->work);
 }
 
+/* hdi_isfolder, which tells a folder's stub from an empty file, is metadata: it is asked for here only. */
 void slu_blob_list(struct slu_call *c)
 {
-	slu_blob_ask_list(c, c->op->path, c->op->flags & SLU_OPF_RECURSIVE, "5000", c->op->marker,
-			  on_page);
+	struct slu_blob_ask ask = {.flat = c->op->flags & SLU_OPF_RECURSIVE,
+				   .metadata = true,
+				   .max = "5000",
+				   .start = c->op->start,
+				   .marker = c->op->marker};
+
+	slu_blob_ask_list(c, &ask, on_page);
 }

@@ -12,6 +12,7 @@ libfs_la_SOURCES += fs/op.c fs/op.h
 libfs_la_SOURCES += fs/store.c fs/store.h
 libfs_la_SOURCES += fs/tree.c fs/tree.h
 libfs_la_SOURCES += fs/walk.c fs/walk.h
+libfs_la_SOURCES += fs/walk_flat.c fs/walk_parts.h
 libfs_la_SOURCES += fs/writer.c fs/writer.h
 libfs_la_SOURCES += fs/faulty.c fs/faulty.h
 libfs_la_SOURCES += fs/faulty_rules.c

@@ -9,28 +9,21 @@
 
 #include "common/buf.h"
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
 #include "fs/glob.h"
+#include "fs/walk_parts.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-#define TEMP ".sluice-"
 #define DEPTH_MAX 1000 /* folders in folders */
 #define WALK_PATH_MAX (1u << 16)
-#define EMPTY_PAGES 10000 /* in a row, before a listing counts as endless */
-
-struct walk {
-	struct slu_store *s;
-	slu_walk_fn *fn;
-	void *user;
-	const struct slu_glob *glob; /* NULL: everything */
-	struct slu_buf path;         /* of what is looked at */
-	size_t found;
-};
+#define FIRST_CHECK 65536 /* entries of a folder, before it is looked whether they repeat */
 
 /* The folder being walked and those above it. */
 struct frame {
@@ -95,55 +88,84 @@ static int match_name(const struct slu_glob *g, const struct states *in, const c
 	return hit;
 }
 
-static int list_page(struct slu_store *s, const char *path, const char *marker, unsigned flags,
-		     struct slu_list *ret, struct slu_err *e)
-{
-	struct slu_op op;
-	int r;
+/* --- what walks share --- */
 
-	slu_op_list(&op, path, marker, ret);
-	op.flags = flags;
-	r = slu_store_wait(s, &op, e);
-	if (r < 0)
-		return r;
-	if (ret->next && (!*ret->next || (marker && slu_streq(ret->next, marker))))
-		return slu_fail(e, EPROTO, "the listing of '%s' does not advance", path);
+int slu_odd_add(struct slu_odd *o, const char *folder, const char *name, struct slu_err *e)
+{
+	if (o->refuse)
+		return slu_fail(e, EPROTO,
+				"the folder '%s' has '%s' in it, which no path can say: rename or "
+				"remove it with another program",
+				folder, name);
+	if (!o->n++)
+		snprintf(o->first, sizeof(o->first), "%s%s%s", folder, *folder ? "/" : "", name);
 	return 0;
 }
 
-/* All pages of one folder in *ret (also on failure; slu_list_done). */
-static int list_folder(struct slu_store *s, const char *path, struct slu_list *ret,
-		       struct slu_err *e)
+void slu_odd_tell(const struct slu_odd *o, const char *path)
 {
-	SLU_AUTO(slu_freep) char *marker = NULL;
-	size_t empty = 0;
-
-	for (;;) {
-		SLU_AUTO(slu_list_done) struct slu_list page = {0};
-		int r = list_page(s, path, marker, 0, &page, e);
-
-		if (r < 0)
-			return r;
-		empty = page.n ? 0 : empty + 1;
-		if (empty > EMPTY_PAGES)
-			return slu_fail(e, EPROTO, "the listing of '%s' does not end", path);
-		for (size_t i = 0; i < page.n; i++) {
-			const char *name = page.p[i].name;
-
-			if (!*name || !slu_path_ok(name) || strchr(name, '/'))
-				return slu_fail(e, EPROTO,
-						"the folder '%s' lists '%s', which is no file name",
-						path, name);
-			if (!slu_vec_push(ret, page.p[i]))
-				return slu_fail_oom(e);
-			page.p[i].name = NULL; /* moved */
-		}
-		free(marker);
-		marker = slu_take(page.next);
-		if (!marker)
-			return 0;
-	}
+	if (o->n)
+		slu_warn(
+			"walk",
+			"'%s' is not shown whole: %zu of its names are left out, because no path "
+			"can say them (a part between slashes is empty, '.' or '..'), such as '%s'",
+			path, o->n, o->first);
 }
+
+/* The kept marker moves on after 1, 2, 4, ... pages: a circle meets it again wherever it begins. */
+int slu_marks_check(struct slu_marks *m, const char *path, const char *at, const char *next,
+		    size_t entries, struct slu_err *e)
+{
+	m->empty = entries ? 0 : m->empty + 1;
+	if (!next)
+		return 0;
+	if (!*next || (at && slu_streq(next, at)))
+		return slu_fail(e, EPROTO, "the listing of '%s' does not advance", path);
+	if ((m->kept && slu_streq(next, m->kept)) || m->empty > SLU_WALK_EMPTY)
+		return slu_fail(e, EPROTO, "the listing of '%s' does not end: %s", path,
+				m->empty > SLU_WALK_EMPTY ? "its pages are empty"
+							  : "its pages go in a circle");
+	if (m->seen++ != m->keep_at)
+		return 0;
+	m->keep_at = 2 * m->keep_at + 1;
+	free(m->kept);
+	m->kept = slu_strdup(next);
+	return m->kept ? 0 : slu_fail_oom(e);
+}
+
+void slu_marks_done(struct slu_marks *m)
+{
+	free(m->kept);
+}
+
+const char *slu_walker_path(const struct slu_walker *w)
+{
+	return w->path.p ? w->path.p : "";
+}
+
+int slu_walker_push(struct slu_walker *w, const char *name, size_t *ret_len, struct slu_err *e)
+{
+	size_t len = w->path.len;
+	int r;
+
+	if (len)
+		slu_buf_ch(&w->path, '/');
+	slu_buf_str(&w->path, name);
+	r = slu_buf_err(&w->path);
+	if (r < 0)
+		return slu_fail(e, -r, "a path below '%s' is too long", slu_walker_path(w));
+	*ret_len = len;
+	return 0;
+}
+
+void slu_walker_cut(struct slu_walker *w, size_t len)
+{
+	w->path.len = len;
+	if (w->path.p)
+		w->path.p[len] = '\0';
+}
+
+/* --- folder by folder --- */
 
 static int by_path(const void *a, const void *b)
 {
@@ -170,6 +192,70 @@ static bool told_twice(const struct slu_list *list, size_t i)
 	       slu_streq(a->name, b->name);
 }
 
+/* One file told again and again by pages that never end would fill the memory. */
+static int check_repeats(struct slu_list *list, const char *path, struct slu_err *e)
+{
+	if (list->n)
+		qsort(list->p, list->n, sizeof(*list->p), by_path);
+	for (size_t i = 1; i < list->n; i++)
+		if (list->p[i].attr.kind == SLU_KIND_FILE &&
+		    list->p[i - 1].attr.kind == SLU_KIND_FILE &&
+		    slu_streq(list->p[i].name, list->p[i - 1].name))
+			return slu_fail(e, EPROTO, "the listing of '%s' has '%s' in it twice", path,
+					list->p[i].name);
+	return 0;
+}
+
+static int take_page(struct slu_list *page, const char *path, struct slu_list *ret,
+		     struct slu_odd *odd, struct slu_err *e)
+{
+	for (size_t i = 0; i < page->n; i++) {
+		const char *name = page->p[i].name;
+
+		if (!*name || !slu_path_ok(name) || strchr(name, '/')) {
+			int r = slu_odd_add(odd, path, name, e);
+
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (!slu_vec_push(ret, page->p[i]))
+			return slu_fail_oom(e);
+		page->p[i].name = NULL; /* moved */
+	}
+	return 0;
+}
+
+/* All pages of one folder in *ret, sorted by path (also on failure; slu_list_done). */
+static int list_folder(struct slu_store *s, const char *path, struct slu_list *ret,
+		       struct slu_odd *odd, struct slu_err *e)
+{
+	SLU_AUTO(slu_marks_done) struct slu_marks marks = {0};
+	SLU_AUTO(slu_freep) char *marker = NULL;
+	size_t check_at = FIRST_CHECK;
+
+	for (;;) {
+		SLU_AUTO(slu_list_done) struct slu_list page = {0};
+		struct slu_op op;
+		int r;
+
+		slu_op_list(&op, path, marker, &page);
+		r = slu_store_wait(s, &op, e);
+		if (r == 0)
+			r = slu_marks_check(&marks, path, marker, page.next, page.n, e);
+		if (r == 0)
+			r = take_page(&page, path, ret, odd, e);
+		if (r == 0 && (!page.next || ret->n >= check_at)) {
+			check_at = 2 * ret->n;
+			r = check_repeats(ret, path, e);
+		}
+		if (r < 0 || !page.next)
+			return r;
+		free(marker);
+		marker = slu_take(page.next);
+	}
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct slu_dirent *x = a, *y = b;
@@ -178,32 +264,9 @@ static int by_name(const void *a, const void *b)
 	return c ? c : (int)x->attr.kind - (int)y->attr.kind;
 }
 
-/* Appends "/name"; returns the length to cut back to. */
-static size_t path_push(struct slu_buf *path, const char *name)
+static int check_frame(const struct slu_walker *w, const struct frame *f, struct slu_err *e)
 {
-	size_t len = path->len;
-
-	if (len)
-		slu_buf_ch(path, '/');
-	slu_buf_str(path, name);
-	return len;
-}
-
-static void path_cut(struct slu_buf *path, size_t len)
-{
-	path->len = len;
-	if (path->p)
-		path->p[len] = '\0';
-}
-
-static const char *path_text(const struct slu_buf *path)
-{
-	return path->p ? path->p : "";
-}
-
-static int check_frame(const struct walk *w, const struct frame *f, struct slu_err *e)
-{
-	const char *path = path_text(&w->path);
+	const char *path = slu_walker_path(w);
 
 	if (f->depth > DEPTH_MAX)
 		return slu_fail(e, ELOOP, "'%s' is more than %d folders deep", path, DEPTH_MAX);
@@ -215,11 +278,11 @@ static int check_frame(const struct walk *w, const struct frame *f, struct slu_e
 	return 0;
 }
 
-static int walk_folder(struct walk *w, const struct frame *up, const char *id,
+static int walk_folder(struct slu_walker *w, const struct frame *up, const char *id,
 		       const struct states *in, struct slu_err *e);
 
 /* One entry, whose path is in w->path. */
-static int visit(struct walk *w, const struct frame *f, const struct slu_dirent *d,
+static int visit(struct slu_walker *w, const struct frame *f, const struct slu_dirent *d,
 		 const struct states *in, struct slu_err *e)
 {
 	SLU_AUTO(states_done) struct states below = {0};
@@ -240,15 +303,15 @@ static int visit(struct walk *w, const struct frame *f, const struct slu_dirent 
 }
 
 /* A listing below the start says -ENOENT: has the folder itself gone while we walked? */
-static bool vanished(struct walk *w)
+static bool vanished(struct slu_walker *w)
 {
 	struct slu_attr a;
 
-	return slu_store_stat(w->s, path_text(&w->path), &a, NULL) == -ENOENT;
+	return slu_store_stat(w->s, slu_walker_path(w), &a, NULL) == -ENOENT;
 }
 
 /* Everything below the folder w->path, whose id is `id`. */
-static int walk_folder(struct walk *w, const struct frame *up, const char *id,
+static int walk_folder(struct slu_walker *w, const struct frame *up, const char *id,
 		       const struct states *in, struct slu_err *e)
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
@@ -256,121 +319,42 @@ static int walk_folder(struct walk *w, const struct frame *up, const char *id,
 	int r = check_frame(w, &f, e);
 
 	if (r == 0)
-		r = list_folder(w->s, path_text(&w->path), &list, e);
+		r = list_folder(w->s, slu_walker_path(w), &list, &w->odd, e);
 	if (r == -ENOENT && up && vanished(w))
 		return 0;
 	if (r < 0)
 		return r;
-	if (list.n)
-		qsort(list.p, list.n, sizeof(*list.p), by_path);
 	for (size_t i = 0; i < list.n && r == 0; i++) {
 		size_t len;
 
-		if (slu_starts(list.p[i].name, TEMP) || told_twice(&list, i))
+		if (slu_starts(list.p[i].name, SLU_WALK_TEMP) || told_twice(&list, i))
 			continue;
-		len = path_push(&w->path, list.p[i].name);
-		r = slu_buf_err(&w->path);
+		r = slu_walker_push(w, list.p[i].name, &len, e);
 		if (r < 0)
-			return slu_fail(e, -r, "a path below '%s' is too long",
-					path_text(&w->path));
-		r = visit(w, &f, &list.p[i], in, e);
-		path_cut(&w->path, len);
-	}
-	return r;
-}
-
-static bool has_temp_part(const char *name)
-{
-	for (const char *p = name; p; p = strchr(p, '/')) {
-		p += *p == '/';
-		if (slu_starts(p, TEMP))
-			return true;
-	}
-	return false;
-}
-
-static bool glob_matches(const struct slu_glob *g, const char *path)
-{
-	for (size_t i = 0; i < g->n; i++)
-		if (slu_glob_match(g->alt[i].text, path))
-			return true;
-	return false;
-}
-
-static int visit_flat(struct walk *w, const char *base, const struct slu_dirent *d, char **prev,
-		      struct slu_err *e)
-{
-	size_t len;
-	int r;
-
-	if (d->attr.kind == SLU_KIND_DIR)
-		return 0; /* a folder marker */
-	if (!slu_path_ok(d->name) || !*d->name)
-		return slu_fail(e, EPROTO, "'%s' lists '%s', which is no file name", base, d->name);
-	if (*prev && strcmp(*prev, d->name) >= 0)
-		return slu_fail(e, EPROTO,
-				"the listing of '%s' is not sorted: '%s' comes after '%s'", base,
-				d->name, *prev);
-	free(*prev);
-	*prev = slu_strdup(d->name);
-	if (!*prev)
-		return slu_fail_oom(e);
-	if (has_temp_part(d->name))
-		return 0;
-	len = path_push(&w->path, d->name);
-	r = slu_buf_err(&w->path);
-	if (r < 0)
-		return slu_fail(e, -r, "a path below '%s' is too long", base);
-	if (!w->glob || glob_matches(w->glob, w->path.p)) {
-		w->found++;
-		r = w->fn(w->user, w->path.p, &d->attr, e);
-	}
-	path_cut(&w->path, len);
-	return r;
-}
-
-static int walk_flat(struct walk *w, struct slu_err *e)
-{
-	SLU_AUTO(slu_freep) char *marker = NULL, *prev = NULL, *base = NULL;
-	size_t empty = 0;
-
-	base = slu_strdup(path_text(&w->path));
-	if (!base)
-		return slu_fail_oom(e);
-	for (;;) {
-		SLU_AUTO(slu_list_done) struct slu_list page = {0};
-		int r = list_page(w->s, base, marker, SLU_OPF_RECURSIVE, &page, e);
-
-		for (size_t i = 0; i < page.n && r == 0; i++)
-			r = visit_flat(w, base, &page.p[i], &prev, e);
-		if (r)
 			return r;
-		empty = page.n ? 0 : empty + 1;
-		if (empty > EMPTY_PAGES)
-			return slu_fail(e, EPROTO, "the listing of '%s' does not end", base);
-		free(marker);
-		marker = slu_take(page.next);
-		if (!marker)
-			return 0;
+		r = visit(w, &f, &list.p[i], in, e);
+		slu_walker_cut(w, len);
 	}
+	return r;
 }
 
-static int walk_init(struct walk *w, struct slu_store *s, const char *path, slu_walk_fn *fn,
+static int walk_init(struct slu_walker *w, struct slu_store *s, const char *path, slu_walk_fn *fn,
 		     void *user, struct slu_err *e)
 {
-	*w = (struct walk){.s = s, .fn = fn, .user = user, .path = SLU_BUF(WALK_PATH_MAX)};
+	*w = (struct slu_walker){.s = s, .fn = fn, .user = user, .path = SLU_BUF(WALK_PATH_MAX)};
 	slu_buf_str(&w->path, path);
 	return slu_buf_err(&w->path) < 0 ? slu_fail_oom(e) : 0;
 }
 
-static void walk_done(struct walk *w)
+static void walk_done(struct slu_walker *w)
 {
 	slu_buf_done(&w->path);
 }
 
-int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e)
+static int walk_all(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, bool whole,
+		    struct slu_err *e)
 {
-	SLU_AUTO(walk_done) struct walk w;
+	SLU_AUTO(walk_done) struct slu_walker w;
 	struct slu_attr a = {0};
 	int r = walk_init(&w, s, path, fn, user, e);
 
@@ -380,23 +364,40 @@ int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
 		return r;
 	if (a.kind == SLU_KIND_FILE)
 		return fn(user, path, &a, e);
-	if (slu_store_can(s, SLU_CAP_FLAT_LIST))
-		return walk_flat(&w, e);
-	return walk_folder(&w, NULL, a.id, NULL, e);
+	w.odd.refuse = whole;
+	r = slu_store_can(s, SLU_CAP_FLAT_LIST) ? slu_walk_flat(&w, e)
+						: walk_folder(&w, NULL, a.id, NULL, e);
+	if (r == 0)
+		slu_odd_tell(&w.odd, path);
+	return r;
+}
+
+int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e)
+{
+	return walk_all(s, path, fn, user, false, e);
+}
+
+int slu_walk_whole(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
+		   struct slu_err *e)
+{
+	return walk_all(s, path, fn, user, true, e);
 }
 
 int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
 		 struct slu_err *e)
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
-	int r = list_folder(s, path, &list, e);
+	struct slu_odd odd = {0};
+	int r = list_folder(s, path, &list, &odd, e);
 
+	if (r == 0)
+		slu_odd_tell(&odd, path);
 	if (r == 0 && list.n)
 		qsort(list.p, list.n, sizeof(*list.p), by_name);
 	for (size_t i = 0; i < list.n && r == 0; i++) {
 		SLU_AUTO(slu_freep) char *full = NULL;
 
-		if (slu_starts(list.p[i].name, TEMP) || told_twice(&list, i))
+		if (slu_starts(list.p[i].name, SLU_WALK_TEMP) || told_twice(&list, i))
 			continue;
 		full = slu_path_join(path, list.p[i].name);
 		r = full ? fn(user, full, &list.p[i].attr, e) : slu_fail_oom(e);
@@ -455,7 +456,7 @@ int slu_walk_glob(struct slu_store *s, const char *pattern, slu_walk_fn *fn, voi
 	SLU_AUTO(slu_glob_done) struct slu_glob g = {0};
 	SLU_AUTO(states_done) struct states first = {0};
 	SLU_AUTO(slu_freep) char *base = NULL;
-	SLU_AUTO(walk_done) struct walk w = {0};
+	SLU_AUTO(walk_done) struct slu_walker w = {0};
 	bool flat = slu_store_can(s, SLU_CAP_FLAT_LIST), deep;
 	struct slu_attr a;
 	size_t parts;
@@ -472,8 +473,10 @@ int slu_walk_glob(struct slu_store *s, const char *pattern, slu_walk_fn *fn, voi
 	if (r < 0)
 		return r;
 	w.glob = &g;
-	r = deep && flat ? walk_flat(&w, e) : walk_folder(&w, NULL, a.id, &first, e);
+	r = deep && flat ? slu_walk_flat(&w, e) : walk_folder(&w, NULL, a.id, &first, e);
 	if (flat && r == -ENOENT && !w.found)
 		r = 0;
+	if (r == 0)
+		slu_odd_tell(&w.odd, base);
 	return r == 0 && !w.found ? no_match(pattern, e) : r;
 }

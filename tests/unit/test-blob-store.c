@@ -36,10 +36,10 @@ static void stat_of_a_folder_passes_empty_pages(void **state)
 
 	(void)state;
 	PLAY({"HEAD /acct/data/in ", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
-	     {"GET /acct/data?comp=list&include=metadata&maxresults=1&prefix=in%2F&restype=container",
-	      NULL, OK, LIST_OF("", "m1")},
-	     {"GET /acct/data?comp=list&include=metadata&marker=m1&maxresults=1&prefix=in%2F", NULL,
-	      OK, LIST_OF(BLOB("in/x"), "")});
+	     {"GET /acct/data?comp=list&maxresults=1&prefix=in%2F&restype=container", NULL, OK,
+	      LIST_OF("", "m1")},
+	     {"GET /acct/data?comp=list&marker=m1&maxresults=1&prefix=in%2F", NULL, OK,
+	      LIST_OF(BLOB("in/x"), "")});
 	assert_int_equal(slu_store_stat(store, "in", &a, NULL), 0);
 	assert_int_equal(a.kind, SLU_KIND_DIR);
 	played();
@@ -89,6 +89,30 @@ static void empty_folders_files_and_nothing_are_told_apart(void **state)
 	assert_failed(list("d", 0, &l, &e), e, ENOENT, "'d'");
 	assert_int_equal(list("d", 0, &l, NULL), 0); /* its marker is there */
 	assert_int_equal(l.n, 0);
+	played();
+}
+
+/* Only what a listing is for has metadata in it; names that begin so are asked of the service. */
+static void a_listing_asks_for_no_more_than_it_needs(void **state)
+{
+	SLU_AUTO(slu_list_done) struct slu_list l = {0};
+	struct slu_op op;
+
+	(void)state;
+	PLAY({"GET /acct/data?comp=list&include=metadata&marker=m&maxresults=5000&prefix=d%2F%25a%20b&"
+	      "restype=container ",
+	      NULL, OK, LIST_OF(BLOB("d/%a bc"), "")},
+	     {"GET", NULL, OK, LIST_OF("", "")});
+	slu_op_list(&op, "d", "m", &l);
+	op.flags = SLU_OPF_RECURSIVE;
+	op.start = "%a b";
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	assert_string_equal(l.p[0].name, "%a bc");
+	slu_list_done(&l);
+	slu_op_list(&op, "d", NULL, &l);
+	op.start = "x";
+	assert_int_equal(slu_store_wait(store, &op, NULL),
+			 0); /* nothing so named: not asked further */
 	played();
 }
 
@@ -370,14 +394,33 @@ static void a_tree_goes_until_nothing_is_left(void **state)
 	(void)state;
 	PLAY({"GET", "prefix=d%2F", OK, LIST_OF(BLOB("d/x"), "m")},
 	     {"DELETE /acct/data/d/x ", NULL, DELETED, NULL},
-	     {"GET /acct/data?comp=list&include=metadata&maxresults=5000&prefix=d%2F", NULL, OK,
+	     {"GET /acct/data?comp=list&marker=m&maxresults=5000&prefix=d%2F", NULL, OK,
 	      LIST_OF(BLOB("d/"), "")},
-	     {"DELETE /acct/data/d/ ", NULL, DELETED, NULL}, {"GET", NULL, OK, LIST_OF("", "")},
+	     {"DELETE /acct/data/d/ ", NULL, DELETED, NULL},
+	     {"GET /acct/data?comp=list&maxresults=5000&prefix=d%2F", NULL, OK, LIST_OF("", "")},
 	     {"DELETE /acct/data/d ", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
 	     {"GET", NULL, OK, LIST_OF(BLOB("d/x"), "")},
 	     {"DELETE", NULL, NONE("403 Forbidden", "AuthorizationPermissionMismatch"), NULL});
 	assert_int_equal(slu_store_delete(store, "d", SLU_OPF_TREE, NULL), 0);
 	assert_failed(slu_store_delete(store, "d", SLU_OPF_TREE, &e), e, EACCES, "role");
+	played();
+}
+
+/* Those of the same page, and the pages behind it; a page of which nothing goes is the end. */
+static void one_that_stays_does_not_keep_the_others(void **state)
+{
+#define REFUSED NONE("403 Forbidden", "AuthorizationPermissionMismatch")
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY({"GET", NULL, OK, LIST_OF(BLOB("d/x") BLOB("d/y"), "m")},
+	     {"DELETE", NULL, REFUSED, NULL}, {"DELETE", NULL, DELETED, NULL},
+	     {"GET", "marker=m", OK, LIST_OF(BLOB("d/z"), "n")},
+	     {"DELETE /acct/data/d/z ", NULL, DELETED, NULL},
+	     {"GET", "marker=n", OK, LIST_OF(BLOB("d/zz"), "o")},
+	     {"DELETE /acct/data/d/zz ", NULL, REFUSED, NULL});
+	assert_failed(slu_store_delete(store, "d", SLU_OPF_TREE, &e), e, EACCES, "role");
+	assert_contains(e.msg, "2 in 'd' could not be deleted");
 	played();
 }
 
@@ -432,6 +475,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_there_is_named),
 		cmocka_unit_test(empty_folders_files_and_nothing_are_told_apart),
 		cmocka_unit_test(a_missing_right_is_named),
+		cmocka_unit_test(a_listing_asks_for_no_more_than_it_needs),
 		cmocka_unit_test(throttling_says_when_to_come_back),
 		cmocka_unit_test(a_wrong_clock_and_an_old_sas_are_named),
 		cmocka_unit_test(plain_puts),
@@ -442,6 +486,7 @@ int main(void)
 		cmocka_unit_test(folders_are_stubs),
 		cmocka_unit_test(deletes),
 		cmocka_unit_test(a_tree_goes_until_nothing_is_left),
+		cmocka_unit_test(one_that_stays_does_not_keep_the_others),
 		cmocka_unit_test(requests_are_signed),
 		cmocka_unit_test(hadoop_gets_references_not_secrets),
 	};

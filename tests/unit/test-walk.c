@@ -4,6 +4,7 @@
 
 #include "common/buf.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "fs/layers.h"
 #include "fs/walk.h"
 
@@ -161,7 +162,7 @@ static void globs_list_only_what_can_match(void **state)
 struct flat {
 	const char *const *name;
 	size_t n;
-	bool stuck, endless;
+	bool stuck, endless, circle; /* circle: of two markers, behind the first page */
 	int pages;
 };
 
@@ -172,6 +173,11 @@ static int flat_page(struct flat *t, struct slu_op *op)
 	char next[24];
 
 	t->pages++;
+	if (t->circle) {
+		op->list->next = slu_strdup(t->pages % 2 ? "a" : "b");
+		return !t->endless ? slu_list_add(op->list, t->name[t->pages % (int)t->n], 1, &a)
+				   : 0;
+	}
 	if (t->endless) {
 		snprintf(next, sizeof(next), "%d", t->pages);
 		op->list->next = slu_strdup(next);
@@ -199,7 +205,7 @@ static int flat_folder(struct flat *t, struct slu_op *op)
 	size_t base = strlen(op->path), last_n = 0;
 	const char *last = NULL;
 
-	if (t->endless)
+	if (t->endless || t->circle)
 		return flat_page(t, op);
 
 	for (size_t i = 0; i < t->n; i++) {
@@ -271,7 +277,6 @@ static void lying_listings_are_refused(void **state)
 {
 	static const char *const unsorted[] = {"a", "c", "b"};
 	static const char *const twice[] = {"a", "a"};
-	static const char *const hostile[] = {"a/../../etc"};
 	static const char *const many[] = {"a", "b", "c", "d", "e", "f", "g"};
 	struct flat t = {.name = unsorted, .n = 3};
 	struct fake f;
@@ -284,16 +289,101 @@ static void lying_listings_are_refused(void **state)
 	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "'b' comes after 'c'");
 	t = (struct flat){.name = twice, .n = 2};
 	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "not sorted");
-	t = (struct flat){.name = hostile, .n = 1};
-	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "'a/../../etc'");
 	t = (struct flat){.name = many, .n = 7, .stuck = true};
 	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "");
 	t = (struct flat){.name = many, .n = 7, .endless = true};
 	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "does not end");
+	t = (struct flat){.name = many, .n = 7, .circle = true, .endless = true};
+	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "circle");
+	assert_in_range(t.pages, 2, 8);
 	st->caps &= ~(unsigned)SLU_CAP_FLAT_LIST;
+	t = (struct flat){.name = many, .n = 7, .endless = true};
 	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "does not end");
-	t = (struct flat){.name = (const char *const[]){"..", "x"}, .n = 2};
-	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "'..'");
+	t = (struct flat){.name = many, .n = 7, .circle = true};
+	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "circle");
+	t = (struct flat){.name = many, .n = 7, .circle = true, .endless = true};
+	assert_failed(slu_walk_dir(st, "", see, &s, &e), e, EPROTO, "circle");
+	slu_buf_done(&s.text);
+}
+
+/* As flat_op, but every page names another marker and tells the same files. */
+static int same_again(struct fake *f, struct slu_op *op)
+{
+	static const struct slu_attr a = {.kind = SLU_KIND_FILE, .id = "i"};
+	int *page = f->user;
+	char name[24];
+
+	if (op->type != SLU_OP_LIST) {
+		op->attr = (struct slu_attr){.kind = SLU_KIND_DIR};
+		return 0;
+	}
+	for (int i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		assert_int_equal(slu_list_add(op->list, name, strlen(name), &a), 0);
+	}
+	snprintf(name, sizeof(name), "%d", ++*page);
+	op->list->next = slu_strdup(name);
+	return 0;
+}
+
+static void pages_that_repeat_for_ever_are_refused(void **state)
+{
+	struct fake f;
+	struct slu_store *st = fake_init(&f, same_again);
+	struct seen s = SEEN;
+	struct slu_err e = {0};
+	int pages = 0;
+
+	(void)state;
+	f.user = &pages;
+	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "not sorted");
+	slu_buf_done(&s.text);
+	st->caps &= ~(unsigned)SLU_CAP_FLAT_LIST;
+	pages = 0;
+	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "twice");
+	assert_in_range(pages, 2, 20);
+	slu_buf_done(&s.text);
+}
+
+static void keep_line(void *user, enum slu_log_level level, const char *module, const char *line)
+{
+	(void)level;
+	assert_string_equal(module, "walk");
+	slu_buf_str(user, line);
+	slu_buf_ch(user, '\n');
+}
+
+static void names_that_no_path_can_say_are_left_out_and_counted(void **state)
+{
+	static const char *const odd[] = {"../up",  "./dot", "/top",      "a",  "a//b",
+					  "b/../c", "b/c",   "tab\tname", "x/", "z"};
+	struct flat t = {.name = odd, .n = sizeof(odd) / sizeof(odd[0])};
+	struct slu_buf log = SLU_BUF(10000);
+	struct seen s = SEEN;
+	struct slu_err e = {0};
+	struct fake f;
+	struct slu_store *st = fake_init(&f, flat_op);
+
+	(void)state;
+	f.user = &t;
+	slu_log_set(keep_line, &log);
+	expect_seen(&s, slu_walk(st, "", see, &s, &e), "a\nb/c\ntab\tname\nz\n");
+	assert_contains(log.p, "6 of its names are left out");
+	assert_contains(log.p, "'../up'");
+	slu_buf_clear(&log);
+	assert_failed(slu_walk_whole(st, "", see, &s, &e), e, EPROTO, "'../up'");
+	slu_buf_clear(&s.text);
+	expect_seen(&s, slu_walk_glob(st, "**/?", see, &s, &e), "a\nb/c\nz\n");
+	assert_contains(log.p, "6 of its names are left out");
+	st->caps &= ~(unsigned)SLU_CAP_FLAT_LIST;
+	slu_buf_clear(&log);
+	t = (struct flat){.name = (const char *const[]){"..", "", "x"}, .n = 3};
+	expect_seen(&s, slu_walk(st, "", see, &s, &e), "x\n");
+	assert_contains(log.p, "2 of its names are left out");
+	assert_int_equal(strchr(log.p, '\n') - log.p + 1, log.len); /* one line */
+	assert_failed(slu_walk_whole(st, "", see, &s, &e), e, EPROTO, "'..'");
+	slu_log_set(NULL, NULL);
+	slu_buf_done(&log);
 	slu_buf_done(&s.text);
 }
 
@@ -381,6 +471,8 @@ int main(void)
 		FS_TEST(globs_list_only_what_can_match),
 		cmocka_unit_test(flat_listings_are_streamed),
 		cmocka_unit_test(lying_listings_are_refused),
+		cmocka_unit_test(pages_that_repeat_for_ever_are_refused),
+		cmocka_unit_test(names_that_no_path_can_say_are_left_out_and_counted),
 		cmocka_unit_test(file_ids_do_not_make_cycles),
 		FS_TEST(globs_find_what_matching_everything_finds),
 	};
