@@ -163,6 +163,10 @@ static int stack(struct sluice *s, const char *name, struct slu_store **store, s
 		if (r < 0)
 			return r;
 	}
+	/* what answers without waiting has no tail to cut */
+	if (!slu_store_can(*store, SLU_CAP_INLINE_READ) &&
+	    slu_hedge_push(store, NULL, s->loops) < 0)
+		return slu_fail_oom(e);
 	if (need_window(s, (*store)->host ? (*store)->host : name, &window) < 0 ||
 	    slu_limit_push(store, window) < 0 ||
 	    slu_retry_push(store, &(struct slu_retry_conf){0}, s->loops) < 0 ||

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layers.  Each push puts one on top of *s and owns what was there; on failure *s is as before.
- * Each is one small file: trace.c, retry.c, limit.c, faulty.c. */
+ * Each is one small file: trace.c, retry.c, limit.c, hedge.c, faulty.c. */
 #ifndef SLU_FS_LAYERS_H
 #define SLU_FS_LAYERS_H
 
@@ -37,6 +37,15 @@ void slu_window_free(struct slu_window *w);  /* after the stores; NULL fine */
 SLU_DEFINE_CLEANUP(struct slu_window *, slu_window_free, slu_window_freep)
 /* The layer; w stays the caller's. */
 int slu_limit_push(struct slu_store **s, struct slu_window *w);
+
+struct slu_hedge_conf {
+	int64_t cold_ns; /* patience before enough is known; 0: 3 s */
+	int64_t min_ns;  /* the least patience; 0: 50 ms */
+};
+/* Asks once more for a STAT, LIST or READ that takes twice as long as 99 of 100 of its kind and size; the
+ * first answer counts.  At most one in twenty. */
+int slu_hedge_push(struct slu_store **s, const struct slu_hedge_conf *conf,
+		   struct slu_loops *loops);
 
 /* Fault injection by rule, "op:rate:what[,...]": op a name or "any"; rate 0..1 or "#n" (only the nth);
  * what: an errno name, "delay=5ms", "short" (READ fails as if cut), "lost" (done, but answered with

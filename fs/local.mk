@@ -16,6 +16,7 @@ libfs_la_SOURCES += fs/walk_flat.c fs/walk_parts.h
 libfs_la_SOURCES += fs/writer.c fs/writer.h
 libfs_la_SOURCES += fs/faulty.c fs/faulty.h
 libfs_la_SOURCES += fs/faulty_rules.c
+libfs_la_SOURCES += fs/hedge.c
 libfs_la_SOURCES += fs/layers.h
 libfs_la_SOURCES += fs/limit.c
 libfs_la_SOURCES += fs/park.c fs/park.h

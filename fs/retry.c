@@ -12,8 +12,13 @@
 #include "io/backoff.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #define TRIES 6
+/* A store of which much fails is not asked ever more often: one op in ten may be repeated, a hundred to begin
+ * with.  What the service refused because it is busy does not count: fs/limit.c slows that down. */
+#define COST 10
+#define CREDIT_MAX (100 * COST)
 #define DEFAULT_NS (60 * SLU_SEC)
 
 struct retry {
@@ -22,6 +27,7 @@ struct retry {
 	unsigned tries;
 	int64_t default_ns;
 	struct slu_park *park;
+	atomic_int credit;
 };
 
 /* May op be repeated when nobody knows whether the last try had an effect? */
@@ -71,6 +77,26 @@ static bool worth_it(const struct retry *r, const struct slu_op *op)
 	return op->rc == -EAGAIN || (repeatable(op) && may_pass(op));
 }
 
+static void earn(struct retry *r)
+{
+	int had = atomic_load(&r->credit);
+
+	while (had < CREDIT_MAX && !atomic_compare_exchange_weak(&r->credit, &had, had + 1))
+		;
+}
+
+static bool pay(struct retry *r, const struct slu_op *op)
+{
+	int had = atomic_load(&r->credit);
+
+	if (op->rc == -EAGAIN)
+		return true;
+	while (had >= COST)
+		if (atomic_compare_exchange_weak(&r->credit, &had, had - COST))
+			return true;
+	return false;
+}
+
 static void try_again(struct slu_op *op, void *arg)
 {
 	struct retry *r = arg;
@@ -101,8 +127,12 @@ static void tried(struct slu_op *op)
 {
 	struct retry *r = op->user;
 
-	if (worth_it(r, op) && wait_for_try(r, op))
-		return;
+	if (worth_it(r, op)) {
+		if (!pay(r, op))
+			slu_fail_more(&op->err, "not tried again, since too much fails here");
+		else if (wait_for_try(r, op))
+			return;
+	}
 	if (op->rc < 0 && op->tries > 1 && op->rc != -ECANCELED)
 		slu_fail_more(&op->err, "after %u tries", (unsigned)op->tries);
 	op->deadline = *slu_op_at(op);
@@ -114,6 +144,7 @@ static void retry_submit(struct slu_store *s, struct slu_op *op)
 {
 	struct retry *r = (struct retry *)s;
 
+	earn(r);
 	slu_op_push(op, tried, r);
 	*slu_op_at(op) = op->deadline; /* as the caller gave it: it gets it back */
 	if (!op->deadline)
@@ -156,6 +187,7 @@ int slu_retry_push(struct slu_store **s, const struct slu_retry_conf *conf, stru
 	if (r->tries > UINT8_MAX)
 		r->tries = UINT8_MAX;
 	r->default_ns = conf && conf->default_ns ? conf->default_ns : DEFAULT_NS;
+	atomic_init(&r->credit, CREDIT_MAX);
 	r->s = **s;
 	r->s.ops = &retry_ops;
 	r->s.below = *s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A store: a driver, or a layer over one.  Code asks for a capability, never for a driver's name.
- * The stack (dataset/context.c builds it): trace -> retry -> limit -> [fault] -> driver.
+ * The stack (dataset/context.c builds it): trace -> retry -> limit -> hedge -> [fault] -> driver.
  */
 #ifndef SLU_FS_STORE_H
 #define SLU_FS_STORE_H

@@ -274,6 +274,32 @@ static void many_at_once(void **state)
 	slu_pool_free(st->f.pool);
 }
 
+/* A hundred repetitions, then none before ten ops have gone well; what was refused is no failure. */
+static void a_sick_store_is_not_asked_ever_more_often(void **state)
+{
+	struct stack *st = *state;
+	struct slu_err e = {0};
+	struct slu_op op;
+	int asked = 0;
+
+	for (int i = 0; i < 60; i++) {
+		slu_op_stat(&op, "a");
+		assert_int_equal(run(st, &op, 1000, -EIO, &e), -EIO);
+		asked += atomic_load(&st->f.calls);
+	}
+	assert_in_range(asked, 60 + 100, 60 + 106);
+	assert_non_null(strstr(e.msg, "too much fails"));
+	slu_op_stat(&op, "a");
+	assert_int_equal(run(st, &op, 2, -EAGAIN, &e), 0);
+	assert_int_equal(atomic_load(&st->f.calls), 3);
+	for (int i = 0; i < 20; i++) {
+		slu_op_stat(&op, "a");
+		assert_int_equal(run(st, &op, 0, 0, &e), 0);
+	}
+	slu_op_stat(&op, "a");
+	assert_int_equal(run(st, &op, 2, -EIO, &e), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +309,7 @@ int main(void)
 		RETRY_TEST(a_deadline_ends_it_before_it_waits_in_vain),
 		RETRY_TEST(a_cancel_ends_the_waiting),
 		RETRY_TEST(many_at_once),
+		RETRY_TEST(a_sick_store_is_not_asked_ever_more_often),
 	};
 
 	return cmocka_run_group_tests_name("retry", tests, NULL, NULL);
