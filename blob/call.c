@@ -23,6 +23,7 @@
 #include <time.h>
 
 #define API_VERSION "2021-12-02"
+#define DFS_VERSION "2023-08-03" /* knows paginated deletion */
 #define URL_MAX (64u << 10)
 
 /* --- calls --- */
@@ -301,7 +302,7 @@ static int prepare(struct slu_call *c)
 	if (c->secret.kind == SLU_BLOB_TOKEN)
 		slu_call_header(c, "authorization", "Bearer %s", c->secret.token);
 	set_date(c);
-	slu_call_header(c, "x-ms-version", API_VERSION);
+	slu_call_header(c, "x-ms-version", "%s", c->dfs ? DFS_VERSION : API_VERSION);
 	if (slu_random_id(id, 16) == 0)
 		slu_call_header(c, "x-ms-client-request-id", "%s", id);
 	if (c->secret.kind == SLU_BLOB_KEY && !c->oom) {

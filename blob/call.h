@@ -91,6 +91,7 @@ struct slu_call {
 	struct slu_blob_fetch *fetch;
 	size_t part_off, part_len; /* of a READ: what is asked for now */
 	bool part_md5;
+	struct slu_attr from; /* of a RENAME: the source */
 	struct slu_list tree;
 	size_t tree_next, tree_gone;             /* of the page */
 	size_t tree_all, tree_left, tree_failed; /* gone and left in this round; failed at all */
@@ -140,6 +141,8 @@ int slu_call_attr(struct slu_call *c, struct slu_attr *ret);
 void slu_blob_stat(struct slu_call *c);
 void slu_blob_detail(struct slu_call *c); /* op->detail from the answer of a HEAD */
 void slu_blob_list(struct slu_call *c);
+/* The step after a HEAD of the op's path: 0, -ENOTDIR or -ENOENT. */
+void slu_blob_folder_there(struct slu_call *c);
 void slu_blob_read(struct slu_call *c);
 void slu_blob_put(struct slu_call *c);
 void slu_blob_put_block(struct slu_call *c);

@@ -12,6 +12,7 @@
 #include "blob/errors.h"
 #include "blob/list.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "io/http.h"
@@ -52,13 +53,13 @@ static int read_attr(const struct json_t *o, struct slu_attr *a)
 		return -EPROTO;
 	if (a->kind == SLU_KIND_DIR)
 		return 0;
-	if (!size || !slu_u64(size, &a->size) || a->size > INT64_MAX || !etag)
+	if (!when || !size || !slu_u64(size, &a->size) || a->size > INT64_MAX || !etag)
 		return -EPROTO;
 	slu_blob_set_etag(a, etag);
-	return 0;
+	return a->id[0] ? 0 : -EPROTO;
 }
 
-int slu_dfs_list_parse(const char *text, size_t n, const char *folder, bool files_only,
+int slu_dfs_list_parse(const char *text, size_t n, const char *folder, bool recursive,
 		       struct slu_list *ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
@@ -76,11 +77,16 @@ int slu_dfs_list_parse(const char *text, size_t n, const char *folder, bool file
 		struct slu_attr a;
 
 		rest = name ? below(name, folder) : NULL;
-		if (!rest || read_attr(p, &a) < 0)
+		if (!rest || (!recursive && strchr(rest, '/')))
 			return slu_fail(e, EPROTO,
 					"the listing of '%s' names '%s', which is not of it",
 					folder, name ? name : "");
-		if (files_only && a.kind == SLU_KIND_DIR)
+		if (read_attr(p, &a) < 0)
+			return slu_fail(e, EPROTO,
+					"the listing of '%s' has '%s' without a size, a time or an "
+					"ETag",
+					folder, name);
+		if (recursive && a.kind == SLU_KIND_DIR)
 			continue;
 		r = slu_list_add(ret, rest, strlen(rest), &a);
 		if (r < 0)
@@ -109,8 +115,20 @@ static void parse_page(struct slu_work *w)
 	slu_call_finish(c, r);
 }
 
+/* A file, or nothing, when it is no folder. */
+static bool is_absent(const struct slu_call *c)
+{
+	return slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "FilesystemNotFound") &&
+	       !slu_call_is(c, 404, "ContainerNotFound");
+}
+
 static void on_page(struct slu_call *c)
 {
+	if (is_absent(c) && *c->op->path) {
+		slu_call_begin(c, "HEAD", c->op->path);
+		slu_call_send(c, slu_blob_folder_there);
+		return;
+	}
 	if (c->x.rc < 0) {
 		slu_call_fail(c);
 		return;
@@ -138,23 +156,37 @@ void slu_dfs_list(struct slu_call *c)
 
 /* --- MKDIR --- */
 
+/* Without the condition an existing folder would lose its metadata. */
+static void ask_folder(struct slu_call *c, const char *path, void (*step)(struct slu_call *c))
+{
+	slu_call_begin_dfs(c, "PUT", path);
+	slu_call_param(c, "resource", "directory");
+	slu_call_header(c, "if-none-match", "*");
+	slu_call_send(c, step);
+}
+
 static void on_made(struct slu_call *c)
 {
-	if (c->x.rc < 0 && !slu_call_is(c, 409, "PathAlreadyExists"))
-		slu_call_fail(c);
-	else
+	if (c->x.rc == 0) {
 		slu_call_finish(c, 0);
+	} else if (slu_call_is(c, 409, NULL) || slu_call_is(c, 412, NULL)) {
+		/* a file or a folder */
+		slu_call_begin(c, "HEAD", c->op->path);
+		slu_call_send(c, slu_blob_folder_there);
+	} else {
+		slu_call_fail(c);
+	}
 }
 
 void slu_dfs_mkdir(struct slu_call *c)
 {
-	slu_call_begin_dfs(c, "PUT", c->op->path);
-	slu_call_param(c, "resource", "directory");
-	slu_call_header(c, "if-none-match", "*");
-	slu_call_send(c, on_made);
+	if (*c->op->path)
+		ask_folder(c, c->op->path, on_made);
+	else
+		slu_call_finish(c, 0);
 }
 
-/* --- RENAME, DELETE: what the service does in steps --- */
+/* --- RENAME --- */
 
 static const char *continuation(const struct slu_call *c)
 {
@@ -167,7 +199,7 @@ static void ask_rename(struct slu_call *c, const char *more);
 
 static void on_parent(struct slu_call *c)
 {
-	if (c->x.rc < 0 && !slu_call_is(c, 409, "PathAlreadyExists"))
+	if (c->x.rc < 0 && !slu_call_is(c, 409, "PathAlreadyExists") && !slu_call_is(c, 412, NULL))
 		slu_call_fail(c);
 	else
 		ask_rename(c, NULL);
@@ -179,46 +211,63 @@ static void make_parent(struct slu_call *c)
 	SLU_AUTO(slu_freep) char *parent = slu_strndup(c->op->to, (size_t)(slash - c->op->to));
 
 	c->again = true;
-	slu_call_begin_dfs(c, "PUT", parent ? parent : "");
-	c->oom |= !parent;
-	slu_call_param(c, "resource", "directory");
-	slu_call_header(c, "if-none-match", "*");
-	slu_call_send(c, on_parent);
+	if (parent)
+		ask_folder(c, parent, on_parent);
+	else
+		slu_call_finish(c, slu_fail_oom(&c->op->err));
 }
 
-/* A rename whose answer was lost has happened when the source is gone and the target is there. */
+/* Is what the answer tells of what was to be renamed?  A file keeps its ETag when it is. */
+static bool is_same(struct slu_call *c)
+{
+	struct slu_attr a;
+
+	return c->x.rc == 0 && slu_call_attr(c, &a) == 0 && a.kind == c->from.kind &&
+	       slu_streq(a.id, c->from.id);
+}
+
+/* A rename whose answer was lost has happened when the source is gone and the target is what it was. */
 static void on_target(struct slu_call *c)
 {
-	if (c->x.rc == 0) {
+	if (is_same(c))
 		slu_call_finish(c, 0);
-		return;
-	}
-	slu_blob_give_up(c, slu_call_is(c, 404, NULL));
+	else
+		slu_blob_give_up(c, false);
 }
 
 static void on_source(struct slu_call *c)
 {
-	if (!slu_call_is(c, 404, NULL)) {
-		slu_blob_give_up(c, c->x.rc == 0);
+	bool refused = c->err.http >= 400 && c->err.http < 500;
+
+	if (!is_absent(c)) {
+		slu_blob_give_up(c, c->x.rc == 0 && !refused);
 		return;
 	}
-	slu_call_begin_dfs(c, "HEAD", c->op->to);
+	slu_call_begin(c, "HEAD", c->op->to);
 	slu_call_send(c, on_target);
+}
+
+/* The source was there, so that it is not, or that the target is, may be our own doing: HTTP libraries
+ * send a request again when a connection that was used before breaks without an answer. */
+static bool may_have_happened(const struct slu_call *c)
+{
+	return slu_call_unknown(c) || slu_call_is(c, 404, NULL) || slu_call_is(c, 409, NULL) ||
+	       slu_call_is(c, 412, NULL);
 }
 
 static void on_renamed(struct slu_call *c)
 {
 	SLU_AUTO(slu_freep) char *more = NULL;
 
-	if (slu_call_unknown(c)) {
-		slu_blob_remember(c);
-		slu_call_begin_dfs(c, "HEAD", c->op->path);
-		slu_call_send(c, on_source);
-		return;
-	}
 	if (!c->again && strchr(c->op->to, '/') &&
 	    slu_call_is(c, 404, "RenameDestinationParentPathNotFound")) {
 		make_parent(c);
+		return;
+	}
+	if (may_have_happened(c)) {
+		slu_blob_remember(c);
+		slu_call_begin(c, "HEAD", c->op->path);
+		slu_call_send(c, on_source);
 		return;
 	}
 	if (c->x.rc < 0) {
@@ -256,8 +305,11 @@ static void ask_rename(struct slu_call *c, const char *more)
 	slu_call_begin_dfs(c, "PUT", c->op->to);
 	if (more)
 		slu_call_param(c, "continuation", more);
-	if (c->op->flags & SLU_OPF_ABSENT)
+	/* later steps find the target that the first one made */
+	if (!more && c->op->flags & SLU_OPF_ABSENT)
 		slu_call_header(c, "if-none-match", "*");
+	if (!more && c->op->if_match)
+		slu_call_header(c, "x-ms-source-if-match", "\"%s\"", c->op->if_match);
 	if (slu_buf_err(&from) < 0)
 		c->oom = true;
 	else
@@ -265,10 +317,29 @@ static void ask_rename(struct slu_call *c, const char *more)
 	slu_call_send(c, on_renamed);
 }
 
+static void on_from(struct slu_call *c)
+{
+	int r;
+
+	if (c->x.rc < 0) {
+		slu_call_fail(c);
+		return;
+	}
+	r = slu_call_attr(c, &c->from);
+	if (r < 0)
+		slu_call_finish(c, r);
+	else
+		ask_rename(c, NULL);
+}
+
+/* What it is comes first: without it nobody could say later whose the target is. */
 void slu_dfs_rename(struct slu_call *c)
 {
-	ask_rename(c, NULL);
+	slu_call_begin(c, "HEAD", c->op->path);
+	slu_call_send(c, on_from);
 }
+
+/* --- DELETE --- */
 
 static void ask_delete(struct slu_call *c, const char *more);
 
@@ -279,7 +350,7 @@ static void on_deleted(struct slu_call *c)
 	if (c->x.rc < 0) {
 		bool tree = c->op->flags & SLU_OPF_TREE;
 
-		if (tree && slu_call_is(c, 404, "PathNotFound"))
+		if (tree && is_absent(c))
 			slu_call_finish(c, 0);
 		else
 			slu_call_fail(c);
@@ -298,12 +369,18 @@ static void on_deleted(struct slu_call *c)
 		ask_delete(c, more);
 }
 
+/* Paginated: who has rights by access control lists only has them checked in steps, which would take
+ * longer than a request may for a large folder; the deletion itself is the last step. */
 static void ask_delete(struct slu_call *c, const char *more)
 {
+	bool tree = c->op->flags & SLU_OPF_TREE;
+
 	slu_call_begin_dfs(c, "DELETE", c->op->path);
 	if (more)
 		slu_call_param(c, "continuation", more);
-	slu_call_param(c, "recursive", c->op->flags & SLU_OPF_TREE ? "true" : "false");
+	if (tree && c->b->identity)
+		slu_call_param(c, "paginated", "true");
+	slu_call_param(c, "recursive", tree ? "true" : "false");
 	slu_call_send(c, on_deleted);
 }
 
@@ -333,6 +410,8 @@ static void on_access(struct slu_call *c)
 		slu_call_fail(c);
 		return;
 	}
+	if (!c->op->detail && !(c->op->detail = slu_json_object()))
+		r = -ENOMEM;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && r == 0; i++) {
 		const char *v = slu_xfer_header(&c->x, names[i].header);
 
@@ -355,6 +434,11 @@ static void on_root(struct slu_call *c)
 {
 	bool yes = c->x.rc == 0 || slu_call_is(c, 403, "AuthorizationPermissionMismatch");
 
+	if (!yes && !slu_call_is(c, 400, NULL))
+		slu_warn("blob",
+			 "'%s' does not say whether account '%s' has a hierarchical namespace: it "
+			 "is taken for flat (say it as \"namespace\")",
+			 c->b->at.dfs, c->b->at.account);
 	c->op->attr = (struct slu_attr){.kind = yes ? SLU_KIND_DIR : SLU_KIND_FILE};
 	slu_call_finish(c, 0);
 }

@@ -8,6 +8,7 @@
 #include "blob/list.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
+#include "common/json.h"
 #include "common/str.h"
 #include "common/time.h"
 #include "io/http.h"
@@ -33,10 +34,10 @@ static const struct {
 	{"ResourceNotFound", ENOENT, "no such account, container or file"},
 	{"PathNotFound", ENOENT, "no such file or folder"},
 	{"SourcePathNotFound", ENOENT, "no such file or folder"},
-	{"RenameSourceNotFound", ENOENT, "no such file or folder"},
 	{"RenameDestinationParentPathNotFound", ENOENT, "the folder it is to go to does not exist"},
 	{"PathConflict", EEXIST, "a file and a folder cannot have one name"},
 	{"ResourceTypeMismatch", EISDIR, "a file and a folder cannot have one name"},
+	{"SourceConditionNotMet", ESTALE, "what it is made from was changed by somebody else"},
 	{"InvalidRenameSourcePath", EINVAL, "a folder cannot go into itself"},
 	{"DirectoryNotEmpty", ENOTEMPTY, "the folder is not empty"},
 	{"BlobAlreadyExists", EEXIST, "it exists already"},
@@ -100,6 +101,22 @@ static const struct {
 	{"OperationTimedOut", ETIMEDOUT, "the service did not finish in time"},
 };
 
+/* The dfs endpoint's: {"error": {"code", "message"}}; the message's first line. */
+static void read_json(const struct slu_xfer *x, struct slu_blob_fault *ret)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+	const char *code, *text;
+
+	if (slu_json_parse(x->errbody.p, x->errbody.len, "an error", &o, NULL) < 0)
+		return;
+	code = slu_json_str(slu_json_get(o, "error"), "code");
+	text = slu_json_str(slu_json_get(o, "error"), "message");
+	if (code)
+		snprintf(ret->code, sizeof(ret->code), "%s", code);
+	if (text)
+		snprintf(ret->text, sizeof(ret->text), "%.*s", (int)strcspn(text, "\r\n"), text);
+}
+
 void slu_blob_fault_read(const struct slu_xfer *x, struct slu_blob_fault *ret)
 {
 	const char *v;
@@ -108,6 +125,8 @@ void slu_blob_fault_read(const struct slu_xfer *x, struct slu_blob_fault *ret)
 	*ret = (struct slu_blob_fault){.status = x->status};
 	slu_blob_error_parse(x->errbody.p, x->errbody.len, ret->code, sizeof(ret->code), ret->text,
 			     sizeof(ret->text));
+	if (x->errbody.len && x->errbody.p[0] == '{')
+		read_json(x, ret);
 	v = slu_xfer_header(x, "x-ms-error-code");
 	if (v)
 		snprintf(ret->code, sizeof(ret->code), "%s", v);
@@ -165,7 +184,7 @@ int slu_blob_errno(const struct slu_op *op, const struct slu_blob_fault *f)
 	int i = find_code(f->code);
 	int error = i >= 0 ? codes[i].error : by_status(op, f->status);
 
-	if (f->status == 412 && error != EBUSY)
+	if (f->status == 412 && error != EBUSY && error != ESTALE)
 		error = op->flags & SLU_OPF_ABSENT ? EEXIST : ESTALE;
 	if (error == ENOENT && op->if_match && !slu_streq(f->code, "ContainerNotFound"))
 		return ESTALE;
@@ -190,12 +209,15 @@ static void explain_right(struct slu_buf *b, const struct slu_op *op, const stru
 	const char *letter = "r", *what = "read";
 	bool change = !reads(op);
 
-	if (x->url && strstr(x->url, "comp=list")) {
+	if (x->url && (strstr(x->url, "comp=list") || strstr(x->url, "resource=filesystem"))) {
 		letter = "l";
 		what = "list";
 	} else if (op->type == SLU_OP_DELETE && slu_streq(x->method, "DELETE")) {
 		letter = "d";
 		what = "delete";
+	} else if (op->type == SLU_OP_RENAME && slu_streq(x->method, "PUT")) {
+		letter = "m";
+		what = "move";
 	} else if (change && op->flags & SLU_OPF_ABSENT) {
 		letter = "c";
 		what = "create";

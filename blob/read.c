@@ -2,6 +2,7 @@
 /* STAT and LIST.  A blob that is not there may still be a folder, so both of the former may
  * need a second request; the path of a file needs one. */
 #include "blob/call.h"
+#include "blob/dfs.h"
 #include "blob/errors.h"
 #include "blob/list.h"
 #include "common/mem.h"
@@ -98,7 +99,10 @@ static void on_below(struct slu_call *c)
 		r = no_such(c);
 	if (r == 0)
 		c->op->attr = (struct slu_attr){.kind = SLU_KIND_DIR};
-	slu_call_finish(c, r);
+	if (r == 0 && c->b->hierarchical && c->op->flags & SLU_OPF_DETAIL)
+		slu_dfs_access(c);
+	else
+		slu_call_finish(c, r);
 }
 
 static void on_head(struct slu_call *c)
@@ -118,7 +122,10 @@ static void on_head(struct slu_call *c)
 					    "never was",
 					    c->op->path, c->b->at.container, c->op->version));
 	} else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound")) {
-		ask_below(c, NULL);
+		if (c->b->hierarchical)
+			slu_call_finish(c, no_such(c));
+		else
+			ask_below(c, NULL);
 	} else {
 		slu_call_fail(c);
 	}
@@ -138,8 +145,7 @@ void slu_blob_stat(struct slu_call *c)
 
 /* --- LIST --- */
 
-/* Nothing is below it: an empty folder, a file, or nothing at all? */
-static void on_empty(struct slu_call *c)
+void slu_blob_folder_there(struct slu_call *c)
 {
 	struct slu_attr a;
 	int r;
@@ -164,8 +170,9 @@ static void parse_page(struct slu_work *w)
 
 	if (r == 0 && !op->list->n && !op->list->next && !op->marker && !page.marks && *op->path &&
 	    !op->start) {
+		/* nothing is below it: an empty folder, a file, or nothing at all? */
 		slu_call_begin(c, "HEAD", op->path);
-		slu_call_send(c, on_empty);
+		slu_call_send(c, slu_blob_folder_there);
 		return;
 	}
 	slu_call_finish(c, r);

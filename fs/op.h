@@ -27,7 +27,7 @@ enum slu_op_type {
 	SLU_OP_COMMIT,    /* path, txn, size, len, flags ABSENT or if_match -> attr */
 	SLU_OP_ABORT,     /* path, txn: forget the blocks; absent is fine */
 	SLU_OP_DELETE,    /* path: absent is -ENOENT; flags TREE: absent is fine */
-	SLU_OP_RENAME,    /* path, to, flags ABSENT; parents of `to` are made */
+	SLU_OP_RENAME,    /* path, to, flags ABSENT, if_match of path; parents of `to` are made */
 	SLU_OP_MKDIR,     /* path and its parents; there already is fine */
 	SLU_OP_COPY, /* path <- from, flags ABSENT or if_match -> attr: the bytes go from service
 			   * to service; whole and atomic (SLU_CAP_COPY) */

@@ -109,14 +109,32 @@ static int read_status(const struct json_t *o, struct slu_attr *ret, struct slu_
 	return 0;
 }
 
-int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, struct slu_err *e)
+/* "1750" as "rwxr-x--T". */
+static int set_mode(struct json_t *o, const char *octal)
+{
+	static const char bits[] = "rwxrwxrwx";
+	char mode[sizeof(bits)];
+	unsigned v = 0;
+
+	if (!octal)
+		return 0;
+	for (; *octal >= '0' && *octal <= '7' && v < 01000; octal++)
+		v = v * 8 + (unsigned)(*octal - '0');
+	for (size_t i = 0; i < 9; i++)
+		mode[i] = v & (0400u >> i) ? bits[i] : '-';
+	mode[9] = '\0';
+	if (v & 01000)
+		mode[8] = v & 1 ? 't' : 'T';
+	return *octal ? 0 : slu_json_set_str(o, "permissions", mode);
+}
+
+int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, bool *ret_acl, struct slu_err *e)
 {
 	static const char *const texts[] = {"owner", "group", "ecPolicy"};
 	static const char *const counts[][2] = {
 		{"replication", "replication"}, {"blockSize", "block_size"}, {"fileId", "inode"}};
 	SLU_AUTO(slu_json_freep) struct json_t *j = NULL, *o = slu_json_object();
 	const struct json_t *s;
-	const char *mode;
 	int r = o ? parse(p, n, &j, e) : slu_fail_oom(e);
 
 	if (r < 0)
@@ -131,12 +149,34 @@ int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, struct slu_err
 		if (r == 0 && count > 0)
 			r = slu_json_set_int(o, counts[i][1], count);
 	}
-	mode = slu_json_str(s, "permission");
-	if (r == 0 && mode)
-		r = slu_json_set_str(o, "permissions", mode);
+	if (r == 0)
+		r = set_mode(o, slu_json_str(s, "permission"));
 	if (r < 0)
 		return slu_fail_oom(e);
+	*ret_acl = slu_json_bool(s, "aclBit", false);
 	*ret = slu_take(o);
+	return 0;
+}
+
+int slu_hdfs_acl(const char *p, size_t n, struct json_t *detail, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(URL_MAX);
+	const struct json_t *all;
+	int r = parse(p, n, &j, e);
+
+	if (r < 0)
+		return r;
+	all = slu_json_get(slu_json_get(j, "AclStatus"), "entries");
+	for (size_t i = 0; i < slu_json_count(all); i++) {
+		const char *entry = slu_json_string(slu_json_at(all, i));
+
+		if (!entry)
+			return broken(e, "an entry of an AclStatus is no text");
+		slu_buf_fmt(&b, "%s%s", i ? "," : "", entry);
+	}
+	if (slu_buf_err(&b) < 0 || slu_json_set_str(detail, "acl", b.p ? b.p : "") < 0)
+		return slu_fail_oom(e);
 	return 0;
 }
 

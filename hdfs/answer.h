@@ -18,8 +18,11 @@ struct slu_hdfs_id {
 void slu_hdfs_id_text(const struct slu_hdfs_id *id, char out[SLU_ID_MAX]);
 bool slu_hdfs_id_parse(const char *s, struct slu_hdfs_id *ret);
 
-/* Owner, group, permissions, replication and so on of the same answer: the caller's. */
-int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, struct slu_err *e);
+/* Owner, group, permissions, replication and so on of a FileStatus: the caller's.  *ret_acl: it has more
+ * of an access control list than its permissions say. */
+int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, bool *ret_acl, struct slu_err *e);
+/* {"AclStatus": ...}: sets "acl" in detail. */
+int slu_hdfs_acl(const char *p, size_t n, struct json_t *detail, struct slu_err *e);
 /* {"FileStatus": {...}}; a symbolic link is -EINVAL. */
 int slu_hdfs_status(const char *p, size_t n, struct slu_attr *ret, struct slu_hdfs_id *ret_id,
 		    struct slu_err *e);

@@ -5,6 +5,7 @@
  * inode.  The address of the DataNode is remembered for a while: one question to the NameNode less
  * for each read of a file.
  */
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "hdfs/request.h"
@@ -20,17 +21,36 @@
 
 /* --- stat --- */
 
+/* Who may look at it may not be allowed to see who else may; and the server may have no lists. */
+static void acl_done(struct slu_hdfs_req *q)
+{
+	struct slu_op *op = q->op;
+	bool refused = q->x.rc == -EREMOTEIO && q->x.status < 500;
+	int r = refused ? 0 : slu_hdfs_result(q);
+
+	if (r == 0 && !refused)
+		r = slu_hdfs_acl(q->x.resp.p, q->x.resp.len, op->detail, &op->err);
+	slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
+}
+
 static void stat_done(struct slu_hdfs_req *q)
 {
 	struct slu_op *op = q->op;
 	struct slu_hdfs_id id;
+	bool acl = false;
 	int r = slu_hdfs_result(q);
 
 	if (r == 0)
 		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &op->attr, &id, &op->err);
-	if (r == 0 && op->flags & SLU_OPF_DETAIL)
-		r = slu_hdfs_detail(q->x.resp.p, q->x.resp.len, &op->detail, &op->err);
-	slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
+	if (r == 0 && op->flags & SLU_OPF_DETAIL) {
+		slu_json_free(op->detail); /* of a try before */
+		op->detail = NULL;
+		r = slu_hdfs_detail(q->x.resp.p, q->x.resp.len, &op->detail, &acl, &op->err);
+	}
+	if (acl)
+		slu_hdfs_ask(q, "GET", op->path, "op=GETACLSTATUS", acl_done);
+	else
+		slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
 }
 
 void slu_hdfs_stat(struct slu_hdfs_req *q)

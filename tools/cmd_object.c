@@ -5,6 +5,7 @@
 #include "tools/cli.h"
 
 #include "common/mem.h"
+#include "common/str.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -85,7 +86,10 @@ static void print_detail(const struct json_t *o, const char *prefix)
 		const struct json_t *v = slu_json_iter_value(it);
 
 		if (slu_json_is_object(v)) {
-			print_detail(v, "metadata ");
+			SLU_AUTO(slu_freep)
+			char *within = slu_asprintf("%s ", slu_json_iter_key(it));
+
+			print_detail(v, within ? within : "");
 			continue;
 		}
 		fputs(prefix, stdout);

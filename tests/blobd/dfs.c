@@ -264,7 +264,7 @@ static const char *rename_refused(struct request *q, struct container *c, const 
 
 	*ret_status = 404;
 	if (!s || !s->now)
-		return "RenameSourceNotFound";
+		return "SourcePathNotFound";
 	snprintf(etag, sizeof(etag), "\"0x%llX\"", (unsigned long long)s->now->etag);
 	*ret_status = 412;
 	if (match && strcmp(match, etag) != 0)

@@ -2,10 +2,11 @@
 """stat and mv on every store; what is special to a hierarchical namespace."""
 
 import json
+import re
 import threading
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NOT_FOUND, NOT_SUPPORTED, needs_fuse
+from conftest import BAD_INPUT, EXISTS, NO_PERMISSION, NOT_FOUND, NOT_SUPPORTED, needs_fuse
 
 HOSTILE = ["a b", "p%41q", "plus+and&amp", "quo'te\"s", "grün", "ha#sh?mark", "=;,@!$()*", "{x}[y]~^"]
 folders = pytest.mark.only_on("local", "hns", "hdfs")
@@ -33,6 +34,29 @@ def test_stat_of_several_goes_on_after_one_that_is_not_there(ws):
     done = ws.run("stat", "-o", "json", ws.ref("a"), ws.ref("none"), ws.ref("b"), code=NOT_FOUND)
     assert [json.loads(line)["size"] for line in done.out.splitlines()] == [1, 2]
     assert "'none'" in done.err
+
+
+def test_permissions_are_told_in_one_form(ws):
+    ws.put("d/f", "x")
+    if ws.kind == "blob" and not ws.store.server.more:
+        pytest.skip("a flat container has none")
+    for path in ("d", "d/f"):
+        assert re.fullmatch(r"([r-][w-][xt-]){3}\+?", ws.json("stat", ws.ref(path))["detail"]["permissions"])
+
+
+@pytest.mark.only_on("hdfs")
+def test_stat_shows_the_access_control_list_of_hdfs(ws):
+    ws.put("f", "x")
+    assert "acl" not in ws.json("stat", ws.ref("f"))["detail"]
+    ws.store.ask("PUT", "f", "MODIFYACLENTRIES", aclspec="user:bob:rw-")
+    assert "user:bob:rw-" in ws.json("stat", ws.ref("f"))["detail"]["acl"].split(",")
+
+
+@pytest.mark.only_on("blob")
+def test_stat_shows_tags(ws):
+    ws.run("cp", "--tag", "Team=blue sky", "--tag", "n=1", ws.config, ws.ref("c"))
+    assert ws.json("stat", ws.ref("c"))["detail"]["tags"] == {"Team": "blue sky", "n": "1"}
+    assert "tags Team: blue sky" in ws.run("stat", ws.ref("c")).out
 
 
 @pytest.mark.only_on("blob", "hns")
@@ -120,6 +144,34 @@ def test_a_flat_container_has_no_rename_and_says_what_to_do(ws):
 
 @pytest.mark.only_on("hns")
 class TestHierarchical:
+    def test_stat_of_the_root_shows_its_access_control_list(self, ws):
+        assert ws.json("stat", ws.ref(""))["detail"]["acl"]
+
+    def test_stat_of_what_is_not_there_is_one_request(self, ws):
+        with ws.store.server.failing() as server:
+            ws.run("stat", ws.ref("none"), code=NOT_FOUND)
+            assert [e["op"] for e in server.log()] == ["head"]
+
+    def test_stat_without_the_right_to_see_rights(self, ws):
+        ws.put("f", "x")
+        with ws.store.server.failing("dfs */f 1 status 403 AuthorizationPermissionMismatch") as server:
+            detail = ws.json("stat", ws.ref("f"))["detail"]
+            assert len(server.fired()) == 1
+        assert detail["blob_type"] == "BlockBlob" and "acl" not in detail
+
+    def test_a_listing_without_the_right_to_list(self, ws):
+        ws.put("d/f", "x")
+        with ws.store.server.failing("dfs */ * status 403 AuthorizationPermissionMismatch"):
+            assert "permission 'l'" in ws.run("ls", ws.ref("d"), code=NO_PERMISSION).err
+
+    @pytest.mark.parametrize("answer", ["lost", "cut 0", "status 500 InternalError"])
+    def test_a_rename_of_a_file_that_is_cut(self, ws, answer):
+        ws.put("a", "x")
+        with ws.store.server.failing(f"dfs */b 1 {answer}") as server:
+            ws.run("mv", ws.ref("a"), ws.ref("b"))
+            assert server.fired()
+        assert ws.get("b") == b"x" and not ws.exists("a")
+
     def test_names_go_by_the_other_endpoint(self, ws):
         ws.put("d/f", "x")
         with ws.store.server.failing() as server:
