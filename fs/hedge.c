@@ -45,6 +45,7 @@ struct hedge {
 	struct usual usual[CLASSES];
 	unsigned credit, at_once, turn;
 	struct pair *pairs;
+	pthread_cond_t none; /* of them are left */
 };
 
 struct pair {
@@ -123,6 +124,7 @@ static int64_t patience(const struct hedge *h, const struct usual *u)
 
 /* --- the pair --- */
 
+/* The layer is not freed while a pair is in its list. */
 static void unref(struct pair *x)
 {
 	struct hedge *h = x->h;
@@ -130,15 +132,17 @@ static void unref(struct pair *x)
 
 	pthread_mutex_lock(&h->lock);
 	left = --x->refs;
-	if (!left) {
-		*(x->prev ? &x->prev->next : &h->pairs) = x->next;
-		if (x->next)
-			x->next->prev = x->prev;
-	}
 	pthread_mutex_unlock(&h->lock);
 	if (left)
 		return;
 	slu_timer_free(x->timer);
+	pthread_mutex_lock(&h->lock);
+	*(x->prev ? &x->prev->next : &h->pairs) = x->next;
+	if (x->next)
+		x->next->prev = x->prev;
+	if (!h->pairs)
+		pthread_cond_broadcast(&h->none);
+	pthread_mutex_unlock(&h->lock);
 	for (size_t i = 0; i < sizeof(x->text) / sizeof(x->text[0]); i++)
 		free(x->text[i]);
 	slu_list_done(&x->list);
@@ -180,8 +184,8 @@ static void give(struct pair *x)
 		learn(&h->usual[x->class], slu_now() - x->begun);
 	pthread_mutex_unlock(&h->lock);
 	slu_op_pop(op);
-	op->done(op);
 	unref(x);
+	op->done(op); /* the store may be gone when this returns */
 }
 
 /* Could the same question have another answer? */
@@ -370,6 +374,12 @@ static void hedge_free(struct slu_store *s)
 {
 	struct hedge *h = (struct hedge *)s;
 
+	/* seconds that lost may still be on their way */
+	pthread_mutex_lock(&h->lock);
+	while (h->pairs)
+		pthread_cond_wait(&h->none, &h->lock);
+	pthread_mutex_unlock(&h->lock);
+	pthread_cond_destroy(&h->none);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }
@@ -384,6 +394,7 @@ int slu_hedge_push(struct slu_store **s, const struct slu_hedge_conf *conf, stru
 	if (!h)
 		return -ENOMEM;
 	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->none, NULL);
 	h->loops = loops;
 	h->cold_ns = conf && conf->cold_ns ? conf->cold_ns : COLD_NS;
 	h->min_ns = conf && conf->min_ns ? conf->min_ns : MIN_NS;

@@ -6,6 +6,7 @@
 #include "fs/layers.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 /* A driver that keeps what it gets until the test lets it go, in any thread. */
 static struct {
@@ -249,6 +250,32 @@ static void a_cancel_of_the_first_ends_both(void **state)
 	assert_int_equal(held.n, 0);
 }
 
+static void *end_it(void *arg)
+{
+	sched_yield();
+	let_go(arg, -ECANCELED, 0);
+	return NULL;
+}
+
+/* The caller has its answer and may take the store away; what lost is waited for. */
+static void the_layer_outlives_what_lost(void **state)
+{
+	struct slu_op *second;
+	pthread_t t;
+
+	(void)state;
+	held.slow_cancel = true;
+	begin(&op);
+	second = other(&op);
+	let_go(&op, 0, 'a');
+	await(&done, 1);
+	assert_int_equal(pthread_create(&t, NULL, end_it, second), 0);
+	slu_store_free(store);
+	store = NULL;
+	assert_int_equal(pthread_join(t, NULL), 0);
+	assert_int_equal(held.n, 0);
+}
+
 static void passed(void *arg)
 {
 	pthread_mutex_lock(&held.lock);
@@ -309,6 +336,7 @@ int main(void)
 		T(what_is_not_there_is_not_asked_for_again),
 		T(a_cancel_reaches_the_second_too),
 		T(a_cancel_of_the_first_ends_both),
+		T(the_layer_outlives_what_lost),
 		T(few_are_asked_for_twice),
 		T(what_changes_things_is_never_done_twice),
 	};
