@@ -210,7 +210,7 @@ int slu_output_list(struct slu_store *st, const char *path, bool file, const cha
 	if (!source || slu_manifest_new(&m) < 0 || slu_manifest_add_source(m, "", source) < 0)
 		return slu_fail_oom(e);
 	l.m = m;
-	int r = slu_walk_whole(st, path, add_file, &l, e);
+	int r = slu_walk_with(st, path, SLU_WALK_WHOLE | SLU_WALK_ANY_ORDER, add_file, &l, e);
 
 	if (r == -ENOENT || r == 0)
 		r = slu_manifest_finish(m, e);

@@ -227,8 +227,8 @@ static int take_page(struct slu_list *page, const char *path, struct slu_list *r
 }
 
 /* All pages of one folder in *ret, sorted by path (also on failure; slu_list_done). */
-static int list_folder(struct slu_store *s, const char *path, struct slu_list *ret,
-		       struct slu_odd *odd, struct slu_err *e)
+static int list_folder(struct slu_store *s, const char *path, const char *start,
+		       struct slu_list *ret, struct slu_odd *odd, struct slu_err *e)
 {
 	SLU_AUTO(slu_marks_done) struct slu_marks marks = {0};
 	SLU_AUTO(slu_freep) char *marker = NULL;
@@ -240,6 +240,7 @@ static int list_folder(struct slu_store *s, const char *path, struct slu_list *r
 		int r;
 
 		slu_op_list(&op, path, marker, &page);
+		op.start = start;
 		r = slu_store_wait(s, &op, e);
 		if (r == 0)
 			r = slu_marks_check(&marks, path, marker, page.next, page.n, e);
@@ -319,7 +320,7 @@ static int walk_folder(struct slu_walker *w, const struct frame *up, const char 
 	int r = check_frame(w, &f, e);
 
 	if (r == 0)
-		r = list_folder(w->s, slu_walker_path(w), &list, &w->odd, e);
+		r = list_folder(w->s, slu_walker_path(w), up ? NULL : w->start, &list, &w->odd, e);
 	if (r == -ENOENT && up && vanished(w))
 		return 0;
 	if (r < 0)
@@ -349,10 +350,11 @@ static int walk_init(struct slu_walker *w, struct slu_store *s, const char *path
 static void walk_done(struct slu_walker *w)
 {
 	slu_buf_done(&w->path);
+	free(w->start);
 }
 
-static int walk_all(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, bool whole,
-		    struct slu_err *e)
+int slu_walk_with(struct slu_store *s, const char *path, unsigned flags, slu_walk_fn *fn,
+		  void *user, struct slu_err *e)
 {
 	SLU_AUTO(walk_done) struct slu_walker w;
 	struct slu_attr a = {0};
@@ -364,7 +366,8 @@ static int walk_all(struct slu_store *s, const char *path, slu_walk_fn *fn, void
 		return r;
 	if (a.kind == SLU_KIND_FILE)
 		return fn(user, path, &a, e);
-	w.odd.refuse = whole;
+	w.odd.refuse = flags & SLU_WALK_WHOLE;
+	w.any_order = flags & SLU_WALK_ANY_ORDER;
 	r = slu_store_can(s, SLU_CAP_FLAT_LIST) ? slu_walk_flat(&w, e)
 						: walk_folder(&w, NULL, a.id, NULL, e);
 	if (r == 0)
@@ -374,13 +377,7 @@ static int walk_all(struct slu_store *s, const char *path, slu_walk_fn *fn, void
 
 int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e)
 {
-	return walk_all(s, path, fn, user, false, e);
-}
-
-int slu_walk_whole(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
-		   struct slu_err *e)
-{
-	return walk_all(s, path, fn, user, true, e);
+	return slu_walk_with(s, path, 0, fn, user, e);
 }
 
 int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
@@ -388,7 +385,7 @@ int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *u
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
 	struct slu_odd odd = {0};
-	int r = list_folder(s, path, &list, &odd, e);
+	int r = list_folder(s, path, NULL, &list, &odd, e);
 
 	if (r == 0)
 		slu_odd_tell(&odd, path);
@@ -414,6 +411,20 @@ static char *glob_base(const char *pattern, size_t *ret_parts)
 	for (const char *p = base; p && *p; p++)
 		*ret_parts += *p == '/';
 	return base;
+}
+
+/* What the names in that folder have to begin with, where the store can be asked so: else NULL. */
+static int glob_start(const struct slu_store *s, const char *pattern, char **ret)
+{
+	const char *rest = pattern + slu_glob_prefix(pattern);
+	size_t n;
+
+	rest += *rest == '/';
+	n = strcspn(rest, "*?[{\\/");
+	if (!n || !slu_store_can(s, SLU_CAP_START_LIST))
+		return 0;
+	*ret = slu_strndup(rest, n);
+	return *ret ? 0 : -ENOMEM;
 }
 
 static int no_match(const char *pattern, struct slu_err *e)
@@ -473,6 +484,8 @@ int slu_walk_glob(struct slu_store *s, const char *pattern, slu_walk_fn *fn, voi
 	if (r < 0)
 		return r;
 	w.glob = &g;
+	if (glob_start(s, pattern, &w.start) < 0)
+		return slu_fail_oom(e);
 	r = deep && flat ? slu_walk_flat(&w, e) : walk_folder(&w, NULL, a.id, &first, e);
 	if (flat && r == -ENOENT && !w.found)
 		r = 0;

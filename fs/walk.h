@@ -17,10 +17,15 @@ typedef int slu_walk_fn(void *user, const char *path, const struct slu_attr *att
 /* Every file at or below path: a file gives itself, a directory all files below (perhaps none).
  * Nothing there: -ENOENT.  Temporary names of our own (`.sluice-*`) are left out.  A link cycle is -ELOOP.  Blocks. */
 int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e);
-/* The same, but a name that no path can say ("a//b", "a/../b"; flat stores can have such) is -EPROTO.
- * The other walks leave it out, and log how many there were. */
-int slu_walk_whole(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
-		   struct slu_err *e);
+enum {
+	SLU_WALK_WHOLE = 1u << 0, /* a name that no path can say is -EPROTO, not left out */
+	SLU_WALK_ANY_ORDER =
+		1u << 1 /* files come as they are found: faster, where listings are flat */
+};
+/* The same with flags.  Names that no path can say ("a//b", "a/../b"; flat stores can have such) are
+ * left out by the other walks, which log how many there were. */
+int slu_walk_with(struct slu_store *s, const char *path, unsigned flags, slu_walk_fn *fn,
+		  void *user, struct slu_err *e);
 /* The direct children of a directory (both kinds), sorted by name. */
 int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
 		 struct slu_err *e);

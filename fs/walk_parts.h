@@ -35,6 +35,8 @@ struct slu_walker {
 	void *user;
 	const struct slu_glob *glob; /* NULL: everything */
 	struct slu_buf path;         /* of what is looked at */
+	char *start; /* what names in the first folder begin with, as far as the store asks so; or NULL */
+	bool any_order;
 	size_t found;
 	struct slu_odd odd;
 };
@@ -43,7 +45,7 @@ const char *slu_walker_path(const struct slu_walker *w);
 int slu_walker_push(struct slu_walker *w, const char *name, size_t *ret_len, struct slu_err *e);
 void slu_walker_cut(struct slu_walker *w, size_t len);
 
-/* Everything below w->path of a store with flat listings. */
+/* Everything below w->path of a store with flat listings.  w->path is changed. */
 int slu_walk_flat(struct slu_walker *w, struct slu_err *e);
 
 #endif
