@@ -2,8 +2,8 @@
 /*
  * The copy of one file.  A long one has lanes: each reads a block into its buffer and writes it from
  * there, then takes the next block, all by completions; the worker's thread only waits for the last and
- * commits.  Where the bytes have to be hashed, blocks are in turn: a lane that is early waits in a list
- * until the blocks before its own were hashed (in the pool).
+ * commits.  Where the bytes have to be hashed, blocks are hashed in turn (in the pool) while they are
+ * written: a lane that is early waits in a list until the blocks before its own were hashed.
  */
 #include "fs/copy_impl.h"
 
@@ -30,6 +30,7 @@ struct lane {
 	struct slu_work work;
 	struct longfile *l;
 	struct lane *next; /* of those that wait for their turn */
+	unsigned halves;   /* of its block, to be written and to be hashed; locked */
 	uint64_t off;
 	size_t len;
 	char *buf;
@@ -130,19 +131,41 @@ static int copy_short(struct slu_copy *c, const struct slu_copy_file *f, char *b
 
 static void begin_block(struct lane *a);
 
+/* Locked.  Notes the first failure; whoever waits for a turn to be hashed will not get one. */
+static void fail(struct longfile *l, const struct slu_err *why)
+{
+	if (why && !l->err.code)
+		l->err = *why;
+	if (!l->err.code)
+		return;
+	for (; l->early; l->early = l->early->next)
+		if (!--l->early->halves)
+			l->running--;
+}
+
 /* The lane goes no further; the last one lets the worker go. */
 static void end_lane(struct longfile *l, const struct slu_err *why)
 {
 	pthread_mutex_lock(&l->lock);
-	if (why && !l->err.code)
-		l->err = *why;
 	l->running--;
-	if (l->err.code) { /* nobody will come for them */
-		for (; l->early; l->early = l->early->next)
-			l->running--;
-	}
+	fail(l, why);
 	pthread_cond_signal(&l->idle);
 	pthread_mutex_unlock(&l->lock);
+}
+
+/* Its block is written, or hashed: with both the lane goes on. */
+static void half_done(struct lane *a, const struct slu_err *why)
+{
+	struct longfile *l = a->l;
+	bool last;
+
+	pthread_mutex_lock(&l->lock);
+	last = !--a->halves;
+	if (why)
+		fail(l, why);
+	pthread_mutex_unlock(&l->lock);
+	if (last)
+		begin_block(a);
 }
 
 static void submit(struct lane *a, struct slu_store *s, void (*done)(struct slu_op *op))
@@ -167,12 +190,9 @@ static void written(struct slu_op *op)
 	struct lane *a = op->user;
 
 	came_back(a);
-	if (op->rc < 0) {
-		end_lane(a->l, &op->err);
-		return;
-	}
-	atomic_fetch_add(&a->l->c->bytes, a->len);
-	begin_block(a);
+	if (op->rc == 0)
+		atomic_fetch_add(&a->l->c->bytes, a->len);
+	half_done(a, op->rc < 0 ? &op->err : NULL);
 }
 
 static void write_block(struct lane *a)
@@ -202,21 +222,17 @@ static void hash(struct slu_work *w)
 	struct longfile *l = a->l;
 
 	while (a) {
+		struct slu_err e = {0};
 		struct lane *next;
 		int r = slu_hasher_add(l->hasher, a->buf, a->len);
 
+		if (r < 0)
+			slu_fail(&e, EIO, "cannot compute the checksum of '%s'", l->f->path);
 		pthread_mutex_lock(&l->lock);
 		l->hashed += a->len;
 		next = r < 0 ? NULL : next_turn(l);
 		pthread_mutex_unlock(&l->lock);
-		if (r < 0) {
-			struct slu_err e = {0};
-
-			slu_fail(&e, EIO, "cannot compute the checksum of '%s'", l->f->path);
-			end_lane(l, &e);
-		} else {
-			write_block(a);
-		}
+		half_done(a, r < 0 ? &e : NULL); /* l may be over when next is NULL */
 		a = next;
 	}
 }
@@ -232,24 +248,24 @@ static void was_read(struct slu_op *op)
 		end_lane(l, &op->err);
 		return;
 	}
-	if (!l->hasher) {
-		write_block(a);
-		return;
-	}
 	pthread_mutex_lock(&l->lock);
-	now = a->off == l->hashed;
 	over = l->err.code;
-	if (!now && !over) {
+	now = l->hasher && a->off == l->hashed;
+	a->halves = l->hasher ? 2 : 1;
+	if (l->hasher && !now && !over) {
 		a->next = l->early;
 		l->early = a;
 	}
 	pthread_mutex_unlock(&l->lock);
 	if (over) {
 		end_lane(l, NULL);
-	} else if (now) {
+		return;
+	}
+	if (now) {
 		a->work = (struct slu_work){.fn = hash};
 		slu_pool_add(l->c->pool, &a->work);
 	}
+	write_block(a);
 }
 
 static void begin_block(struct lane *a)
