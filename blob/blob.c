@@ -228,7 +228,8 @@ static int open_namespace(struct slu_blob *b, const struct json_t *entry, struct
 		b->hierarchical = probe(b);
 	if (b->hierarchical) {
 		b->s.ops = &dfs_ops;
-		b->s.caps |= SLU_CAP_RENAME | SLU_CAP_RENAME_DIR | SLU_CAP_REAL_DIRS;
+		b->s.caps |= SLU_CAP_RENAME | SLU_CAP_RENAME_DIR | SLU_CAP_REAL_DIRS |
+			     SLU_CAP_TREE_ORDER;
 		b->s.caps &= ~(unsigned)SLU_CAP_START_LIST;
 	}
 	return 0;

@@ -31,10 +31,11 @@ enum {
 	SLU_CAP_PREFETCH = 1u << 8,    /* PREFETCH reads ahead without memory of ours */
 	SLU_CAP_INLINE_READ = 1u << 9, /* READ often completes inside submit, without waiting */
 	SLU_CAP_READ_ONLY = 1u << 10,
-	SLU_CAP_COPY = 1u << 11,      /* COPY, from any slu_store_source */
-	SLU_CAP_PROPS = 1u << 12,     /* PUT, COMMIT, COPY keep props */
-	SLU_CAP_VERSIONS = 1u << 13,  /* STAT, READ of earlier states */
-	SLU_CAP_START_LIST = 1u << 14 /* LIST honours start */
+	SLU_CAP_COPY = 1u << 11,       /* COPY, from any slu_store_source */
+	SLU_CAP_PROPS = 1u << 12,      /* PUT, COMMIT, COPY keep props */
+	SLU_CAP_VERSIONS = 1u << 13,   /* STAT, READ of earlier states */
+	SLU_CAP_START_LIST = 1u << 14, /* LIST honours start */
+	SLU_CAP_TREE_ORDER = 1u << 15  /* LIST with RECURSIVE: '/' is before all other characters */
 };
 
 /* How Hadoop and Spark reach a path of this store. */

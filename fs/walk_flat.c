@@ -383,8 +383,10 @@ static int tell(struct piece *p, const struct slu_dirent *d, const char **prev, 
 		return slu_odd_add(&w->odd, p->path, d->name, e);
 	if (*prev && strcmp(*prev, d->name) >= 0)
 		return slu_fail(e, EPROTO,
-				"the listing of '%s' is not sorted: '%s' comes after '%s'", p->path,
-				d->name, *prev);
+				"the listing of '%s' is not sorted: '%s' comes after '%s' (an "
+				"account with a hierarchical namespace lists so: its datastore "
+				"needs \"namespace\": \"hierarchical\")",
+				p->path, d->name, *prev);
 	*prev = d->name;
 	if (is_temp(d->name))
 		return 0;
@@ -527,8 +529,13 @@ int slu_walk_flat(struct slu_walker *w, struct slu_err *e)
 {
 	struct flat f = {
 		.w = w, .lock = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER};
-	char *base = slu_strdup(slu_walker_path(w));
-	int r = piece_add(&f, &f.first, base, w->start) ? walk_pieces(&f, e) : slu_fail_oom(e);
+	char *base;
+	int r;
+
+	if (slu_store_can(w->s, SLU_CAP_TREE_ORDER))
+		return slu_walk_sorted(w, e);
+	base = slu_strdup(slu_walker_path(w));
+	r = piece_add(&f, &f.first, base, w->start) ? walk_pieces(&f, e) : slu_fail_oom(e);
 
 	for (struct piece *p = f.first; p; p = p->next)
 		if (p->asked)

@@ -47,5 +47,7 @@ void slu_walker_cut(struct slu_walker *w, size_t len);
 
 /* Everything below w->path of a store with flat listings.  w->path is changed. */
 int slu_walk_flat(struct slu_walker *w, struct slu_err *e);
+/* The same of one with SLU_CAP_TREE_ORDER. */
+int slu_walk_sorted(struct slu_walker *w, struct slu_err *e);
 
 #endif

@@ -432,6 +432,16 @@ size_t name_count(const struct container *c)
 	return c->synthetic ? (size_t)c->synthetic : c->n;
 }
 
+/* In the order of listings: a hierarchical namespace has '/' before all other characters. */
+static int name_cmp(const char *a, const char *b)
+{
+	for (; *a && *a == *b; a++)
+		b++;
+	if (opt.hns && *a != *b && *a && *b && (*a == '/' || *b == '/'))
+		return *a == '/' ? -1 : 1;
+	return (unsigned char)*a - (unsigned char)*b;
+}
+
 size_t name_lower(const struct container *c, const char *text)
 {
 	size_t lo = 0, hi = name_count(c);
@@ -440,7 +450,7 @@ size_t name_lower(const struct container *c, const char *text)
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (strcmp(name_at(c, mid, room), text) < 0)
+		if (name_cmp(name_at(c, mid, room), text) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;

@@ -6,7 +6,7 @@ import re
 import threading
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NO_PERMISSION, NOT_FOUND, NOT_SUPPORTED, needs_fuse
+from conftest import BAD_INPUT, EXISTS, IO_ERROR, NO_PERMISSION, NOT_FOUND, NOT_SUPPORTED, needs_fuse
 
 HOSTILE = ["a b", "p%41q", "plus+and&amp", "quo'te\"s", "grün", "ha#sh?mark", "=;,@!$()*", "{x}[y]~^"]
 folders = pytest.mark.only_on("local", "hns", "hdfs")
@@ -205,6 +205,28 @@ class TestHierarchical:
     def test_a_listing_of_several_pages(self, ws):
         ws.put_all({f"d/{i:03}": "" for i in range(60)})
         assert len(ws.run("ls", ws.ref("d")).out.splitlines()) == 60
+
+    def test_a_listing_has_our_order_though_the_service_has_another(self, ws):
+        """A hierarchical namespace tells a/x before a-b."""
+        names = ["a/x", "a-b", "a.d/y", "a b/z", "a/y/z", "a/y-", "ab", "é/f", "z"]
+        ws.put_all({f"d/{name}": "x" for name in names})
+        told = [json.loads(line)["path"] for line in ws.run("ls", "-R", "-o", "json", ws.ref("d")).out.splitlines()]
+        assert told == sorted(names, key=str.encode)
+        pattern = ws.run("ls", "-o", "json", ws.ref("d/**/[xyz]*")).out.splitlines()
+        assert [json.loads(line)["path"] for line in pattern] == ["a b/z", "a.d/y", "a/x", "a/y-", "a/y/z", "z"]
+        ws.register("ordered", "d")
+        ws.run("hdfs", "ordered@1")
+        ws.run("download", "ordered@1", "out")
+        assert sorted(str(p.relative_to(ws.cwd / "out")) for p in (ws.cwd / "out").rglob("*") if p.is_file()) == sorted(
+            names
+        )
+
+    def test_a_flat_datastore_on_such_an_account_says_what_to_do(self, ws):
+        ws.put_all({"d/a/x": "", "d/a-b": ""})
+        config = json.loads(ws.config.read_text())
+        config["datastores"]["flat"] = {**ws.store.entry(), "namespace": "flat"}
+        ws.config.write_text(json.dumps(config))
+        assert '"namespace": "hierarchical"' in ws.run("ls", "-R", "flat:d", code=IO_ERROR).err
 
     def test_an_empty_folder_is_listed_and_stays(self, ws):
         ws.store.mkdir("empty")
