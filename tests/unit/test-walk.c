@@ -275,6 +275,33 @@ static void flat_listings_are_streamed(void **state)
 	assert_failed(slu_walk(st, "nope", see, &s, &e), e, ENOENT, "'nope'");
 }
 
+/* Where '/' comes before all other characters. */
+static void listings_in_the_order_of_a_tree_are_sorted(void **state)
+{
+	static const char *const names[] = {"a/b/c", "a/.sluice-t/x", "a/x",
+					    "a b/z", "a-b",           "a.c/y"};
+	static const char *const twice[] = {"a/x", "a-b", "a/x"};
+	struct flat t = {.name = names, .n = 6};
+	struct fake f;
+	struct slu_store *st = fake_init(&f, flat_op);
+	struct seen s = SEEN;
+	struct slu_err e = {0};
+
+	(void)state;
+	f.user = &t;
+	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "hierarchical");
+	slu_buf_done(&s.text);
+	s = SEEN;
+	st->caps |= SLU_CAP_TREE_ORDER;
+	expect_seen(&s, slu_walk(st, "", see, &s, &e), "a b/z\na-b\na.c/y\na/b/c\na/x\n");
+	expect_seen(&s, slu_walk_glob(st, "**/[xyz]", see, &s, &e), "a b/z\na.c/y\na/x\n");
+	t = (struct flat){.name = twice, .n = 3};
+	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "twice");
+	t = (struct flat){.name = names, .n = 6, .endless = true};
+	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "does not end");
+	slu_buf_done(&s.text);
+}
+
 static void lying_listings_are_refused(void **state)
 {
 	static const char *const unsorted[] = {"a", "c", "b"};
@@ -743,6 +770,7 @@ int main(void)
 		FS_TEST(deep_folders_end),
 		FS_TEST(globs_list_only_what_can_match),
 		cmocka_unit_test(flat_listings_are_streamed),
+		cmocka_unit_test(listings_in_the_order_of_a_tree_are_sorted),
 		cmocka_unit_test(lying_listings_are_refused),
 		cmocka_unit_test(pages_that_repeat_for_ever_are_refused),
 		cmocka_unit_test(names_that_no_path_can_say_are_left_out_and_counted),
