@@ -98,7 +98,7 @@ static int list_place(const struct slu_place *p, bool recursive, struct lister *
 	if (a.kind == SLU_KIND_FILE)
 		return give(l, slu_path_base(p->path), &a);
 	l->strip = strlen(p->path);
-	return recursive ? slu_walk(p->store, p->path, list_entry, l, e)
+	return recursive ? slu_walk_with(p->store, p->path, SLU_WALK_NO_SUMS, list_entry, l, e)
 			 : slu_walk_dir(p->store, p->path, list_entry, l, e);
 }
 

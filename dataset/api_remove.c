@@ -83,7 +83,7 @@ static int remove_place(struct removal *r, const struct slu_place *p, const char
 	if (a.kind == SLU_KIND_DIR && !recursive)
 		return slu_fail(e, EISDIR, "'%s' is a folder; give --recursive to remove it", ref);
 	if (r->keep)
-		return slu_walk(p->store, p->path, on_file, r, e);
+		return slu_walk_with(p->store, p->path, SLU_WALK_NO_SUMS, on_file, r, e);
 	return slu_store_delete(p->store, p->path, a.kind == SLU_KIND_DIR ? SLU_OPF_TREE : 0, e);
 }
 

@@ -133,7 +133,7 @@ static int compare(const struct slu_tree *t, struct compare *c, struct slu_err *
 	if (is_one(t))
 		return compare_one(t, e);
 	c->share = shared_folder(t->manifest);
-	r = slu_walk(t->sources[0].store, c->base, on_file, c, e);
+	r = slu_walk_with(t->sources[0].store, c->base, SLU_WALK_NO_SUMS, on_file, c, e);
 	if (r == -ENOENT)
 		return slu_fail(e, ESTALE,
 				"'%s' vanished after the dataset was resolved: resolve it "

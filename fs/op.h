@@ -39,7 +39,8 @@ enum {
 	SLU_OPF_RECURSIVE = 1u << 1, /* LIST everything below, files only (SLU_CAP_FLAT_LIST) */
 	SLU_OPF_TREE = 1u << 2,      /* DELETE a directory and all below */
 	SLU_OPF_DURABLE = 1u << 3,   /* PUT, COMMIT: survive power loss (fsync) before done() */
-	SLU_OPF_DETAIL = 1u << 4     /* STAT: *detail too */
+	SLU_OPF_DETAIL = 1u << 4,    /* STAT: *detail too */
+	SLU_OPF_NO_SUMS = 1u << 5    /* LIST: attr.sum may be missing, if that is simpler */
 };
 
 enum slu_kind { SLU_KIND_FILE = 1, SLU_KIND_DIR };

@@ -227,7 +227,7 @@ static int take_page(struct slu_list *page, const char *path, struct slu_list *r
 }
 
 /* All pages of one folder in *ret, sorted by path (also on failure; slu_list_done). */
-static int list_folder(struct slu_store *s, const char *path, const char *start,
+static int list_folder(struct slu_store *s, const char *path, const char *start, unsigned flags,
 		       struct slu_list *ret, struct slu_odd *odd, struct slu_err *e)
 {
 	SLU_AUTO(slu_marks_done) struct slu_marks marks = {0};
@@ -241,6 +241,7 @@ static int list_folder(struct slu_store *s, const char *path, const char *start,
 
 		slu_op_list(&op, path, marker, &page);
 		op.start = start;
+		op.flags = flags;
 		r = slu_store_wait(s, &op, e);
 		if (r == 0)
 			r = slu_marks_check(&marks, path, marker, page.next, page.n, e);
@@ -320,7 +321,8 @@ static int walk_folder(struct slu_walker *w, const struct frame *up, const char 
 	int r = check_frame(w, &f, e);
 
 	if (r == 0)
-		r = list_folder(w->s, slu_walker_path(w), up ? NULL : w->start, &list, &w->odd, e);
+		r = list_folder(w->s, slu_walker_path(w), up ? NULL : w->start, w->list_flags,
+				&list, &w->odd, e);
 	if (r == -ENOENT && up && vanished(w))
 		return 0;
 	if (r < 0)
@@ -368,6 +370,7 @@ int slu_walk_with(struct slu_store *s, const char *path, unsigned flags, slu_wal
 		return fn(user, path, &a, e);
 	w.odd.refuse = flags & SLU_WALK_WHOLE;
 	w.any_order = flags & SLU_WALK_ANY_ORDER;
+	w.list_flags = flags & SLU_WALK_NO_SUMS ? SLU_OPF_NO_SUMS : 0;
 	r = slu_store_can(s, SLU_CAP_FLAT_LIST) ? slu_walk_flat(&w, e)
 						: walk_folder(&w, NULL, a.id, NULL, e);
 	if (r == 0)
@@ -385,7 +388,7 @@ int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *u
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
 	struct slu_odd odd = {0};
-	int r = list_folder(s, path, NULL, &list, &odd, e);
+	int r = list_folder(s, path, NULL, SLU_OPF_NO_SUMS, &list, &odd, e);
 
 	if (r == 0)
 		slu_odd_tell(&odd, path);

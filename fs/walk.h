@@ -19,14 +19,15 @@ typedef int slu_walk_fn(void *user, const char *path, const struct slu_attr *att
 int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e);
 enum {
 	SLU_WALK_WHOLE = 1u << 0, /* a name that no path can say is -EPROTO, not left out */
-	SLU_WALK_ANY_ORDER =
-		1u << 1 /* files come as they are found: faster, where listings are flat */
+	/* files come as they are found: faster, where listings are flat */
+	SLU_WALK_ANY_ORDER = 1u << 1,
+	SLU_WALK_NO_SUMS = 1u << 2 /* checksums are not needed */
 };
 /* The same with flags.  Names that no path can say ("a//b", "a/../b"; flat stores can have such) are
  * left out by the other walks, which log how many there were. */
 int slu_walk_with(struct slu_store *s, const char *path, unsigned flags, slu_walk_fn *fn,
 		  void *user, struct slu_err *e);
-/* The direct children of a directory (both kinds), sorted by name. */
+/* The direct children of a directory (both kinds), sorted by name; perhaps without checksums. */
 int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user,
 		 struct slu_err *e);
 /* Every file that matches; pattern is a relative store path with wildcards.  None: -ENOENT. */

@@ -136,7 +136,7 @@ static int ask(struct piece *p, struct slu_err *e)
 		path = p->folder;
 	}
 	slu_op_list(&p->op, path, p->cutting ? NULL : p->marker, &p->got);
-	p->op.flags = p->cutting ? 0 : SLU_OPF_RECURSIVE;
+	p->op.flags = p->f->w->list_flags | (p->cutting ? 0 : SLU_OPF_RECURSIVE);
 	p->op.start = *p->scope && p->cutting ? NULL : p->start;
 	p->op.done = on_done;
 	p->op.user = p;

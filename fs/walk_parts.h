@@ -37,6 +37,7 @@ struct slu_walker {
 	struct slu_buf path;         /* of what is looked at */
 	char *start; /* what names in the first folder begin with, as far as the store asks so; or NULL */
 	bool any_order;
+	unsigned list_flags; /* of every LIST */
 	size_t found;
 	struct slu_odd odd;
 };

@@ -78,7 +78,7 @@ static int read_all(struct slu_walker *w, const char *base, struct slu_list *ret
 		int r;
 
 		slu_op_list(&op, base, marker, &page);
-		op.flags = SLU_OPF_RECURSIVE;
+		op.flags = SLU_OPF_RECURSIVE | w->list_flags;
 		r = slu_store_wait(w->s, &op, e);
 		if (r == 0)
 			r = slu_marks_check(&marks, base, marker, page.next, page.n, e);

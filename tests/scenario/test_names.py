@@ -228,6 +228,21 @@ class TestHierarchical:
         ws.config.write_text(json.dumps(config))
         assert '"namespace": "hierarchical"' in ws.run("ls", "-R", "flat:d", code=IO_ERROR).err
 
+    @pytest.mark.parametrize("what", ["up", "up/*", "up/**/*1"])
+    def test_copies_of_folders_are_checked_by_the_stored_md5(self, ws, what):
+        """Which Path List does not tell."""
+        (ws.cwd / "up/d").mkdir(parents=True)
+        for i in range(60):
+            (ws.cwd / f"up/d/{i}").write_text(str(i))
+        (ws.cwd / "up/1").write_text("x")
+        ws.run("cp", "-R", "up", ws.ref("up"))
+        check = ["--check-md5", "fail-if-different-or-missing"]
+        (ws.cwd / "out").mkdir()
+        ws.run("cp", "-R", *check, ws.ref(what), "out/")
+        assert list((ws.cwd / "out").rglob("1"))
+        with ws.store.server.failing("get */1 1 flip 0"):
+            ws.run("cp", "-R", *check, ws.ref(what), "out2/", code=BAD_INPUT)
+
     def test_an_empty_folder_is_listed_and_stays(self, ws):
         ws.store.mkdir("empty")
         assert ws.run("ls", ws.ref("")).out.split() == ["empty/"]
