@@ -198,21 +198,43 @@ static int keep_page(struct piece *p, struct slu_err *e)
 	return p->last ? 0 : slu_fail_oom(e);
 }
 
-/* Takes over a page of the piece; what is behind the piece is dropped. */
+/* Keeps those of the page that are in the piece; false: it went on behind the piece. */
+static bool keep_scope(struct piece *p, struct slu_err *e, int *ret)
+{
+	struct slu_list *l = &p->got;
+	size_t n = 0, i = 0;
+
+	for (*ret = 0; i < l->n && *ret == 0; i++) {
+		char *name = l->p[i].name;
+
+		if (slu_starts(name, p->scope)) {
+			l->p[n++] = l->p[i];
+			continue;
+		}
+		if (slu_path_ok(name))
+			break;
+		*ret = slu_odd_add(&p->f->w->odd, p->path, name, e);
+		free(name);
+	}
+	for (size_t k = i; k < l->n; k++)
+		free(l->p[k].name);
+	i = l->n - i;
+	l->n = n;
+	return i == 0;
+}
+
+/* Takes over a page of the piece. */
 static int take_page(struct piece *p, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *next = slu_take(p->got.next);
 	struct slu_list *l = &p->got;
-	size_t n = 0;
 	int r = slu_marks_check(&p->marks, p->path, p->marker, next, l->n, e);
 
 	if (r < 0)
 		return r;
-	while (n < l->n && (slu_starts(l->p[n].name, p->scope) || !slu_path_ok(l->p[n].name)))
-		n++;
-	p->ended = !next || n < l->n;
-	while (l->n > n)
-		free(l->p[--l->n].name);
+	p->ended = !keep_scope(p, e, &r) || !next;
+	if (r < 0)
+		return r;
 	free(p->marker);
 	p->marker = slu_take(next);
 	p->few = l->n && reached(l, strlen(p->scope)) * WORTH <= l->n;

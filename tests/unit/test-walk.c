@@ -490,8 +490,8 @@ static void large_list(const struct large *t, struct slu_op *op)
 			continue;
 		}
 		assert_int_equal(slu_list_add(op->list, rel, len, &dir), 0);
-		while (i < t->n && strncmp(t->name[i] + base, rel, len + 1) == 0 &&
-		       strncmp(t->name[i], prefix, n) == 0)
+		while (i < t->n && strncmp(t->name[i], prefix, n) == 0 &&
+		       strncmp(t->name[i] + base, rel, len + 1) == 0)
 			i++;
 	}
 	if (i < t->n && strncmp(t->name[i], prefix, n) == 0)
