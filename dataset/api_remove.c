@@ -63,6 +63,7 @@ static int remove_matches(struct removal *r, const struct slu_place *p, struct s
 static int remove_place(struct removal *r, const struct slu_place *p, const char *ref,
 			bool recursive, struct slu_err *e)
 {
+	struct slu_remove_opts o = {.failed = failed, .user = r};
 	struct slu_attr a;
 	int rc;
 
@@ -84,7 +85,8 @@ static int remove_place(struct removal *r, const struct slu_place *p, const char
 		return slu_fail(e, EISDIR, "'%s' is a folder; give --recursive to remove it", ref);
 	if (r->keep)
 		return slu_walk_with(p->store, p->path, SLU_WALK_NO_SUMS, on_file, r, e);
-	return slu_store_delete(p->store, p->path, a.kind == SLU_KIND_DIR ? SLU_OPF_TREE : 0, e);
+	return a.kind == SLU_KIND_DIR ? slu_remove_tree(p->store, p->path, &o, e)
+				      : slu_store_delete(p->store, p->path, 0, e);
 }
 
 int sluice_remove(struct sluice *s, const char *ref, unsigned flags, sluice_file_fn *file,

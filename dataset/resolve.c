@@ -374,7 +374,7 @@ static int list_item(struct job *j, struct item *it)
 		return slu_fail_oom(j->e);
 	j->item = it;
 	int r = it->glob ? slu_walk_glob(store, path, on_file, j, j->e)
-			 : slu_walk(store, path, on_file, j, j->e);
+			 : slu_walk_with(store, path, SLU_WALK_ANY_ORDER, on_file, j, j->e);
 
 	if (r == -ENOENT || (r == 0 && it->found == 0))
 		return slu_resolve_missing(j->s, it->c, j->e);

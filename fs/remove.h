@@ -15,5 +15,10 @@ struct slu_remove_opts {
  * failure is the result. */
 int slu_remove(struct slu_store *s, const char *const *path, size_t n,
 	       const struct slu_remove_opts *o, struct slu_err *e);
+/* A folder and all below.  Where a store deletes folders by itself it is asked to; else the files go as
+ * by slu_remove while they are listed, and then what else there is (markers of folders).  Who calls again
+ * after a failure goes on with what is left. */
+int slu_remove_tree(struct slu_store *s, const char *path, const struct slu_remove_opts *o,
+		    struct slu_err *e);
 
 #endif

@@ -373,7 +373,7 @@ int slu_walk_with(struct slu_store *s, const char *path, unsigned flags, slu_wal
 	w.list_flags = flags & SLU_WALK_NO_SUMS ? SLU_OPF_NO_SUMS : 0;
 	r = slu_store_can(s, SLU_CAP_FLAT_LIST) ? slu_walk_flat(&w, e)
 						: walk_folder(&w, NULL, a.id, NULL, e);
-	if (r == 0)
+	if (r == 0 && !(flags & SLU_WALK_QUIET))
 		slu_odd_tell(&w.odd, path);
 	return r;
 }

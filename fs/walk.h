@@ -18,10 +18,10 @@ typedef int slu_walk_fn(void *user, const char *path, const struct slu_attr *att
  * Nothing there: -ENOENT.  Temporary names of our own (`.sluice-*`) are left out.  A link cycle is -ELOOP.  Blocks. */
 int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e);
 enum {
-	SLU_WALK_WHOLE = 1u << 0, /* a name that no path can say is -EPROTO, not left out */
-	/* files come as they are found: faster, where listings are flat */
-	SLU_WALK_ANY_ORDER = 1u << 1,
-	SLU_WALK_NO_SUMS = 1u << 2 /* checksums are not needed */
+	SLU_WALK_WHOLE = 1u << 0,     /* a name that no path can say is -EPROTO, not left out */
+	SLU_WALK_ANY_ORDER = 1u << 1, /* files come as found: faster, where listings are flat */
+	SLU_WALK_NO_SUMS = 1u << 2,   /* checksums are not needed */
+	SLU_WALK_QUIET = 1u << 3      /* nothing is logged of names that are left out */
 };
 /* The same with flags.  Names that no path can say ("a//b", "a/../b"; flat stores can have such) are
  * left out by the other walks, which log how many there were. */

@@ -54,6 +54,7 @@ struct flat {
 	struct slu_walker *w;
 	struct piece *first; /* in the order of the names */
 	size_t under_way, pages;
+	bool tree_order; /* not that of bytes: nothing is cut or checked by it */
 
 	pthread_mutex_t lock;
 	pthread_cond_t some; /* done of a piece was set */
@@ -237,7 +238,7 @@ static int take_page(struct piece *p, struct slu_err *e)
 		return r;
 	free(p->marker);
 	p->marker = slu_take(next);
-	p->few = l->n && reached(l, strlen(p->scope)) * WORTH <= l->n;
+	p->few = l->n && !p->f->tree_order && reached(l, strlen(p->scope)) * WORTH <= l->n;
 	if (l->n)
 		return keep_page(p, e);
 	slu_list_done(l);
@@ -403,7 +404,7 @@ static int tell(struct piece *p, const struct slu_dirent *d, const char **prev, 
 		return 0; /* a folder marker */
 	if (!*d->name || !slu_path_ok(d->name))
 		return slu_odd_add(&w->odd, p->path, d->name, e);
-	if (*prev && strcmp(*prev, d->name) >= 0)
+	if (*prev && !p->f->tree_order && strcmp(*prev, d->name) >= 0)
 		return slu_fail(e, EPROTO,
 				"the listing of '%s' is not sorted: '%s' comes after '%s' (an "
 				"account with a hierarchical namespace lists so: its datastore "
@@ -549,12 +550,14 @@ static int walk_pieces(struct flat *f, struct slu_err *e)
 
 int slu_walk_flat(struct slu_walker *w, struct slu_err *e)
 {
-	struct flat f = {
-		.w = w, .lock = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER};
+	struct flat f = {.w = w,
+			 .lock = PTHREAD_MUTEX_INITIALIZER,
+			 .some = PTHREAD_COND_INITIALIZER,
+			 .tree_order = slu_store_can(w->s, SLU_CAP_TREE_ORDER)};
 	char *base;
 	int r;
 
-	if (slu_store_can(w->s, SLU_CAP_TREE_ORDER))
+	if (f.tree_order && !w->any_order)
 		return slu_walk_sorted(w, e);
 	base = slu_strdup(slu_walker_path(w));
 	r = piece_add(&f, &f.first, base, w->start) ? walk_pieces(&f, e) : slu_fail_oom(e);
