@@ -10,8 +10,10 @@
 #include "common/time.h"
 
 #define UNIT_STEP (1u << 20)
-#define PLAIN_LEN (16u << 20) /* up to here the default of all ops is enough */
-#define RATE (1u << 20)       /* bytes a second that are waited for */
+#define PLAIN_LEN (1u << 20) /* up to here the default of all ops is enough */
+/* Bytes a second that are waited for: a dozen lanes share what may be a slow line, and one that is dead is
+ * known by its stall. */
+#define RATE (32u << 10)
 
 static size_t smallest(const struct slu_store *s)
 {

@@ -16,7 +16,8 @@ size_t slu_blocks_unit(const struct slu_store *s, uint64_t size);
 uint64_t slu_blocks_reach(const struct slu_store *s);
 /* The length of the block that begins at off; unit 0: not known beforehand.  0: beyond the reach. */
 size_t slu_blocks_len(const struct slu_store *s, size_t unit, uint64_t off);
-/* Until when a block of `len` bytes may be on its way: as any op, unless it is large.  0: the default. */
+/* Until when a block or range of `len` bytes may be on its way beside others: as any op, unless it is
+ * large.  0: the default. */
 int64_t slu_blocks_deadline(size_t len);
 /* Where block i begins; no check of the reach. */
 uint64_t slu_blocks_start(const struct slu_store *s, size_t unit, uint64_t i);

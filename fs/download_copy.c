@@ -12,6 +12,7 @@
 
 #include "common/mem.h"
 #include "common/str.h"
+#include "fs/blocks.h"
 #include "io/crypt.h"
 
 #include <errno.h>
@@ -358,6 +359,7 @@ static bool chunk_read(struct slu_lane *l)
 
 	slu_op_read(&l->op, l->f->path, l->off, l->len, l->buf, mf->id[0] ? mf->id : NULL);
 	l->op.prio = 1;
+	l->op.deadline = slu_blocks_deadline(l->len);
 	l->op.done = chunk_read_done;
 	l->op.user = l;
 	l->submitted = true;

@@ -7,7 +7,7 @@ import hashlib
 import os
 
 import pytest
-from conftest import EXISTS, NOT_FOUND, Workspace
+from conftest import BAD_INPUT, EXISTS, NOT_FOUND, Workspace
 from jobs import run_job, write_job
 from stores import BlobStore
 
@@ -137,6 +137,24 @@ def test_ranges_are_checked_by_their_crc64(one):
         one.run("download", "checked:in", "again")
         assert a.fired()
     assert (one.cwd / "again/f").read_bytes() == data
+
+
+@pytest.mark.parametrize("verb", ["cp", "download"])
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+def test_a_long_file_that_arrives_damaged_is_not_there(one, verb, chunk):
+    """Its ranges come in any order and are hashed in theirs."""
+    data = os.urandom(40 << 20)
+    (one.cwd / "f").write_bytes(data)
+    one.run("cp", "f", one.ref("in/f"))
+    with one.server.failing(f"get */in/f {chunk} flip 5000") as a:
+        done = one.start(verb, one.ref("in/f"), "out", stderr=-1)
+        err = done.communicate()[1].decode()
+        assert a.fired() and done.returncode == BAD_INPUT
+    assert "arrived damaged" in err
+    assert not any(p.is_file() for p in [one.cwd / "out", *(one.cwd / "out").glob("**/*")])
+    one.run(verb, one.ref("in/f"), "again")
+    got = one.cwd / ("again" if verb == "cp" else "again/f")
+    assert got.read_bytes() == data
 
 
 def test_blocks_damaged_on_their_way_are_refused(one):
