@@ -24,7 +24,7 @@ UNIT_TESTS += tests/unit/test-web tests/unit/test-fuzz
 
 UNIT_TESTS += tests/unit/test-jobspec tests/unit/test-graph tests/unit/test-subst \
 	tests/unit/test-snapshot tests/unit/test-run tests/unit/test-guard tests/unit/test-broker
-UNIT_TESTS += tests/unit/test-blob tests/unit/test-token tests/unit/test-blob-store tests/unit/test-blob-read tests/unit/test-blob-copy
+UNIT_TESTS += tests/unit/test-blob tests/unit/test-token tests/unit/test-blob-store tests/unit/test-blob-read tests/unit/test-blob-copy tests/unit/test-blob-dfs
 
 UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
 LDADD = $(UNIT_LIBS)
