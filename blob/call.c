@@ -341,9 +341,23 @@ static void unprepare(struct slu_call *c)
 }
 
 /* A token that the service no longer takes is replaced, once for a request. */
+/* The service numbers all its answers; a sign-in page or a proxy's word does not have one. */
+static void check_sender(struct slu_call *c)
+{
+	if (c->x.rc != 0 || slu_xfer_header(&c->x, "x-ms-request-id"))
+		return;
+	c->x.rc =
+		slu_fail(&c->x.err, EPROTO,
+			 "what answered is no Blob service: see whether '%s' is right, and whether "
+			 "a proxy or a sign-in page is in between",
+			 c->b->at.base);
+}
+
 static void on_done(struct slu_xfer *x)
 {
 	struct slu_call *c = x->user;
+
+	check_sender(c);
 
 	if (x->rc != -EREMOTEIO || x->status != 401 || c->secret.kind != SLU_BLOB_TOKEN ||
 	    c->renewed) {

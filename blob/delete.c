@@ -59,11 +59,28 @@ static void on_listed(struct slu_call *c)
 		ask_delete(c, prefix, on_marker);
 }
 
+/* Nobody knows whether it was deleted: not when it is there, or there again. */
+static void on_still(struct slu_call *c)
+{
+	if (slu_call_is(c, 404, NULL))
+		slu_call_finish(c, 0);
+	else
+		slu_blob_give_up(c, c->x.rc == 0);
+}
+
 static void on_deleted(struct slu_call *c)
 {
-	if (c->x.rc == 0)
+	if (c->x.rc == 0) {
 		slu_call_finish(c, 0);
-	else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound"))
+		return;
+	}
+	if (slu_call_unknown(c)) {
+		slu_blob_remember(c);
+		slu_call_begin(c, "HEAD", c->op->path);
+		slu_call_send(c, on_still);
+		return;
+	}
+	if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound"))
 		slu_blob_ask_list(c, &(struct slu_blob_ask){.flat = true, .max = "2"}, on_listed);
 	else
 		slu_call_fail(c);

@@ -284,6 +284,9 @@ static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu
 		explain_denied(b, x, f, sas);
 	else if (error == ENOENT)
 		slu_buf_str(b, "no such file");
+	else if (f->status / 100 == 3 && f->status != 304)
+		slu_buf_str(b, "it was redirected elsewhere, which is not followed: correct the "
+			       "endpoint");
 	else if (f->text[0])
 		slu_buf_str(b, f->text);
 	else

@@ -232,6 +232,7 @@ static bool fault_first(struct request *q)
 		answer_empty(q, 307);
 		return true;
 	case FAULT_HTML:
+		slu_buf_clear(&q->out); /* somebody else's answer */
 		answer(q, f->n ? (int)f->n : 200, "<html><body>Sign in</body></html>", 33,
 		       "text/html");
 		return true;

@@ -19,8 +19,8 @@
 #include <errno.h>
 
 #define ETAG "ETag: \"0x1\"\r\nLast-Modified: Sat, 21 Nov 2026 00:00:00 GMT\r\n"
-#define OK "HTTP/1.1 200 OK\r\n"
-#define CREATED "HTTP/1.1 201 Created\r\n" ETAG "Content-Length: 0\r\n\r\n"
+#define OK "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\n"
+#define CREATED "HTTP/1.1 201 Created\r\nx-ms-request-id: 1\r\n" ETAG "Content-Length: 0\r\n\r\n"
 #define NONE(status, code)                                                                         \
 	"HTTP/1.1 " status "\r\nx-ms-error-code: " code                                            \
 	"\r\nx-ms-request-id: REQ-1\r\nContent-Length: 0\r\n\r\n"

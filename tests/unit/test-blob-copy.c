@@ -85,8 +85,8 @@ static const char *source_url(void)
 	return url;
 }
 
-#define SOURCE(size, more)                                                                          \
-	"HTTP/1.1 200 OK\r\nETag: \"0x9\"\r\nLast-Modified: Sat, 21 Nov 2026 00:00:00 GMT\r\n" more \
+#define SOURCE(size, more)                                                                                                \
+	"HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nETag: \"0x9\"\r\nLast-Modified: Sat, 21 Nov 2026 00:00:00 GMT\r\n" more \
 	"Content-Length: " size "\r\n\r\n"
 
 static void a_long_blob_is_fetched_in_parts(void **state)

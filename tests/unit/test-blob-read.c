@@ -9,7 +9,7 @@ static void reads_are_pinned(void **state)
 
 	(void)state;
 	PLAY({"GET /acct/data/f ", "x-ms-range: bytes=2-5",
-	      "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-5/9\r\nContent-Encoding: "
+	      "HTTP/1.1 206 Partial Content\r\nx-ms-request-id: 1\r\nContent-Range: bytes 2-5/9\r\nContent-Encoding: "
 	      "gzip\r\n",
 	      "abcd"},
 	     {"GET", "if-match: \"0x1\"",
@@ -18,7 +18,7 @@ static void reads_are_pinned(void **state)
 	      NULL},
 	     {"GET", NULL, NONE("404 Not Found", "BlobNotFound"), NULL},
 	     {"GET", NULL, NONE("409 Conflict", "BlobArchived"), NULL},
-	     {"GET", NULL, "HTTP/1.1 200 OK\r\n", "whole body"});
+	     {"GET", NULL, "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\n", "whole body"});
 	slu_op_read(&op, "f", 2, 4, buf, "0x1");
 	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
 	assert_memory_equal(buf, "abcd", 4);
@@ -44,7 +44,8 @@ static int read_checked(struct slu_store *s, struct slu_err *e)
 	return r;
 }
 
-#define PART(more) "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-3/9\r\n" more
+#define PART(more)                                                                                 \
+	"HTTP/1.1 206 Partial Content\r\nx-ms-request-id: 1\r\nContent-Range: bytes 0-3/9\r\n" more
 #define CRC64_ABCD "FlyTWDs+fqE="
 #define MD5_ABCD "4vxxTEcn7pOV8yTNLn8zHw=="
 

@@ -365,7 +365,7 @@ static void folders_are_stubs(void **state)
 	played();
 }
 
-#define DELETED "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+#define DELETED "HTTP/1.1 202 Accepted\r\nx-ms-request-id: 1\r\nContent-Length: 0\r\n\r\n"
 
 static void deletes(void **state)
 {
