@@ -38,7 +38,7 @@ static void fuzz_page(const char *xml, size_t n, struct slu_blob_page page)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *xml = (const char *)data;
-	char code[16], text[16];
+	char code[16], text[16], id[SLU_BLOB_BLOCK_ID];
 	struct slu_err e = {0};
 	bool same;
 
@@ -47,6 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_page(xml, size, (struct slu_blob_page){.prefix = "in/", .flat = true});
 	fuzz_page(xml, size, (struct slu_blob_page){.prefix = "in/", .flat = true, .all = true});
 	if (slu_blob_blocks_parse(xml, size, fuzz_block_id, NULL, 2, &same, &e) < 0 && !e.msg[0])
+		abort();
+	slu_blob_left_parse(xml, size, id);
+	if (strlen(id) >= sizeof(id))
 		abort();
 	slu_blob_error_parse(xml, size, code, sizeof(code), text, sizeof(text));
 	if (strlen(code) >= sizeof(code) || strlen(text) >= sizeof(text))
