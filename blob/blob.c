@@ -84,6 +84,7 @@ static void blob_free(struct slu_store *s)
 	slu_identity_free(b->identity);
 	slu_json_free(b->entry);
 	free(b->ca_file);
+	free(b->proxy);
 	free(b->cred_key);
 	free(b->cred_ref);
 	pthread_mutex_destroy(&b->lock);
@@ -151,19 +152,30 @@ static int open_cred(struct slu_blob *b, struct slu_blob_secret *ret, struct slu
 	return r < 0 ? r : slu_blob_cred_get(b->cred, ret, e);
 }
 
+/* "direct": none, whatever the environment says. */
+static int set_proxy(struct slu_blob *b, const char *proxy, struct slu_err *e)
+{
+	if (!proxy)
+		return 0;
+	b->proxy = slu_strdup(slu_streq(proxy, "direct") ? "" : proxy);
+	return b->proxy ? 0 : slu_fail_oom(e);
+}
+
 static int open_identity(struct slu_blob *b, const struct json_t *entry, const char *dir,
 			 struct slu_err *e)
 {
 	const struct json_t *who = slu_json_get(entry, "credential");
 	const char *ca = slu_json_str(entry, "ca_file");
+	int r;
 
 	if (ca) {
 		b->ca_file = *ca == '/' ? slu_strdup(ca) : slu_asprintf("%s/%s", dir, ca);
 		if (!b->ca_file)
 			return slu_fail_oom(e);
 	}
-	if (!who || !slu_identity_is(who))
-		return 0;
+	r = set_proxy(b, slu_json_str(entry, "proxy"), e);
+	if (r < 0 || !who || !slu_identity_is(who))
+		return r;
 	b->entry = slu_json_copy(who);
 	if (!b->entry)
 		return slu_fail_oom(e);
@@ -191,7 +203,8 @@ static int open_place(struct slu_blob *b, const struct json_t *entry,
 	if (!endpoint)
 		endpoint = s->endpoint ? s->endpoint : s->suffix;
 	r = slu_blob_place_init(&b->at, account, container, endpoint,
-				protocol ? protocol : s->protocol, e);
+				protocol ? protocol : s->protocol,
+				slu_json_bool(entry, "allow_plain_http", false), e);
 	b->at.gen2 = gen2;
 	return r;
 }

@@ -143,6 +143,8 @@ static void begin(struct slu_call *c, const char *method, const char *base_path,
 				 .sink = SLU_SINK_NONE,
 				 .coded_ok = true,
 				 .ca_file = c->b->ca_file,
+				 .proxy = c->b->proxy,
+				 .plain_ok = c->b->at.plain_ok,
 				 .deadline = c->op->deadline};
 	pthread_mutex_unlock(&c->b->lock);
 	forget_request(c);

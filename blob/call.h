@@ -40,6 +40,7 @@ struct slu_blob {
 	struct slu_identity *identity; /* NULL: cred */
 	struct json_t *entry;          /* of the identity, for Hadoop */
 	char *ca_file;                 /* NULL: the system's */
+	char *proxy;                   /* NULL: the environment's, "": none */
 	char *cred_key, *cred_ref;     /* "account_key", "env:NAME"; NULL: none */
 	bool hierarchical;             /* the namespace is: folders exist, blob/dfs.c */
 	bool no_md5;                   /* what other writers store as MD5 is not believed */

@@ -85,6 +85,43 @@ static const char *part(const char *item, const char *name)
 	return v && *v == '=' ? v + 1 : NULL;
 }
 
+/* The emulator's published account. */
+static int set_emulator(const char *v, const char *where, struct slu_blob_secret *s,
+			struct slu_err *e)
+{
+	static const char key[] = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/"
+				  "K1SZFPTOtr/KBHBeksoGMGw==";
+
+	if (strcasecmp(v, "true") != 0)
+		return slu_fail(e, EINVAL,
+				"%s leads to a connection string whose UseDevelopmentStorage is "
+				"not true",
+				where);
+	free(s->account);
+	s->account = slu_strdup("devstoreaccount1");
+	if (!s->endpoint)
+		s->endpoint = slu_strdup("http://127.0.0.1:10000/devstoreaccount1");
+	if (!s->account || !s->endpoint)
+		return slu_fail_oom(e);
+	return set_key(key, where, s, e);
+}
+
+/* "http://host", where the emulator is instead; its port stays what it always is. */
+static int set_emulator_host(const char *v, struct slu_blob_secret *s, struct slu_err *e)
+{
+	const char *host = strstr(v, "://");
+	size_t n;
+
+	host = host ? host + 3 : v;
+	n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+	if (n > strlen(host))
+		n = strlen(host);
+	free(s->endpoint);
+	s->endpoint = slu_asprintf("%s://%.*s:10000/devstoreaccount1",
+				   slu_starts(v, "https:") ? "https" : "http", (int)n, host);
+	return s->endpoint ? 0 : slu_fail_oom(e);
+}
+
 static int set_part(const char *item, const char *where, struct slu_blob_secret *s,
 		    struct slu_err *e)
 {
@@ -105,6 +142,12 @@ static int set_part(const char *item, const char *where, struct slu_blob_secret 
 		*plain[i].to = slu_strdup(v);
 		return *plain[i].to ? 0 : slu_fail_oom(e);
 	}
+	v = part(item, "UseDevelopmentStorage");
+	if (v)
+		return set_emulator(v, where, s, e);
+	v = part(item, "DevelopmentStorageProxyUri");
+	if (v)
+		return set_emulator_host(v, s, e);
 	v = part(item, "AccountKey");
 	if (v)
 		return set_key(v, where, s, e);
@@ -134,7 +177,8 @@ static int set_parts(const char *text, const char *where, struct slu_blob_secret
 
 static bool is_connection_string(const char *s)
 {
-	return strcasestr(s, "AccountName=") || strcasestr(s, "BlobEndpoint=");
+	return strcasestr(s, "UseDevelopmentStorage=") || strcasestr(s, "AccountName=") ||
+	       strcasestr(s, "BlobEndpoint=");
 }
 
 int slu_blob_secret_parse(const char *text, const char *where, struct slu_blob_secret *ret,

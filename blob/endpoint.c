@@ -81,17 +81,21 @@ static const char *url_host(const char *text, const char **ret_scheme)
 
 static bool is_full_host(const char *host, const char *account)
 {
+	const char *rest = slu_after(host, account);
+
 	return is_address(host) || has_port(host) || is_name(host, "localhost") ||
-	       (slu_starts(host, account) && host[strlen(account)] == '.');
+	       (rest && (*rest == '.' || slu_starts(rest, "-secondary.")));
 }
 
-static int check_plain(const char *base, struct slu_err *e)
+static int check_plain(const char *base, bool plain_ok, struct slu_err *e)
 {
 	const char *host = slu_after(base, "http://");
 
-	if (!host || is_loopback(host))
+	if (!host || plain_ok || is_loopback(host))
 		return 0;
-	return slu_fail(e, EACCES, "'%s' is plain http, which is for this machine only: use https",
+	return slu_fail(e, EACCES,
+			"'%s' is plain http, which shows the data to the network: use https, or "
+			"allow it with \"allow_plain_http\": true",
 			base);
 }
 
@@ -120,7 +124,8 @@ static char *path_of(char *base)
 }
 
 int slu_blob_place_init(struct slu_blob_place *p, const char *account, const char *container,
-			const char *endpoint, const char *protocol, struct slu_err *e)
+			const char *endpoint, const char *protocol, bool plain_ok,
+			struct slu_err *e)
 {
 	const char *scheme = protocol ? protocol : "https";
 	const char *host = endpoint ? endpoint : PUBLIC_CLOUD, *url = url_host(host, &scheme);
@@ -130,7 +135,8 @@ int slu_blob_place_init(struct slu_blob_place *p, const char *account, const cha
 	if (r < 0)
 		return r;
 	*p = (struct slu_blob_place){.account = slu_strdup(account),
-				     .container = slu_strdup(container)};
+				     .container = slu_strdup(container),
+				     .plain_ok = plain_ok};
 	if (url || is_full_host(host, account)) {
 		p->base = full_base(scheme, url ? url : host, account);
 	} else {
@@ -143,7 +149,7 @@ int slu_blob_place_init(struct slu_blob_place *p, const char *account, const cha
 	if (!p->account || !p->container || !p->base)
 		r = slu_fail_oom(e);
 	else
-		r = check_plain(p->base, e);
+		r = check_plain(p->base, plain_ok, e);
 	if (r < 0) {
 		slu_blob_place_done(p);
 		return r;
@@ -176,5 +182,5 @@ int slu_blob_place_dfs(struct slu_blob_place *p, const char *endpoint, struct sl
 	if (!p->dfs)
 		return slu_fail_oom(e);
 	p->dfs_path = path_of(p->dfs);
-	return check_plain(p->dfs, e);
+	return check_plain(p->dfs, p->plain_ok, e);
 }

@@ -17,7 +17,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SKEW_MAX (15 * 60 * SLU_SEC) /* what the service tolerates */
+#define SKEW_MAX (15 * 60 * SLU_SEC)  /* what the service tolerates of a signature */
+#define SKEW_TOKEN (5 * 60 * SLU_SEC) /* of a token */
+#define SKEW_SEEN (60 * SLU_SEC)      /* worth telling */
 
 static const struct {
 	const char *code;
@@ -87,7 +89,8 @@ static const struct {
 	{"AuthorizationResourceTypeMismatch", EACCES, "the SAS is not for this kind of resource"},
 	{"AuthorizationProtocolMismatch", EACCES, "the SAS allows https only"},
 	{"AuthorizationSourceIPMismatch", EACCES, "the SAS is not for this machine's address"},
-	{"InsufficientAccountPermissions", EACCES, "the account has no right to do this"},
+	{"InsufficientAccountPermissions", EACCES,
+	 "the credential, or this end of the account (a secondary is to be read only), may not do this"},
 	{"NoAuthenticationInformation", EACCES,
 	 "the container is not public: give the datastore a credential"},
 	{"PublicAccessNotPermitted", EACCES,
@@ -96,7 +99,7 @@ static const struct {
 	{"AccountBeingCreated", EAGAIN, "the account is being made"},
 	{"KeyBasedAuthenticationNotPermitted", EACCES,
 	 "the account takes no key: give the datastore an identity as its credential"},
-	{"InvalidAuthenticationInfo", EACCES, "the service cannot read the credential"},
+	{"InvalidAuthenticationInfo", EACCES, NULL},
 	{"ServerBusy", EAGAIN, "the service is busy"},
 	{"OperationTimedOut", ETIMEDOUT, "the service did not finish in time"},
 };
@@ -191,21 +194,30 @@ int slu_blob_errno(const struct slu_op *op, const struct slu_blob_fault *f)
 	return error;
 }
 
-/* When a SAS that is past its end ended: into b. */
-static bool has_expired(const char *sas, struct slu_buf *b)
+/* A field of a SAS ("se="), decoded into b. */
+static bool sas_field(const char *sas, const char *name, struct slu_buf *b)
 {
-	const char *end = sas ? strstr(sas, "se=") : NULL;
-	int64_t expiry;
+	const char *at = sas ? strstr(sas, name) : NULL;
 
-	while (end && end != sas && end[-1] != '&')
-		end = strstr(end + 1, "se=");
-	return end && slu_url_decode(b, end + 3, strcspn(end + 3, "&")) && b->p &&
-	       slu_time_parse(b->p, &expiry) && expiry < slu_wall();
+	while (at && at != sas && at[-1] != '&')
+		at = strstr(at + 1, name);
+	if (!at)
+		return false;
+	at += strlen(name);
+	return slu_url_decode(b, at, strcspn(at, "&")) && b->p;
+}
+
+/* A time of a SAS, into b as it stands there. */
+static bool sas_time(const char *sas, const char *name, struct slu_buf *b, int64_t *ret)
+{
+	return sas_field(sas, name, b) && slu_time_parse(b->p, ret);
 }
 
 /* The right that the request needed: the letter of a SAS and the role of an identity. */
-static void explain_right(struct slu_buf *b, const struct slu_op *op, const struct slu_xfer *x)
+static void explain_right(struct slu_buf *b, const struct slu_op *op, const struct slu_xfer *x,
+			  const char *sas)
 {
+	SLU_AUTO(slu_buf_done) struct slu_buf has = SLU_BUF(64);
 	const char *letter = "r", *what = "read";
 	bool change = !reads(op);
 
@@ -225,10 +237,19 @@ static void explain_right(struct slu_buf *b, const struct slu_op *op, const stru
 		letter = "w";
 		what = "write";
 	}
-	slu_buf_fmt(b,
-		    "the credential may not %s here: a SAS needs the permission '%s', an identity "
-		    "the role 'Storage Blob Data %s'",
-		    what, letter, change ? "Contributor" : "Reader");
+	if (!sas)
+		slu_buf_fmt(
+			b, "the identity may not %s here: it needs the role 'Storage Blob Data %s'",
+			what, change ? "Contributor" : "Reader");
+	else if (sas_field(sas, "sp=", &has))
+		slu_buf_fmt(
+			b,
+			"the SAS may not %s here: it needs the permission '%s', and has '%s' only",
+			what, letter, has.p);
+	else
+		slu_buf_fmt(b,
+			    "the SAS may not %s here: its stored policy needs the permission '%s'",
+			    what, letter);
 }
 
 static const char *sent(const struct slu_xfer *x, const char *begin)
@@ -242,26 +263,57 @@ static const char *sent(const struct slu_xfer *x, const char *begin)
 	return NULL;
 }
 
+/* Says so when our clock and the service's are more than `most` apart. */
+static bool explain_clock(struct slu_buf *b, const char *before, const struct slu_blob_fault *f,
+			  int64_t most)
+{
+	long minutes =
+		(long)((f->skew_ns + (f->skew_ns < 0 ? -1 : 1) * 30 * SLU_SEC) / (60 * SLU_SEC));
+
+	if (f->skew_ns <= most && f->skew_ns >= -most)
+		return false;
+	slu_buf_fmt(b, "%sthe clock of this machine is %ld minutes %s: set it", before,
+		    minutes < 0 ? -minutes : minutes, minutes < 0 ? "behind" : "ahead");
+	return true;
+}
+
+/* By the service's clock, which judges; ours is told of when it may have made the SAS. */
+static bool explain_sas_time(struct slu_buf *b, const struct slu_blob_fault *f, const char *sas)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf from = SLU_BUF(64), to = SLU_BUF(64);
+	int64_t now = slu_wall() - f->skew_ns, when;
+
+	if (sas_time(sas, "se=", &to, &when) && when <= now)
+		slu_buf_fmt(b, "the SAS expired at %s: put a new one in its place", to.p);
+	else if (sas_time(sas, "st=", &from, &when) && when > now)
+		slu_buf_fmt(b, "the SAS is valid from %s on: wait, or make one that begins earlier",
+			    from.p);
+	else
+		return false;
+	explain_clock(b, "; ", f, SKEW_SEEN);
+	return true;
+}
+
 /* Why a request that should have been signed well was refused. */
 static void explain_denied(struct slu_buf *b, const struct slu_xfer *x,
 			   const struct slu_blob_fault *f, const char *sas)
 {
-	const char *what = sas ? "SAS" : "account key";
+	bool bearer = sent(x, "authorization: Bearer ");
 
-	long minutes = (long)(f->skew_ns / (60 * SLU_SEC));
-	SLU_AUTO(slu_buf_done) struct slu_buf when = SLU_BUF(64);
-
-	if (f->skew_ns > SKEW_MAX || f->skew_ns < -SKEW_MAX)
-		slu_buf_fmt(b, "the clock of this machine is %ld minutes %s: set it",
-			    minutes < 0 ? -minutes : minutes, minutes < 0 ? "behind" : "ahead");
-	else if (has_expired(sas, &when))
-		slu_buf_fmt(b, "the SAS expired at %s: put a new one in its place", when.p);
-	else if (slu_streq(f->code, "AuthorizationFailure"))
+	if (sas ? explain_sas_time(b, f, sas)
+		: explain_clock(b, "", f, bearer ? SKEW_TOKEN : SKEW_MAX))
+		return;
+	if (slu_streq(f->code, "AuthorizationFailure"))
 		slu_buf_str(b, "the account's rules or its firewall keep this request out: check "
 			       "the credential's rights, and allow this machine's network");
-	else if (slu_streq(f->code, "AuthenticationFailed"))
-		slu_buf_fmt(b, "the service refused the %s: check that it belongs to this account",
-			    sent(x, "authorization: Bearer ") ? "identity's token" : what);
+	else if (slu_streq(f->code, "AuthenticationFailed") ||
+		 slu_streq(f->code, "InvalidAuthenticationInfo"))
+		slu_buf_fmt(b,
+			    "the service refused the %s: check that it is right and belongs to %s",
+			    bearer ? "identity's token"
+			    : sas  ? "SAS"
+				   : "account key",
+			    bearer ? "the account's tenant and cloud" : "this account");
 	else
 		slu_buf_str(b, "the credential has no right to do this");
 }
@@ -279,7 +331,7 @@ static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu
 	else if (i >= 0 && codes[i].why)
 		slu_buf_str(b, codes[i].why);
 	else if (slu_streq(f->code, "AuthorizationPermissionMismatch"))
-		explain_right(b, op, x);
+		explain_right(b, op, x, sas);
 	else if (error == EACCES)
 		explain_denied(b, x, f, sas);
 	else if (error == ENOENT)

@@ -31,6 +31,8 @@ enum value {
 	V_SECRET, /* a reference, never the thing itself */
 	V_CRED,   /* a reference or a service principal object */
 	V_KERBEROS,
+	V_PROXY, /* "direct" or a URL without user */
+	V_BOOL,
 	V_OBJECT
 };
 
@@ -54,6 +56,8 @@ static const struct key blob_keys[] = {
 	{"namespace", V_NAMESPACE, false},
 	{"dfs_endpoint", V_ENDPOINT, false},
 	{"ca_file", V_PATH, false},
+	{"proxy", V_PROXY, false},
+	{"allow_plain_http", V_BOOL, false},
 	{"check_ranges", V_CHECK, false},
 	{NULL, V_END, false},
 };
@@ -70,6 +74,8 @@ static const struct key gen2_keys[] = {
 	{"namespace", V_NAMESPACE, false},
 	{"dfs_endpoint", V_ENDPOINT, false},
 	{"ca_file", V_PATH, false},
+	{"proxy", V_PROXY, false},
+	{"allow_plain_http", V_BOOL, false},
 	{"check_ranges", V_CHECK, false},
 	{NULL, V_END, false},
 };
@@ -268,6 +274,10 @@ static const char *text_wrong(enum value kind, const char *v)
 				       : "3 to 63 lower-case letters, digits and single hyphens";
 	case V_ENDPOINT:
 		return is_endpoint(v) ? NULL : "a host name or a URL without user or query";
+	case V_PROXY:
+		return slu_streq(v, "direct") || is_endpoint(v)
+			       ? NULL
+			       : "direct, or the URL of a proxy without user and password";
 	case V_HTTP:
 		return is_one_of(v, "https", "http") ? NULL : "https or http";
 	case V_MD5:
@@ -353,6 +363,10 @@ static int check_value(const char *what, const struct key *k, const struct json_
 		return check_cred(where, v, e);
 	case V_KERBEROS:
 		return check_kerberos(where, v, e);
+	case V_BOOL:
+		return slu_json_is_bool(v)
+			       ? 0
+			       : slu_fail(e, EINVAL, "%s has to be true or false", where);
 	case V_OBJECT:
 		return slu_json_is_object(v) ? 0
 					     : slu_fail(e, EINVAL, "%s has to be an object", where);

@@ -20,7 +20,9 @@
  * service of an azure_data_lake_gen2 is asked when the datastore is opened. "dfs_endpoint" is the URL of the
  * Data Lake service where that is not the Blob endpoint with ".dfs." for ".blob.".
  *
- * azure_*: "ca_file" names the certificates to trust instead of the system's.
+ * azure_*: "ca_file" names the certificates to trust instead of the system's.  "proxy" is the URL of a proxy,
+ * or "direct"; without it https_proxy and no_proxy of the environment hold, as for curl (and a user and
+ * password for a proxy stand there only).  "allow_plain_http": true lets http go beyond this machine.
  *
  * credential: one of "credential": REFERENCE, managed_identity, workload_identity, az_cli, default (the
  * first of these that answers), {"type": "managed_identity", "client_id"} or {"type":

@@ -188,6 +188,7 @@ static bool set_connection(struct slu_xfer_state *st, CURL *h)
 	       SET(h, CURLOPT_REDIR_PROTOCOLS_STR, "https") &&
 	       SET(h, CURLOPT_CONNECTTIMEOUT_MS, ms) && SET(h, CURLOPT_USERAGENT, AGENT) &&
 	       (!st->url.direct || SET(h, CURLOPT_PROXY, "")) &&
+	       (st->url.direct || !x->proxy || SET(h, CURLOPT_PROXY, x->proxy)) &&
 	       (!x->ca_file || SET(h, CURLOPT_CAINFO, x->ca_file));
 }
 

@@ -222,53 +222,6 @@ static void on_timer(void *arg)
 	slu_timer_set(&st->timer, at < st->deadline ? at : st->deadline);
 }
 
-static int os_code(CURL *h)
-{
-	long os = 0;
-	curl_easy_getinfo(h, CURLINFO_OS_ERRNO, &os);
-	switch (os) {
-	case ECONNRESET:
-	case ETIMEDOUT:
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case EADDRNOTAVAIL:
-	case EACCES:
-	case EPERM:
-	case EMFILE:
-		return (int)os;
-	default:
-		return ECONNREFUSED;
-	}
-}
-
-static int curl_code(CURL *h, CURLcode c)
-{
-	switch (c) {
-	case CURLE_COULDNT_RESOLVE_HOST:
-	case CURLE_COULDNT_RESOLVE_PROXY:
-		return EHOSTUNREACH;
-	case CURLE_COULDNT_CONNECT:
-		return os_code(h);
-	case CURLE_OPERATION_TIMEDOUT:
-		return ETIMEDOUT;
-	case CURLE_GOT_NOTHING:
-	case CURLE_RECV_ERROR:
-	case CURLE_SEND_ERROR:
-	case CURLE_PARTIAL_FILE:
-		return ECONNRESET;
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_ISSUER_ERROR:
-		return EKEYREJECTED;
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_URL_MALFORMAT:
-		return EINVAL;
-	case CURLE_OUT_OF_MEMORY:
-		return ENOMEM;
-	default:
-		return EPROTO;
-	}
-}
-
 /* Nothing was sent on a kept connection that turned out unclean: once more, on a fresh one. */
 static bool restarted(struct slu_xfer_state *st)
 {
@@ -284,7 +237,6 @@ static bool restarted(struct slu_xfer_state *st)
 static void end_curl(struct slu_xfer_state *st, CURLcode c)
 {
 	struct slu_xfer *x = st->x;
-	const struct slu_easy *ez = st->easy;
 	if (c != CURLE_OK && st->unclean) {
 		if (!restarted(st))
 			end(x, slu_fail_oom(&x->err));
@@ -293,13 +245,7 @@ static void end_curl(struct slu_xfer_state *st, CURLcode c)
 	} else if (st->reply.complete && (st->reply.status < 200 || st->reply.status > 299)) {
 		end_failed(st, EREMOTEIO, "");
 	} else if (c != CURLE_OK) {
-		char why[CURL_ERROR_SIZE + 80];
-		snprintf(why, sizeof(why), "failed: %s%s",
-			 ez->text[0] ? ez->text : curl_easy_strerror(c),
-			 c == CURLE_PEER_FAILED_VERIFICATION
-				 ? " (if you trust the server, name its CA file)"
-				 : "");
-		end_failed(st, curl_code(ez->h, c), why);
+		end(x, slu_easy_explain(st, c, &x->err));
 	} else if (!st->reply.complete) {
 		end_failed(st, EPROTO, "answered without a complete head");
 	} else if (x->sink == SLU_SINK_RANGE && x->got != x->len) {

@@ -51,6 +51,8 @@ int slu_easy_setup(struct slu_xfer_state *st);
 uint64_t slu_easy_moved(const struct slu_xfer_state *st);
 /* True when silence of the peer counts as a stall, not as a server that is at work. */
 bool slu_easy_flowing(const struct slu_xfer_state *st);
+/* cause.c: c that ended the exchange, with its cause and the remedy in e; -errno. */
+int slu_easy_explain(const struct slu_xfer_state *st, CURLcode c, struct slu_err *e);
 void slu_easy_free_headers(struct slu_xfer_state *st);
 
 #endif

@@ -1,6 +1,7 @@
 libio_la_SOURCES += \
 	io/backoff.c io/backoff.h \
 	io/bounce.c \
+	io/cause.c \
 	io/core.h \
 	io/crc.c io/crc.h \
 	io/crypt.c io/crypt.h \

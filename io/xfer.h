@@ -36,6 +36,7 @@ struct slu_xfer {
 	const void *body;           /* request body, NULL: none */
 	size_t body_len;
 	const char *ca_file; /* NULL: the system's */
+	const char *proxy;   /* NULL: the environment's, "": none; never for loopback */
 	bool plain_ok;       /* http:// beyond loopback allowed */
 	bool coded_ok;       /* a Content-Encoding is a stored property of the object (Blob), the
 			      * bytes are wanted as they are; false: such an answer is refused */

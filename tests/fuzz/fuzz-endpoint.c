@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = slu_strndup((const char *)data + 1, size - 1);
 	if (!text)
 		return 0;
-	if (slu_blob_place_init(&p, "acct", "box", text, protocols[data[0] % 4], &e) == 0)
+	if (slu_blob_place_init(&p, "acct", "box", text, protocols[data[0] % 4], data[0] & 8, &e) ==
+	    0)
 		fuzz_place_ok(&p);
 	else if (!e.msg[0])
 		abort();

@@ -21,7 +21,8 @@ static void fuzz_secret_ok(const struct slu_blob_secret *s)
 	if (s->kind == SLU_BLOB_SAS && (!s->sas || s->sas[0] == '?' || strpbrk(s->sas, " \r\n#")))
 		abort();
 	if (slu_blob_place_init(&p, s->account ? s->account : "acct", "box",
-				s->endpoint ? s->endpoint : s->suffix, s->protocol, &e) < 0 &&
+				s->endpoint ? s->endpoint : s->suffix, s->protocol, false,
+				&e) < 0 &&
 	    !e.msg[0])
 		abort();
 	slu_blob_place_done(&p);

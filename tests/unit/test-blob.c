@@ -103,6 +103,12 @@ static void endpoints(void **state)
 		{"https://data.example.org", NULL, "https://data.example.org", "", NULL},
 		{"acct.privatelink.blob.core.windows.net", NULL,
 		 "https://acct.privatelink.blob.core.windows.net", "", NULL},
+		{"acct-secondary.blob.core.windows.net", NULL,
+		 "https://acct-secondary.blob.core.windows.net", "", NULL},
+		{"http://127.0.0.1:10000/acct-secondary", NULL,
+		 "http://127.0.0.1:10000/acct-secondary", "/acct-secondary", NULL},
+		{"blob.storage.example.org", NULL, "https://acct.blob.storage.example.org", "",
+		 "storage.example.org"},
 	};
 	static const struct {
 		const char *endpoint, *protocol;
@@ -116,7 +122,7 @@ static void endpoints(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		assert_int_equal(slu_blob_place_init(&p, "acct", "data", good[i].endpoint,
-						     good[i].protocol, NULL),
+						     good[i].protocol, false, NULL),
 				 0);
 		assert_string_equal(p.base, good[i].base);
 		assert_string_equal(p.path, good[i].path);
@@ -129,9 +135,13 @@ static void endpoints(void **state)
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
 		struct slu_err e = {0};
 		int r = slu_blob_place_init(&p, "acct", "data", plain[i].endpoint,
-					    plain[i].protocol, &e);
+					    plain[i].protocol, false, &e);
 
-		assert_failed(r, e, EACCES, "https");
+		assert_failed(r, e, EACCES, "allow_plain_http");
+		assert_int_equal(slu_blob_place_init(&p, "acct", "data", plain[i].endpoint,
+						     plain[i].protocol, true, NULL),
+				 0);
+		slu_blob_place_done(&p);
 	}
 }
 
@@ -146,6 +156,7 @@ static void secrets(void **state)
 					  "CANA",
 					  "?sv=1&sig=CANARY x",
 					  "BlobEndpoint=",
+					  "UseDevelopmentStorage=CANARY",
 					  "AccountName=a;AccountKey=CANARY!"};
 	struct slu_blob_secret s;
 
@@ -163,6 +174,26 @@ static void secrets(void **state)
 	assert_string_equal(s.account, "acct");
 	assert_string_equal(s.suffix, "core.windows.net");
 	assert_string_equal(s.protocol, "https");
+	slu_blob_secret_done(&s);
+	assert_int_equal(slu_blob_secret_parse("UseDevelopmentStorage=true;", "'k'", &s, NULL), 0);
+	assert_string_equal(s.account, "devstoreaccount1");
+	assert_string_equal(s.endpoint, "http://127.0.0.1:10000/devstoreaccount1");
+	assert_int_equal(s.key_len, 64);
+	slu_blob_secret_done(&s);
+	assert_int_equal(slu_blob_secret_parse("UseDevelopmentStorage=true;"
+					       "DevelopmentStorageProxyUri=http://azurite/",
+					       "'k'", &s, NULL),
+			 0);
+	assert_string_equal(s.endpoint, "http://azurite:10000/devstoreaccount1");
+	slu_blob_secret_done(&s);
+	assert_int_equal(slu_blob_secret_parse("BlobEndpoint=https://x.example.org;"
+					       "BlobSecondaryEndpoint=https://y.example.org;"
+					       "SharedAccessSignature=?sv=1&sig=a%2Fb",
+					       "'k'", &s, NULL),
+			 0);
+	assert_int_equal(s.kind, SLU_BLOB_SAS);
+	assert_string_equal(s.endpoint, "https://x.example.org");
+	assert_string_equal(s.sas, "sv=1&sig=a%2Fb");
 	slu_blob_secret_done(&s);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct slu_err e = {0};
