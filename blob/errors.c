@@ -238,9 +238,10 @@ static void explain_right(struct slu_buf *b, const struct slu_op *op, const stru
 		what = "write";
 	}
 	if (!sas)
-		slu_buf_fmt(
-			b, "the identity may not %s here: it needs the role 'Storage Blob Data %s'",
-			what, change ? "Contributor" : "Reader");
+		slu_buf_fmt(b,
+			    "the credential may not %s here: a SAS needs the permission '%s', an "
+			    "identity the role 'Storage Blob Data %s'",
+			    what, letter, change ? "Contributor" : "Reader");
 	else if (sas_field(sas, "sp=", &has))
 		slu_buf_fmt(
 			b,
