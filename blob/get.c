@@ -158,6 +158,19 @@ static void check_part(struct slu_call *c)
 	}
 }
 
+/* A body that broke off: the next try asks for the rest, of the same ETag or version.  Where ranges are
+ * checked, only whole parts have been. */
+static void keep(struct slu_call *c)
+{
+	struct slu_op *op = c->op;
+	size_t n = c->part_off;
+
+	if (c->b->check == SLU_CHECK_OFF && (c->x.rc == -ECONNRESET || c->x.rc == -ETIMEDOUT))
+		n += c->x.got;
+	if (op->if_match || op->version)
+		op->kept = n < op->len ? n : 0;
+}
+
 static void on_range(struct slu_call *c)
 {
 	if (c->x.rc == 0 && c->b->check == SLU_CHECK_OFF) {
@@ -170,6 +183,7 @@ static void on_range(struct slu_call *c)
 		atomic_store(&c->b->no_crc64, true);
 		ask(c);
 	} else {
+		keep(c);
 		slu_call_fail(c);
 	}
 }
@@ -202,6 +216,7 @@ static void ask(struct slu_call *c)
 
 void slu_blob_read(struct slu_call *c)
 {
+	c->part_off = c->op->kept;
 	if (c->op->len)
 		ask(c);
 	else

@@ -15,7 +15,8 @@ struct slu_retry_conf {
 	unsigned tries;     /* 0: 6 */
 	int64_t base_ns;    /* 0: 100 ms */
 	int64_t cap_ns;     /* 0: 20 s */
-	int64_t default_ns; /* deadline of an op that has none; 0: 60 s */
+	int64_t default_ns; /* deadline of an op that has none, and 1 s more for each
+			     * 32 KiB that it moves; 0: 60 s */
 };
 /* Tries again, with full jitter, what may succeed next time (EAGAIN, EIO of reads, ETIMEDOUT, ECONN*,
  * ENETUNREACH, EHOSTUNREACH) and is safe to repeat: reads, listings, blocks; PUT ABSENT and RENAME ABSENT
@@ -26,8 +27,9 @@ int slu_retry_push(struct slu_store **s, const struct slu_retry_conf *conf,
 struct slu_limit_conf {
 	unsigned start, max; /* ops in flight: 0: 16, 256 */
 };
-/* What all stores of one service share: at most w ops are at it, by priority then order; w grows by 1/w a
- * success and halves on -EAGAIN, at most once a round trip (AIMD; Jacobson 1988).  When the service asks
+/* What all stores of one service share: at most w ops are at it, by priority then order; when w is in use, it grows
+ * by 1 a success before the first -EAGAIN, by 1/w after; it halves on -EAGAIN, at most once a round trip (slow start
+ * and AIMD; Jacobson 1988).  When the service asks
  * to wait (op->retry_after), nothing is sent until then, or for half a minute at most.  loops: for the
  * time to come; NULL: none is kept, and ops leave the queue only when it moves. */
 struct slu_window;

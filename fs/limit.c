@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The limit layer: at most w ops below it and its like over stores of the same service, the others
- * queue by priority, then order.  w grows by one for w successes and halves when the service refuses
- * (-EAGAIN), once for all ops that were under way when it did.  One timer sees to it that a pause ends
+ * queue by priority, then order.  w doubles with w successes until the service first refuses (-EAGAIN), from
+ * then on it grows by one; it halves at each refusal, once for all ops that were under way then.  One timer sees to it that a pause ends
  * and that an op whose deadline passes in the queue ends then.
  */
 #include "common/mem.h"
@@ -96,8 +96,8 @@ static void adapt_locked(struct slu_window *w, const struct slu_op *op, int64_t 
 	if (op->rc == -EAGAIN && begun > w->cut) {
 		w->w = w->w / 2 < 1 ? 1 : w->w / 2;
 		w->cut = slu_now();
-	} else if (op->rc == 0) {
-		w->w += 1 / w->w;
+	} else if (op->rc == 0 && w->below >= (unsigned)w->w) { /* nothing is learnt from less */
+		w->w += w->cut ? 1 / w->w : 1;
 		if (w->w > w->max)
 			w->w = w->max;
 	}

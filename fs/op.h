@@ -137,6 +137,9 @@ struct slu_op {
 		int64_t at; /* of the layer that pushed: for a time */
 	} save[SLU_OP_DEPTH];
 	uint8_t depth, tries;
+	/* READ: so much of buf is right already, from a try that broke off; the driver may go on from there
+	 * if what it reads is pinned.  0 when the op comes in. */
+	size_t kept;
 	uint64_t id; /* in the trace */
 	/* Of the one layer or driver that holds the op now. */
 	void *drv;

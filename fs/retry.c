@@ -20,6 +20,8 @@
 #define COST 10
 #define CREDIT_MAX (100 * COST)
 #define DEFAULT_NS (60 * SLU_SEC)
+#define RATE (32u << 10) /* bytes a second that are waited for beyond that, as in fs/blocks.c */
+#define PROGRESS (1u << 20)
 
 struct retry {
 	struct slu_store s;
@@ -68,10 +70,18 @@ static bool may_pass(const struct slu_op *op)
 	}
 }
 
+/* The tries that count: one that brought much of what is read is progress. */
+static unsigned vain_tries(const struct slu_op *op)
+{
+	size_t good = op->kept / PROGRESS;
+
+	return good < op->tries ? op->tries - (unsigned)good : 1;
+}
+
 static bool worth_it(const struct retry *r, const struct slu_op *op)
 {
-	if (op->rc == 0 || op->tries >= r->tries || op->type == SLU_OP_PREFETCH ||
-	    slu_op_canceled(op))
+	if (op->rc == 0 || vain_tries(op) >= r->tries || op->tries == UINT8_MAX ||
+	    op->type == SLU_OP_PREFETCH || slu_op_canceled(op))
 		return false;
 	/* EAGAIN: refused before any effect */
 	return op->rc == -EAGAIN || (repeatable(op) && may_pass(op));
@@ -112,7 +122,7 @@ static void try_again(struct slu_op *op, void *arg)
  * there says more than a timeout would. */
 static bool wait_for_try(struct retry *r, struct slu_op *op)
 {
-	int64_t delay = slu_backoff_delay(&r->backoff, op->tries - 1u, op->retry_after);
+	int64_t delay = slu_backoff_delay(&r->backoff, vain_tries(op) - 1, op->retry_after);
 	int64_t at = slu_deadline_in(delay);
 
 	if (op->deadline && at >= op->deadline)
@@ -140,6 +150,15 @@ static void tried(struct slu_op *op)
 	op->done(op);
 }
 
+static int64_t default_deadline(const struct retry *r, const struct slu_op *op)
+{
+	bool moves =
+		op->type == SLU_OP_READ || op->type == SLU_OP_PUT || op->type == SLU_OP_PUT_BLOCK;
+	int64_t more = moves ? (int64_t)(op->len / RATE) * SLU_SEC : 0;
+
+	return slu_deadline_in(r->default_ns + more);
+}
+
 static void retry_submit(struct slu_store *s, struct slu_op *op)
 {
 	struct retry *r = (struct retry *)s;
@@ -148,7 +167,8 @@ static void retry_submit(struct slu_store *s, struct slu_op *op)
 	slu_op_push(op, tried, r);
 	*slu_op_at(op) = op->deadline; /* as the caller gave it: it gets it back */
 	if (!op->deadline)
-		op->deadline = slu_deadline_in(r->default_ns);
+		op->deadline = default_deadline(r, op);
+	op->kept = 0;
 	op->tries = 1;
 	slu_store_submit(s->below, op);
 }

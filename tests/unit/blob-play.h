@@ -31,8 +31,10 @@ struct play {
 	const char *request; /* the beginning of its first line */
 	const char *has;     /* a header line of it, in any case; NULL: any */
 	const char *answer;  /* NULL: the connection breaks */
-	const char *body;    /* of the answer, its length told; NULL: in answer */
+	const char *body;    /* of the answer, its length told; NULL: in answer; or: */
 };
+
+static const char cut_here[] = ""; /* the connection ends behind the answer */
 
 static struct httpd srv;
 static struct slu_loops *loops;
@@ -73,8 +75,8 @@ static bool serve(struct hconn *c)
 		hreset(c);
 		return false;
 	}
-	if (!p->body)
-		return hsend(c, p->answer, strlen(p->answer));
+	if (!p->body || p->body == cut_here)
+		return hsend(c, p->answer, strlen(p->answer)) && !p->body;
 	return hprintf(c, "%sContent-Length: %zu\r\n\r\n", p->answer, strlen(p->body)) &&
 	       hsend(c, p->body, strlen(p->body));
 }

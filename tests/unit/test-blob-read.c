@@ -30,6 +30,49 @@ static void reads_are_pinned(void **state)
 	played();
 }
 
+#define CUT(range, more)                                                                           \
+	"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes " range                              \
+	"/9\r\nContent-Length: 4\r\n\r\n" more,                                                    \
+		cut_here
+
+/* The retry layer would send it again. */
+static void a_body_that_breaks_off_goes_on_where_it_was(void **state)
+{
+	struct slu_op op;
+	char buf[4];
+
+	(void)state;
+	PLAY({"GET", "x-ms-range: bytes=2-5", CUT("2-5", "ab")},
+	     {"GET", "x-ms-range: bytes=4-5",
+	      "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 4-5/9\r\n", "cd"});
+	slu_op_read(&op, "f", 2, 4, buf, "0x1");
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ECONNRESET);
+	assert_int_equal(op.kept, 2);
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	assert_memory_equal(buf, "abcd", 4);
+	played();
+}
+
+static void it_goes_on_in_the_same_blob_only(void **state)
+{
+	struct slu_op op;
+	char buf[4];
+
+	(void)state;
+	PLAY({"GET", "if-match: \"0x1\"", CUT("2-5", "ab")},
+	     {"GET", "if-match: \"0x1\"", NONE("412 No", "ConditionNotMet"), NULL},
+	     {"GET", "x-ms-range: bytes=2-5", CUT("2-5", "ab")},
+	     {"GET", "x-ms-range: bytes=2-5", CUT("2-5", "abc")});
+	slu_op_read(&op, "f", 2, 4, buf, "0x1");
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ECONNRESET);
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ESTALE);
+	slu_op_read(&op, "f", 2, 4, buf, NULL); /* of whatever is there: from the start again */
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ECONNRESET);
+	assert_int_equal(op.kept, 0);
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ECONNRESET);
+	played();
+}
+
 /* Reads of 4 bytes of "abcd", all at once, of a store with that mode of check_ranges. */
 static int read_checked(struct slu_store *s, struct slu_err *e)
 {
@@ -136,6 +179,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_are_pinned),
+		cmocka_unit_test(a_body_that_breaks_off_goes_on_where_it_was),
+		cmocka_unit_test(it_goes_on_in_the_same_blob_only),
 		cmocka_unit_test(ranges_are_checked_in_four_modes),
 		cmocka_unit_test(a_service_without_crc64_is_asked_for_md5),
 		cmocka_unit_test(checked_ranges_are_of_4_mib),

@@ -127,6 +127,13 @@ static void it_grows_by_one_a_window_and_halves_once(void **state)
 	for (int i = 0; i < 400; i++)
 		submit(s, &op[i], "x", 0, &done);
 	assert_int_equal(h.n, 8);
+	/* nothing was refused yet: it doubles */
+	for (int i = 0; i < 8; i++)
+		let_go(&h, 0);
+	assert_int_equal(h.n, 16);
+	for (int i = 0; i < 16; i++)
+		let_go(&h, -EAGAIN);
+	assert_int_equal(h.n, 8);
 	/* eight successes: one more */
 	for (int i = 0; i < 9; i++)
 		let_go(&h, 0);
@@ -148,6 +155,28 @@ static void it_grows_by_one_a_window_and_halves_once(void **state)
 	while (h.n)
 		let_go(&h, -EAGAIN);
 	assert_int_equal(done, 400);
+	slu_store_free(s);
+}
+
+/* One op after the other tells nothing about how many there may be at a time. */
+static void it_does_not_grow_unused(void **state)
+{
+	static struct slu_op op[100];
+	struct held h;
+	struct slu_store *s = stack(&h, 4, 64);
+	int done = 0;
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		submit(s, &op[i], "x", 0, &done);
+		let_go(&h, 0);
+	}
+	for (int i = 50; i < 100; i++)
+		submit(s, &op[i], "x", 0, &done);
+	assert_int_equal(h.n, 4);
+	while (h.n)
+		let_go(&h, 0);
+	assert_int_equal(done, 100);
 	slu_store_free(s);
 }
 
@@ -366,6 +395,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(by_priority_then_order, done_with_it),
 		cmocka_unit_test_teardown(it_grows_by_one_a_window_and_halves_once, done_with_it),
+		cmocka_unit_test_teardown(it_does_not_grow_unused, done_with_it),
 		cmocka_unit_test_teardown(queued_ops_can_be_canceled, done_with_it),
 		cmocka_unit_test_teardown(too_late_in_the_queue, done_with_it),
 		cmocka_unit_test_teardown(never_more_than_the_maximum, done_with_it),

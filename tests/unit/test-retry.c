@@ -135,6 +135,65 @@ static void reads_and_blocks_are_repeated(void **state)
 	one_kind(st, &op, "yyynnnnnn");
 }
 
+static int slowly(struct fake *f, struct slu_op *op)
+{
+	op->kept += (size_t)f->user;
+	if (op->kept == 10u << 20 || f->calls > 20)
+		return 0;
+	return slu_fail(&op->err, ECONNRESET, "cut");
+}
+
+static char large[10u << 20];
+
+/* A MiB that came is progress; less is not.  Nothing is kept from another op. */
+static void progress_is_no_failure(void **state)
+{
+	struct stack *st = *state;
+	struct slu_op op;
+
+	st->f.fn = slowly;
+	st->f.user = (void *)(uintptr_t)(1u << 20);
+	slu_op_read(&op, "p", 0, sizeof(large), large, "i");
+	op.kept = 1;
+	assert_int_equal(slu_store_wait(st->s, &op, NULL), 0);
+	assert_int_equal(st->f.calls, 10);
+	atomic_store(&st->f.calls, 0);
+	st->f.user = (void *)(uintptr_t)1000;
+	slu_op_read(&op, "p", 0, sizeof(large), large, "i");
+	assert_int_equal(slu_store_wait(st->s, &op, NULL), -ECONNRESET);
+	assert_int_equal(st->f.calls, 4);
+	st->f.user = &st->k;
+}
+
+static int64_t given;
+
+static int gives(struct fake *f, struct slu_op *op)
+{
+	(void)f;
+	given = op->deadline;
+	return 0;
+}
+
+static void what_is_large_has_more_time(void **state)
+{
+	struct stack *st = *state;
+	int64_t before = slu_now(), minute = 60 * SLU_SEC;
+	struct slu_op op;
+
+	st->f.fn = gives;
+	slu_op_put_block(&op, "p", "T", 0, large, 128u << 20); /* of which nothing is read */
+	assert_int_equal(slu_store_wait(st->s, &op, NULL), 0);
+	assert_true(given >= before + minute + 4096 * SLU_SEC &&
+		    given <= slu_now() + minute + 4096 * SLU_SEC);
+	slu_op_commit(&op, "p", "T", 1, 0);
+	op.len = 128u << 20; /* the length of its blocks */
+	assert_int_equal(slu_store_wait(st->s, &op, NULL), 0);
+	assert_true(given <= slu_now() + minute);
+	op.deadline = before + 5 * minute;
+	assert_int_equal(slu_store_wait(st->s, &op, NULL), 0);
+	assert_true(given == before + 5 * minute);
+}
+
 static void the_rest_only_when_refused_before_any_effect(void **state)
 {
 	struct stack *st = *state;
@@ -303,6 +362,8 @@ static void a_sick_store_is_not_asked_ever_more_often(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		RETRY_TEST(progress_is_no_failure),
+		RETRY_TEST(what_is_large_has_more_time),
 		RETRY_TEST(failures_are_survived_up_to_the_limit),
 		RETRY_TEST(reads_and_blocks_are_repeated),
 		RETRY_TEST(the_rest_only_when_refused_before_any_effect),
