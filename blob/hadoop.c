@@ -38,17 +38,16 @@ static int set_endpoint(const struct slu_blob *b, struct json_t *conf)
 	bool tls = slu_starts(b->at.base, "https://");
 	const char *host = strstr(b->at.base, "://") + 3;
 	SLU_AUTO(slu_freep) char *authority = slu_strndup(host, (size_t)(b->at.path - host));
-	const char *folders = b->hierarchical ? "true" : "false";
+	/* Where accounts are served by path, Hadoop 3.4 knows no place of the dfs endpoint. */
+	bool folders = b->hierarchical && !*b->at.path;
 
-	if (b->hierarchical) {
-		host = strstr(b->at.dfs, "://") + 3;
-		free(authority);
-		authority = slu_strndup(host, (size_t)(b->at.dfs_path - host));
-	}
-	if (!authority || slu_json_set_str(conf, "fs.azure.abfs.endpoint", authority) < 0 ||
-	    slu_json_set_str(conf, "fs.azure.account.hns.enabled", folders) < 0 ||
-	    (!b->hierarchical &&
-	     slu_json_set_str(conf, "fs.azure.fns.account.service.type", "BLOB") < 0) ||
+	if (!authority)
+		return -ENOMEM;
+	if (folders)
+		return slu_json_set_str(conf, "fs.azure.account.hns.enabled", "true");
+	if (slu_json_set_str(conf, "fs.azure.abfs.endpoint", authority) < 0 ||
+	    slu_json_set_str(conf, "fs.azure.account.hns.enabled", "false") < 0 ||
+	    slu_json_set_str(conf, "fs.azure.fns.account.service.type", "BLOB") < 0 ||
 	    slu_json_set_str(conf, "fs.azure.always.use.https", tls ? "true" : "false") < 0 ||
 	    slu_json_set_str(conf, "fs.azure.networking.library", "JDK_HTTP_URL_CONNECTION") < 0)
 		return -ENOMEM;

@@ -297,6 +297,31 @@ static void detail_has_headers_tags_and_rights(void **state)
 	played();
 }
 
+static void hadoop_is_told_of_the_namespace(void **state)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *entry = NULL;
+	static const char text[] =
+		"{\"type\": \"azure_blob\", \"account_name\": \"acct\", \"container_name\": "
+		"\"data\", \"endpoint\": \"https://lake.example\", \"namespace\": "
+		"\"hierarchical\", \"dfs_endpoint\": \"https://dfs.lake.example\"}";
+	struct slu_store *s = hns(""), *own;
+	struct slu_hadoop h;
+
+	(void)state;
+	assert_int_equal(slu_json_parse(text, strlen(text), "entry", &entry, NULL), 0);
+	assert_int_equal(slu_blob_new(entry, "/", loops, pool, &own, NULL), 0);
+	assert_int_equal(slu_store_hadoop(own, "in", &h, NULL), 0);
+	assert_string_equal(h.uri, "abfss://data@acct.dfs.core.windows.net/in");
+	assert_string_equal(slu_json_str(h.conf, "fs.azure.account.hns.enabled"), "true");
+	assert_null(slu_json_get(h.conf, "fs.azure.fns.account.service.type"));
+	slu_hadoop_done(&h);
+	assert_int_equal(slu_store_hadoop(s, "in", &h, NULL), 0);
+	assert_string_equal(slu_json_str(h.conf, "fs.azure.fns.account.service.type"), "BLOB");
+	slu_hadoop_done(&h);
+	slu_store_free(own);
+	slu_store_free(s);
+}
+
 static void corpus(void **state)
 {
 	(void)state;
@@ -316,6 +341,7 @@ int main(void)
 		cmocka_unit_test(after_a_lost_answer_only_the_same_file_counts),
 		cmocka_unit_test(deletions_go_on_until_nothing_continues),
 		cmocka_unit_test(detail_has_headers_tags_and_rights),
+		cmocka_unit_test(hadoop_is_told_of_the_namespace),
 		cmocka_unit_test(corpus),
 	};
 	return cmocka_run_group_tests_name("blob-dfs", tests, setup, teardown);
