@@ -140,21 +140,6 @@ static int find(struct copy *c, const char *src, struct slu_err *e)
 	return slu_walk_glob(p->store, p->path, add_walked, c, e);
 }
 
-/* Stores keep unfinished writes under such names and list none of them: data there would be lost. */
-static int check_shown(const char *to, struct slu_err *e)
-{
-	for (const char *s = to; s; s = strchr(s, '/')) {
-		s += *s == '/';
-		if (slu_starts(s, ".sluice-"))
-			return slu_fail(
-				e, EINVAL,
-				"'%s': names that begin with '.sluice-' are those of unfinished "
-				"writes and never listed; choose another name",
-				to);
-	}
-	return 0;
-}
-
 /* Two sources must not end in one file: one would be lost. */
 static int by_target(const void *a, const void *b)
 {
@@ -216,7 +201,7 @@ static int find_all(struct copy *c, struct sluice *s, const char *const *src, si
 	if (!c->dst.store || c->dst.glob)
 		return slu_fail(e, EINVAL, "'%s' is no place to copy to; name a path of a store",
 				dst);
-	r = check_shown(c->dst.path, e);
+	r = slu_api_check_shown(c->dst.path, e);
 	if (r == 0)
 		r = set_props(c, e);
 	c->src = slu_calloc(n, sizeof(*c->src));

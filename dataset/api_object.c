@@ -7,10 +7,19 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "common/vec.h"
 #include "fs/walk.h"
 
 #include <errno.h>
 #include <string.h>
+
+struct sluice_file {
+	struct slu_place place; /* keeps the dataset's tree alive; empty in a match of a pattern */
+	struct slu_store *store;
+	char *path;
+	char id[SLU_ID_MAX];
+	uint64_t size;
+};
 
 /* --- listing --- */
 
@@ -148,6 +157,43 @@ static int stat_place(const struct slu_place *p, struct lister *l, struct slu_er
 	return give(l, p->path[0] ? p->path : "/", &a);
 }
 
+struct matches {
+	struct slu_store *store;
+	SLU_VEC(struct sluice_file) v;
+};
+
+static int add_match(void *user, const char *path, const struct slu_attr *a, struct slu_err *e)
+{
+	struct matches *m = user;
+	struct sluice_file f = {.store = m->store, .size = a->size, .path = slu_strdup(path)};
+
+	memcpy(f.id, a->id, sizeof f.id);
+	if (f.path && slu_vec_push(&m->v, f))
+		return 0;
+	free(f.path);
+	return slu_fail_oom(e);
+}
+
+static void matches_done(struct matches *m)
+{
+	for (size_t i = 0; i < m->v.n; i++)
+		free(m->v.p[i].path);
+	free(m->v.p);
+}
+
+static int stat_matches(const struct slu_place *p, struct lister *l, struct slu_err *e)
+{
+	SLU_AUTO(matches_done) struct matches m = {.store = p->store};
+	int r = slu_walk_glob(p->store, p->path, add_match, &m, e);
+
+	for (size_t i = 0; r == 0 && i < m.v.n; i++) {
+		struct slu_place one = {.store = p->store, .path = m.v.p[i].path};
+
+		r = stat_place(&one, l, e);
+	}
+	return r;
+}
+
 int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *user,
 		struct sluice_error *e)
 {
@@ -157,8 +203,7 @@ int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *us
 	int r = slu_place_find(s, ref, &p, &er);
 
 	if (r == 0 && p.glob)
-		r = slu_fail(&er, EINVAL, "'%s' is a pattern; `sluice ls` shows what it matches",
-			     ref);
+		r = stat_matches(&p, &l, &er);
 	else if (r == 0 && p.dataset)
 		r = stat_dataset(p.dataset, ref, &l);
 	else if (r == 0) {
@@ -168,14 +213,6 @@ int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *us
 }
 
 /* --- reading --- */
-
-struct sluice_file {
-	struct slu_place place; /* keeps the dataset's tree alive */
-	struct slu_store *store;
-	char *path;
-	char id[SLU_ID_MAX];
-	uint64_t size;
-};
 
 static int open_file(struct slu_place *p, const char *ref, struct sluice_file *f, struct slu_err *e)
 {
@@ -258,4 +295,30 @@ void sluice_file_close(struct sluice_file *f)
 	slu_place_done(&f->place);
 	free(f->path);
 	free(f);
+}
+
+int sluice_file_each(struct sluice *s, const char *ref, sluice_opened_fn *fn, void *user,
+		     struct sluice_error *e)
+{
+	SLU_AUTO(slu_place_done) struct slu_place p = {0};
+	struct sluice_file *f = NULL;
+	struct slu_err er = {0};
+	uint64_t size;
+	int r = slu_place_find(s, ref, &p, &er);
+
+	if (r == 0 && p.glob) {
+		SLU_AUTO(matches_done) struct matches m = {.store = p.store};
+
+		r = slu_walk_glob(p.store, p.path, add_match, &m, &er);
+		for (size_t i = 0; r == 0 && i < m.v.n; i++)
+			r = fn(user, m.v.p[i].path, &m.v.p[i], m.v.p[i].size);
+		return slu_api_error(e, &er, r);
+	}
+	if (r < 0)
+		return slu_api_error(e, &er, r);
+	r = sluice_file_open(s, ref, &f, &size, e);
+	if (r == 0)
+		r = fn(user, f->path, f, size);
+	sluice_file_close(f);
+	return r;
 }

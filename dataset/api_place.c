@@ -90,3 +90,18 @@ void slu_place_done(struct slu_place *p)
 	slu_dataset_free(p->dataset);
 	*p = (struct slu_place){0};
 }
+
+/* Stores keep unfinished writes under such names and list none of them: data there would be lost. */
+int slu_api_check_shown(const char *to, struct slu_err *e)
+{
+	for (const char *s = to; s; s = strchr(s, '/')) {
+		s += *s == '/';
+		if (slu_starts(s, ".sluice-"))
+			return slu_fail(
+				e, EINVAL,
+				"'%s': names that begin with '.sluice-' are those of unfinished "
+				"writes and never listed; choose another name",
+				to);
+	}
+	return 0;
+}

@@ -29,9 +29,10 @@ extern "C" {
 
 /* --- basics --- */
 
-struct sluice;      /* an open workspace */
-struct sluice_view; /* an open view */
-struct sluice_file; /* an object open for reading */
+struct sluice;        /* an open workspace */
+struct sluice_view;   /* an open view */
+struct sluice_file;   /* an object open for reading */
+struct sluice_writer; /* an object that is being written */
 
 struct sluice_error {
 	int code;          /* positive errno value, 0 = none */
@@ -99,8 +100,9 @@ typedef int sluice_entry_fn(void *user, const struct sluice_entry *entry);
 
 SLUICE_API int sluice_list(struct sluice *s, const char *ref, unsigned flags, sluice_entry_fn *fn,
 			   void *user, struct sluice_error *e);
+/* fn once; of a pattern once for each file that matches, in the order of the paths. */
 SLUICE_API int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *user,
-			   struct sluice_error *e); /* fn once */
+			   struct sluice_error *e);
 /* Pinned: later reads of an object that changed give -ESTALE. */
 SLUICE_API int sluice_file_open(struct sluice *s, const char *ref, struct sluice_file **ret,
 				uint64_t *ret_size, struct sluice_error *e);
@@ -108,6 +110,25 @@ SLUICE_API int sluice_file_open(struct sluice *s, const char *ref, struct sluice
 SLUICE_API int sluice_file_pread(struct sluice_file *f, void *buf, size_t n, uint64_t off,
 				 size_t *ret_got, struct sluice_error *e);
 SLUICE_API void sluice_file_close(struct sluice_file *f);
+/* Non-zero ends it and is returned.  f is open during the call, and not to be closed by it. */
+typedef int sluice_opened_fn(void *user, const char *path, struct sluice_file *f, uint64_t size);
+/* Opens one file, or one after the other all that a pattern matches, in the order of the paths, each
+ * pinned to what it was when it was listed. */
+SLUICE_API int sluice_file_each(struct sluice *s, const char *ref, sluice_opened_fn *fn, void *user,
+				struct sluice_error *e);
+
+/* Begins to write a file of a length that nobody knows yet, with bounded memory.  ref: a path of a store,
+ * no folder (-EISDIR).  flags: SLUICE_OVERWRITE, else what is there is -EEXIST, now and again at the
+ * commit; SLUICE_NO_SYNC.  One thread at a time uses a writer; the workspace stays open until it is freed. */
+SLUICE_API int sluice_writer_open(struct sluice *s, const char *ref, unsigned flags,
+				  struct sluice_writer **ret, struct sluice_error *e);
+/* After a failure nothing but sluice_writer_free() is left to do. */
+SLUICE_API int sluice_writer_write(struct sluice_writer *w, const void *p, size_t n,
+				   struct sluice_error *e);
+/* The file appears, whole.  Once. */
+SLUICE_API int sluice_writer_commit(struct sluice_writer *w, struct sluice_error *e);
+/* Without a commit nothing was written, and what was there before stays.  NULL is fine. */
+SLUICE_API void sluice_writer_free(struct sluice_writer *w);
 
 struct sluice_progress {
 	uint64_t files, files_total, bytes, bytes_total;

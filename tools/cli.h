@@ -88,7 +88,8 @@ void render_name(FILE *f, const char *s);        /* control bytes escaped */
 struct progress {
 	const char *what;
 	bool bar, lines; /* a bar on a terminal; JSON lines on stderr with --output json */
-	int64_t begun;
+	bool drawn;      /* the bar is drawn over; else a line a second */
+	int64_t begun, told;
 };
 
 void progress_begin(struct progress *p, const struct cli *c, const char *what);
@@ -114,6 +115,8 @@ int cmd_ls(struct cli *c);
 int cmd_stat(struct cli *c);
 int cmd_cat(struct cli *c);
 int cmd_cp(struct cli *c);
+bool cmd_cp_streams(const struct cli *c); /* is one of the places "-"? */
+int cmd_cp_stream(struct cli *c);         /* cp then */
 int cmd_mv(struct cli *c);
 int cmd_rm(struct cli *c);
 int cmd_download(struct cli *c);

@@ -106,6 +106,8 @@ int cmd_cp(struct cli *c)
 	struct told t = {.c = c};
 	int64_t jobs = 0;
 
+	if (cmd_cp_streams(c))
+		return cmd_cp_stream(c);
 	if (!cli_int(c, "jobs", 1, 1024, &jobs) || !cli_check(c, &o.check))
 		return CLI_USAGE;
 	int status = properties(c, &props);
@@ -142,19 +144,23 @@ int cmd_mv(struct cli *c)
 	return r < 0 ? cli_fail(c, r, &e) : status;
 }
 
+/* All are tried; the status is that of the first that failed. */
 int cmd_rm(struct cli *c)
 {
 	unsigned flags = (cli_has(c, "recursive") ? SLUICE_RECURSIVE : 0) |
 			 (cli_has(c, "dry-run") ? SLUICE_DRY_RUN : 0);
 	int status = cli_open(c, SLUICE_OPTIONAL);
 
+	int failed = 0;
+
 	for (int i = 0; status == 0 && i < c->nargs; i++) {
 		struct sluice_error e = {0};
 		struct told t = {.c = c};
 		int r = sluice_remove(c->s, c->args[i], flags, tell, &t, &e);
 
-		if (r < 0 && !(r == -ENOENT && cli_has(c, "force")))
-			status = cli_fail(c, r, &e);
+		if (r < 0 && !(r == -ENOENT && cli_has(c, "force")) && (r = cli_fail(c, r, &e)) &&
+		    !failed)
+			failed = r;
 	}
-	return status;
+	return status ? status : failed;
 }

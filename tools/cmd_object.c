@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ls, stat, cat: objects, wherever they are.
+ * ls, stat: what there is, wherever it is.
  */
 #include "tools/cli.h"
 
 #include "common/mem.h"
-#include "common/str.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define CHUNK (1u << 20)
 
 static struct json_t *entry_json(const struct sluice_entry *n)
 {
@@ -143,50 +139,4 @@ int cmd_stat(struct cli *c)
 			failed = r;
 	}
 	return status ? status : failed;
-}
-
-static int write_all(const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t k = write(STDOUT_FILENO, p, n);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return -errno;
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
-}
-
-static int cat_one(struct cli *c, const char *ref, char *buf)
-{
-	struct sluice_error e = {0};
-	struct sluice_file *f;
-	size_t got = CHUNK;
-	int r = sluice_file_open(c->s, ref, &f, NULL, &e);
-
-	if (r < 0)
-		return cli_fail(c, r, &e);
-	for (uint64_t off = 0; r == 0 && got == CHUNK; off += got) {
-		r = sluice_file_pread(f, buf, CHUNK, off, &got, &e);
-		if (r == 0 && (r = write_all(buf, got)) < 0)
-			snprintf(e.message, sizeof e.message, "cannot write the output: %s",
-				 strerror(-r));
-	}
-	sluice_file_close(f);
-	if (r == -EPIPE) /* the reader has seen enough */
-		return 0;
-	return r < 0 ? cli_fail(c, r, &e) : 0;
-}
-
-int cmd_cat(struct cli *c)
-{
-	SLU_AUTO(slu_freep) char *buf = slu_malloc(CHUNK);
-	int status = buf ? cli_open(c, SLUICE_OPTIONAL) : sluice_exit_code(-ENOMEM);
-
-	for (int i = 0; status == 0 && i < c->nargs; i++)
-		status = cat_one(c, c->args[i], buf);
-	return status;
 }

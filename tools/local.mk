@@ -7,6 +7,6 @@ sluice_SOURCES += tools/progress.c
 sluice_SOURCES += tools/cmd_workspace.c
 sluice_SOURCES += tools/cmd_data.c
 sluice_SOURCES += tools/cmd_object.c
-sluice_SOURCES += tools/cmd_copy.c
+sluice_SOURCES += tools/cmd_copy.c tools/cmd_stream.c
 sluice_SOURCES += tools/cmd_view.c
 sluice_SOURCES += tools/cmd_job.c

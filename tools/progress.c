@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Progress of copies and downloads: one line that is drawn over on a terminal, JSON lines on stderr with
- * --output json, nothing otherwise.  Also where SIGINT and SIGTERM end such work in good order.
+ * --output json, with --progress a line each second, nothing otherwise.  Also where SIGINT and SIGTERM end such work in good order.
  */
 #include "tools/cli.h"
 
@@ -27,32 +27,54 @@ void progress_begin(struct progress *p, const struct cli *c, const char *what)
 	sigaction(SIGTERM, &sa, NULL);
 	*p = (struct progress){
 		.what = what,
-		.bar = !c->json && isatty(STDERR_FILENO),
+		.bar = !c->json && (isatty(STDERR_FILENO) || cli_has(c, "progress")),
+		.drawn = isatty(STDERR_FILENO),
 		.lines = c->json,
 		.begun = slu_now(),
 	};
 }
 
-static void bar(const struct progress *p, const struct sluice_progress *n)
+/* "  40%  2.0M/5.0M  1/3 files", or without an end in sight "  2.0M" */
+static void tell_done(const struct sluice_progress *n)
 {
-	double sec = (double)(slu_now() - p->begun) / 1e9;
-	double rate = sec > 0 ? (double)n->bytes / sec : 0;
-	char done[16], total[16], speed[16];
-	int percent =
-		n->bytes_total ? (int)(100.0 * (double)n->bytes / (double)n->bytes_total) : 100;
-	long eta = rate > 0 ? (long)((double)(n->bytes_total - n->bytes) / rate) : 0;
+	char done[16], total[16];
 
 	render_size(done, n->bytes);
+	if (!n->files_total) {
+		fprintf(stderr, "  %s", done);
+		return;
+	}
 	render_size(total, n->bytes_total);
+	fprintf(stderr, " %3d%%  %s/%s  %llu/%llu files",
+		n->bytes_total ? (int)(100.0 * (double)n->bytes / (double)n->bytes_total) : 100,
+		done, total, (unsigned long long)n->files, (unsigned long long)n->files_total);
+}
+
+static void bar(struct progress *p, const struct sluice_progress *n)
+{
+	int64_t now = slu_now();
+	double sec = (double)(now - p->begun) / 1e9;
+	double rate = sec > 0 ? (double)n->bytes / sec : 0;
+	char speed[16];
+
+	if (!p->drawn && now - p->told < SLU_SEC)
+		return;
+	p->told = now;
 	render_size(speed, (uint64_t)rate);
-	fprintf(stderr, "\r%s %3d%%  %s/%s  %llu/%llu files  %s/s  %ld:%02ld left\033[K", p->what,
-		percent, done, total, (unsigned long long)n->files,
-		(unsigned long long)n->files_total, speed, eta / 60, eta % 60);
+	fprintf(stderr, "%s%s", p->drawn ? "\r" : "", p->what);
+	tell_done(n);
+	fprintf(stderr, "  %s/s", speed);
+	if (rate > 0 && n->bytes_total > n->bytes) {
+		long eta = (long)((double)(n->bytes_total - n->bytes) / rate);
+
+		fprintf(stderr, "  %ld:%02ld left", eta / 60, eta % 60);
+	}
+	fputs(p->drawn ? "\033[K" : "\n", stderr);
 }
 
 int progress_show(void *user, const struct sluice_progress *n)
 {
-	const struct progress *p = user;
+	struct progress *p = user;
 
 	if (p->bar)
 		bar(p, n);
@@ -67,7 +89,7 @@ int progress_show(void *user, const struct sluice_progress *n)
 
 void progress_clear(const struct progress *p)
 {
-	if (p->bar)
+	if (p->bar && p->drawn)
 		fputs("\r\033[K", stderr);
 }
 
