@@ -12,7 +12,7 @@ UNIT_TESTS += tests/unit/test-loop tests/unit/test-pool tests/unit/test-xfer \
 UNIT_TESTS += tests/unit/test-once tests/unit/test-registry tests/unit/test-registry-storm \
 	tests/unit/test-outcome tests/unit/test-input tests/unit/test-output
 UNIT_TESTS += tests/unit/test-op tests/unit/test-store tests/unit/test-local \
-	tests/unit/test-local-write tests/unit/test-walk tests/unit/test-glob tests/unit/test-manifest \
+	tests/unit/test-local-write tests/unit/test-walk tests/unit/test-walk-large tests/unit/test-glob tests/unit/test-manifest \
 	tests/unit/test-tree tests/unit/test-writer tests/unit/test-blocks tests/unit/test-retry tests/unit/test-limit \
 	tests/unit/test-faulty tests/unit/test-trace tests/unit/test-hedge
 UNIT_TESTS += tests/unit/test-uri tests/unit/test-workspace tests/unit/test-datastore \
