@@ -142,6 +142,7 @@ static void begin(struct slu_call *c, const char *method, const char *base_path,
 				 .total = UINT64_MAX,
 				 .sink = SLU_SINK_NONE,
 				 .coded_ok = true,
+				 .once = !slu_streq(method, "GET") && !slu_streq(method, "HEAD"),
 				 .ca_file = c->b->ca_file,
 				 .proxy = c->b->proxy,
 				 .plain_ok = c->b->at.plain_ok,
@@ -342,7 +343,6 @@ static void unprepare(struct slu_call *c)
 	pthread_mutex_unlock(&c->b->lock);
 }
 
-/* A token that the service no longer takes is replaced, once for a request. */
 /* The service numbers all its answers; a sign-in page or a proxy's word does not have one. */
 static void check_sender(struct slu_call *c)
 {
@@ -355,12 +355,12 @@ static void check_sender(struct slu_call *c)
 			 c->b->at.base);
 }
 
+/* A token that the service no longer takes is replaced, once for a request. */
 static void on_done(struct slu_xfer *x)
 {
 	struct slu_call *c = x->user;
 
 	check_sender(c);
-
 	if (x->rc != -EREMOTEIO || x->status != 401 || c->secret.kind != SLU_BLOB_TOKEN ||
 	    c->renewed) {
 		c->step(c);

@@ -19,8 +19,9 @@ struct slu_retry_conf {
 			     * 32 KiB that it moves; 0: 60 s */
 };
 /* Tries again, with full jitter, what may succeed next time (EAGAIN, EIO of reads, ETIMEDOUT, ECONN*,
- * ENETUNREACH, EHOSTUNREACH) and is safe to repeat: reads, listings, blocks; PUT ABSENT and RENAME ABSENT
- * only after -EAGAIN (refused before any effect).  A deadline or cancel ends the waiting at once. */
+ * ENETUNREACH, EHOSTUNREACH) and is safe to repeat: reads, listings, blocks, deletions (another try that
+ * finds nothing is a success); PUT ABSENT and RENAME ABSENT only after -EAGAIN (refused before any effect).
+ * A deadline or cancel ends the waiting at once. */
 int slu_retry_push(struct slu_store **s, const struct slu_retry_conf *conf,
 		   struct slu_loops *loops);
 

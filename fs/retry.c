@@ -42,6 +42,7 @@ static bool repeatable(const struct slu_op *op)
 	case SLU_OP_PUT_BLOCK:
 	case SLU_OP_ABORT:
 	case SLU_OP_MKDIR:
+	case SLU_OP_DELETE:
 		return true;
 	case SLU_OP_PUT:
 		return !(op->flags & SLU_OPF_ABSENT) && !op->if_match;
@@ -133,10 +134,20 @@ static bool wait_for_try(struct retry *r, struct slu_op *op)
 	return slu_park_op(r->park, op, at, try_again, r) == 0;
 }
 
+/* What an earlier try deleted, its answer lost, is not missing. */
+static void settle_delete(struct slu_op *op)
+{
+	if (op->type != SLU_OP_DELETE || op->tries < 2 || op->rc != -ENOENT)
+		return;
+	op->rc = 0;
+	op->err = (struct slu_err){0};
+}
+
 static void tried(struct slu_op *op)
 {
 	struct retry *r = op->user;
 
+	settle_delete(op);
 	if (worth_it(r, op)) {
 		if (!pay(r, op))
 			slu_fail_more(&op->err, "not tried again, since too much fails here");

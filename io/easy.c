@@ -155,6 +155,12 @@ static int on_connected(void *arg, char *ip, char *local_ip, int port, int local
 	st->fd = slu_sock_find(st->socks, ip, port, local_port);
 	curl_easy_getinfo(st->easy->h, CURLINFO_NUM_CONNECTS, &fresh);
 	st->unclean = !fresh && st->fd >= 0 && !slu_sock_clean(st->fd);
+	if (st->begun && st->x->once) {
+		/* curl sends it again, when a kept connection broke before any answer */
+		st->unclean = false;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	st->begun = !st->unclean;
 	return st->unclean ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 

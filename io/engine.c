@@ -244,6 +244,8 @@ static void end_curl(struct slu_xfer_state *st, CURLcode c)
 		end(x, st->rc);
 	} else if (st->reply.complete && (st->reply.status < 200 || st->reply.status > 299)) {
 		end_failed(st, EREMOTEIO, "");
+	} else if (c == CURLE_ABORTED_BY_CALLBACK) {
+		end_failed(st, ECONNRESET, "closed the connection without an answer");
 	} else if (c != CURLE_OK) {
 		end(x, slu_easy_explain(st, c, &x->err));
 	} else if (!st->reply.complete) {

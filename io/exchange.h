@@ -30,6 +30,7 @@ struct slu_xfer_state {
 	struct slu_socks *socks; /* the engine's */
 	int fd;                  /* of the connection in use, -1: not known */
 	bool unclean;            /* the kept connection was not: take a fresh one */
+	bool begun;              /* once on its way */
 
 	struct slu_reply reply;
 	size_t sent;       /* of the request body, into curl */

@@ -40,6 +40,7 @@ struct slu_xfer {
 	bool plain_ok;       /* http:// beyond loopback allowed */
 	bool coded_ok;       /* a Content-Encoding is a stored property of the object (Blob), the
 			      * bytes are wanted as they are; false: such an answer is refused */
+	bool once;           /* never sent again on its own: -ECONNRESET says that nobody knows */
 	int64_t deadline;    /* slu_now ns, 0: 60 s from now */
 	int64_t connect_ns;  /* 0: 10 s */
 
@@ -75,7 +76,7 @@ struct slu_xfer {
 
 /* Starts it on the loop.  Any thread; errors arrive by done(), never from
  * within this call.  A POST is never repeated on its own; other methods may be sent
- * twice when a kept connection turns out to be dead. */
+ * twice when a kept connection turns out to be dead, unless `once`. */
 void slu_xfer_send(struct slu_loop *l, struct slu_xfer *x);
 /* Best effort; done() still runs exactly once (with -ECANCELED when it was in time).  Any thread; x
  * must not be freed while this runs (hold what your done() takes, or call it on x's loop). */

@@ -9,6 +9,7 @@
 struct flaky {
 	int fail; /* how many more times */
 	int rc;   /* with what */
+	int then; /* after those */
 	int64_t retry_after;
 };
 
@@ -18,8 +19,10 @@ static int flaky(struct fake *f, struct slu_op *op)
 
 	if (op->type == SLU_OP_LIST)
 		assert_int_equal(slu_list_add(op->list, "x", 1, &op->attr), 0);
-	if (k->fail == 0)
+	if (k->fail == 0 && k->then == 0)
 		return 0;
+	if (k->fail == 0)
+		return slu_fail(&op->err, -k->then, "the store says no more");
 	k->fail--;
 	op->retry_after = k->retry_after;
 	return slu_fail(&op->err, -k->rc, "the store says no");
@@ -133,6 +136,26 @@ static void reads_and_blocks_are_repeated(void **state)
 	one_kind(st, &op, "yyynnnnnn");
 	slu_op_put(&op, "p", "x", 1, 0);
 	one_kind(st, &op, "yyynnnnnn");
+	slu_op_delete(&op, "p", 0);
+	one_kind(st, &op, "yyynnnnnn");
+}
+
+static void what_an_earlier_try_deleted_is_not_missing(void **state)
+{
+	struct stack *st = *state;
+	struct slu_err e = {0};
+	struct slu_op op;
+
+	slu_op_delete(&op, "p", 0);
+	st->k = (struct flaky){.fail = 1, .rc = -ECONNRESET, .then = -ENOENT};
+	assert_int_equal(slu_store_wait(st->s, &op, &e), 0);
+	assert_int_equal(op.err.code, 0);
+	slu_op_delete(&op, "p", 0);
+	st->k = (struct flaky){.then = -ENOENT};
+	assert_failed(slu_store_wait(st->s, &op, &e), e, ENOENT, "the store says no more");
+	slu_op_stat(&op, "p");
+	st->k = (struct flaky){.fail = 1, .rc = -ECONNRESET, .then = -ENOENT};
+	assert_failed(slu_store_wait(st->s, &op, &e), e, ENOENT, "the store says no more");
 }
 
 static int slowly(struct fake *f, struct slu_op *op)
@@ -207,8 +230,6 @@ static void the_rest_only_when_refused_before_any_effect(void **state)
 	slu_op_commit(&op, "p", "T", 1, 0);
 	one_kind(st, &op, "ynnnnnnnn");
 	slu_op_rename(&op, "p", "q", SLU_OPF_ABSENT);
-	one_kind(st, &op, "ynnnnnnnn");
-	slu_op_delete(&op, "p", 0);
 	one_kind(st, &op, "ynnnnnnnn");
 	slu_op_prefetch(&op, "p", 0, 1, NULL);
 	one_kind(st, &op, "nnnnnnnnn");
@@ -366,6 +387,7 @@ int main(void)
 		RETRY_TEST(what_is_large_has_more_time),
 		RETRY_TEST(failures_are_survived_up_to_the_limit),
 		RETRY_TEST(reads_and_blocks_are_repeated),
+		RETRY_TEST(what_an_earlier_try_deleted_is_not_missing),
 		RETRY_TEST(the_rest_only_when_refused_before_any_effect),
 		RETRY_TEST(a_deadline_ends_it_before_it_waits_in_vain),
 		RETRY_TEST(a_cancel_ends_the_waiting),
