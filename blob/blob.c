@@ -22,6 +22,10 @@ static void run_op(struct slu_blob *b, struct slu_op *op, void (*const run[])(st
 					   op->path, slu_op_name(op->type)));
 		return;
 	}
+	if (slu_blob_check_name(op) < 0) {
+		slu_op_finish(op, -EINVAL);
+		return;
+	}
 	c = slu_call_new(b, op);
 	if (c)
 		run[op->type](c);

@@ -205,4 +205,7 @@ char *slu_blob_read_sas(const struct slu_blob *b, const char *path, const struct
 int slu_blob_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,
 		    struct slu_err *e);
 
+/* names.c: -EINVAL with op->err when the service takes no such path for what op wants. */
+int slu_blob_check_name(struct slu_op *op);
+
 #endif

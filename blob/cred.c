@@ -57,8 +57,8 @@ static int set_key(const char *text, const char *where, struct slu_blob_secret *
 {
 	if (!slu_base64_decode(text, s->key, sizeof(s->key), &s->key_len) || s->key_len < 16)
 		return slu_fail(e, EINVAL,
-				"%s leads to neither an account key (base64) nor a SAS (with "
-				"'sig='): correct what it holds",
+				"%s leads to neither an account key (base64) nor a SAS (a "
+				"query with a signature): correct what it holds",
 				where);
 	s->kind = SLU_BLOB_KEY;
 	return 0;

@@ -305,8 +305,9 @@ static void explain_denied(struct slu_buf *b, const struct slu_xfer *x,
 		: explain_clock(b, "", f, bearer ? SKEW_TOKEN : SKEW_MAX))
 		return;
 	if (slu_streq(f->code, "AuthorizationFailure"))
-		slu_buf_str(b, "the account's rules or its firewall keep this request out: check "
-			       "the credential's rights, and allow this machine's network");
+		slu_buf_str(b, "the account keeps this request out: check that the credential "
+			       "is right and belongs to this account, and that its firewall "
+			       "allows this machine's network");
 	else if (slu_streq(f->code, "AuthenticationFailed") ||
 		 slu_streq(f->code, "InvalidAuthenticationInfo"))
 		slu_buf_fmt(b,
@@ -324,8 +325,13 @@ static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu
 {
 	int i = find_code(f->code);
 
-	if (error == ESTALE && op->if_match)
-		slu_buf_fmt(b, "it was changed by somebody else (it is no longer %s)",
+	if (error == ESTALE && op->if_match && f->status == 404)
+		slu_buf_str(b, "it was deleted by somebody else meanwhile: begin again with what "
+			       "is there now");
+	else if (error == ESTALE && op->if_match)
+		slu_buf_fmt(b,
+			    "it was changed by somebody else (it is no longer %s): begin again "
+			    "with what is there now",
 			    op->if_match);
 	else if (error == EEXIST)
 		slu_buf_str(b, "it exists already");

@@ -12,6 +12,7 @@ libblob_la_SOURCES += blob/get.c
 libblob_la_SOURCES += blob/hadoop.c
 libblob_la_SOURCES += blob/identity.c blob/identity.h
 libblob_la_SOURCES += blob/list.c blob/list.h
+libblob_la_SOURCES += blob/names.c
 libblob_la_SOURCES += blob/copy.c
 libblob_la_SOURCES += blob/props.c
 libblob_la_SOURCES += blob/put.c

@@ -73,14 +73,13 @@ static struct cause certificate(const struct slu_xfer_state *st)
 			      "for as the endpoint"};
 	long result = X509_V_OK;
 
+	if (says(st, "subject name"))
+		return names;
 	curl_easy_getinfo(st->easy->h, CURLINFO_SSL_VERIFYRESULT, &result);
 	switch (result) {
-	case X509_V_OK:
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		return says(st, "subject name") || result != X509_V_OK
-			       ? names
-			       : (struct cause){EKEYREJECTED, NULL};
+		return names;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		return (struct cause){EKEYREJECTED,
 				      "its certificate has expired: have it renewed, or set the "

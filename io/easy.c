@@ -207,6 +207,14 @@ static bool set_sockets(struct slu_xfer_state *st, CURL *h)
 	       SET(h, CURLOPT_CLOSESOCKETDATA, st->socks);
 }
 
+/* A handle whose last exchange never got a connection still has its buffer, and keeps it. */
+static bool set_buffer(CURL *h, long size)
+{
+	CURLcode c = curl_easy_setopt(h, CURLOPT_BUFFERSIZE, size);
+
+	return c == CURLE_OK || c == CURLE_BAD_FUNCTION_ARGUMENT;
+}
+
 static bool set_callbacks(struct slu_xfer_state *st, CURL *h)
 {
 	const struct slu_xfer *x = st->x;
@@ -217,7 +225,7 @@ static bool set_callbacks(struct slu_xfer_state *st, CURL *h)
 	return SET(h, CURLOPT_ERRORBUFFER, st->easy->text) && SET(h, CURLOPT_PRIVATE, st) &&
 	       SET(h, CURLOPT_HEADERFUNCTION, on_header) && SET(h, CURLOPT_HEADERDATA, st) &&
 	       SET(h, CURLOPT_WRITEFUNCTION, on_body) && SET(h, CURLOPT_WRITEDATA, st) &&
-	       SET(h, CURLOPT_BUFFERSIZE, size);
+	       set_buffer(h, size);
 }
 
 static bool has_body(const struct slu_xfer *x)
