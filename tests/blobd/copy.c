@@ -133,16 +133,70 @@ void do_put_from_url(struct request *q, struct container *c)
 	put_blob(q, c, b, 201);
 }
 
+/* A blob of this account, which Copy Blob reads by the right of who asks; NULL: of another, or by a SAS. */
+static struct blob *own_source(const struct request *q)
+{
+	const char *url = header(q, "x-ms-copy-source"), *host = header(q, "host"), *p;
+	struct slu_buf text = {.max = 1 << 16};
+	struct blob *b = NULL;
+	char *slash;
+
+	p = strstr(url, "://");
+	p = p && host ? slu_after(p + 3, host) : NULL;
+	p = p && *p == '/' && !strchr(p, '?') ? slu_after(p + 1, opt.account) : NULL;
+	if (!p || *p != '/' || !slu_url_decode(&text, p + 1, strlen(p + 1)) || !text.p)
+		return NULL;
+	slash = strchr(text.p, '/');
+	if (slash) {
+		struct container *c;
+		struct name *n;
+
+		*slash = '\0';
+		pthread_mutex_lock(&lock);
+		c = container_find(text.p);
+		n = c ? name_find(c, slash + 1) : NULL;
+		b = n && n->now ? blob_clone(n->now) : NULL;
+		pthread_mutex_unlock(&lock);
+	}
+	slu_buf_done(&text);
+	return b;
+}
+
+/* The copy of a blob of this account; NULL: answered. */
+static struct blob *copied(struct request *q, struct blob *from)
+{
+	struct blob *b;
+
+	if (!conditions_ok(q, from, "x-ms-source-", false)) {
+		blob_free(from);
+		return NULL;
+	}
+	b = blob_new(content_ref(from->c));
+	take_properties(q, b);
+	if (!b->meta.n)
+		pairs_copy(&b->meta, &from->meta);
+	if (!b->headers.n)
+		pairs_copy(&b->headers, &from->headers);
+	blob_free(from);
+	return b;
+}
+
 void do_copy(struct request *q, struct container *c)
 {
+	struct blob *b = own_source(q);
 	struct source s = {0};
-	struct blob *b;
 	char id[64];
 
-	if (!fetch(q, &s))
-		return;
-	b = blob_new(fetched(&s));
-	take_properties(q, b);
+	if (b) {
+		b = copied(q, b);
+		if (!b)
+			return;
+	} else {
+		if (!fetch(q, &s))
+			return;
+		b = blob_new(fetched(&s));
+		take_properties(q, b);
+	}
 	if (!pairs_get(&b->headers, "content-type") && *s.type)
 		pairs_add(&b->headers, "content-type", s.type);
 	snprintf(id, sizeof(id), "00000000-0000-0000-0000-%012llx", (unsigned long long)b->etag);

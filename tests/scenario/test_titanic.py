@@ -24,6 +24,10 @@ pytestmark = [
 @pytest.fixture
 def titanic(ws):
     if ws.kind == "blob":
+        if ws.store.server.more:
+            pytest.skip(
+                "Hadoop writes to a hierarchical namespace by the dfs endpoint, which the test server reads only"
+            )
         jars = os.environ.get("SLUICE_HADOOP_AZURE_JARS")
         if not jars:
             pytest.skip("no jars of hadoop-azure: SLUICE_HADOOP_AZURE_JARS (tools/dev deps scenario)")
