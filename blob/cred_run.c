@@ -96,6 +96,8 @@ int slu_cred_run(const char *command, const char *where, struct slu_buf *b, stru
 		;
 	if (r < 0)
 		return slu_fail_sys(e, -r, "%s: its command gave no secret", where);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) /* as the shell says it */
+		return slu_fail(e, ENOENT, "%s: there is no such command", where);
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		return slu_fail(e, EIO, "%s: its command failed: run it by hand to see why", where);
 	return 0;

@@ -8,7 +8,8 @@
 
 #define SLU_CRED_TEXT_MAX 16384 /* bytes of a secret, however it is read */
 
-/* Runs `sh -c command` and appends what it prints; its stderr is ours.  -ETIMEDOUT after a minute (it
+/* Runs `sh -c command` and appends what it prints; its stderr is ours.  -ENOENT: there is
+ * no such program; -ETIMEDOUT after a minute (it
  * is killed then), -EIO when it fails, -EFBIG when it prints too much.  Blocks. */
 int slu_cred_run(const char *command, const char *where, struct slu_buf *b, struct slu_err *e);
 

@@ -4,9 +4,10 @@
  * not there answers -ENOENT, so that the default chain can go on to the next.  Nothing here shows what
  * it was given as a secret.
  */
-#include "blob/identity.h"
+#include "blob/identity_impl.h"
 
 #include "blob/cred_run.h"
+#include "blob/jwt.h"
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -18,37 +19,22 @@
 #include "io/xfer.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define ANSWER_MAX (64u << 10)
-#define FETCH_NS (20 * SLU_SEC)
-#define PROBE_NS (2 * SLU_SEC) /* the metadata service is near, or not there */
 #define LIFE_UNKNOWN (5 * 60 * SLU_SEC)
-#define RESOURCE "https%3A%2F%2Fstorage.azure.com%2F"
+#define CERT_MAX (256u << 10)
 #define SCOPE "https%3A%2F%2Fstorage.azure.com%2F.default"
-#define METADATA "http://169.254.169.254"
 #define ASSERTION "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
-
-struct slu_identity {
-	const struct source *source;
-	char *tenant, *client, *secret_ref; /* of the entry; NULL: none */
-	char *authority;
-	struct slu_loops *loops;
-	struct slu_tokens *tokens;
-};
-
-typedef int fetch_fn(struct slu_identity *id, struct slu_token *ret, struct slu_err *e);
-
-struct source {
-	const char *name;
-	fetch_fn *fetch;
-};
 
 /* --- asking --- */
 
-static const char *env(const char *name)
+const char *slu_identity_env(const char *name)
 {
 	const char *v = getenv(name);
 
@@ -69,11 +55,22 @@ static int64_t seconds(const struct json_t *o, const char *key)
 /* When the token ends, wall clock ns. */
 static int64_t ends(const struct json_t *o)
 {
-	int64_t life = seconds(o, "expires_in"), at = seconds(o, "expires_on");
+	int64_t life = seconds(o, "expires_in"), at = seconds(o, "expires_on"), when;
+	const char *text =
+		slu_json_str(o, "expiresOn"); /* of the developer CLI; az has no zone in it */
 
 	if (life > 0)
 		return slu_wall() + life * SLU_SEC;
+	if (at <= 0 && text && slu_time_parse(text, &when))
+		return when;
 	return at > 0 ? at * SLU_SEC : slu_wall() + LIFE_UNKNOWN;
+}
+
+/* "b64token" of RFC 6750: nothing else may come into a header. */
+static bool is_token(const char *text)
+{
+	return *text && !text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw"
+					   "xyz0123456789-._~+/=")];
 }
 
 int slu_identity_read(const char *json, size_t n, const char *who, struct slu_token *ret,
@@ -87,9 +84,9 @@ int slu_identity_read(const char *json, size_t n, const char *who, struct slu_to
 	text = slu_json_str(o, "access_token");
 	if (!text)
 		text = slu_json_str(o, "accessToken");
-	if (!text || !*text ||
-	    text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw"
-			      "xyz0123456789-._~+/=")])
+	if (!text)
+		text = slu_json_str(o, "token");
+	if (!text || !is_token(text))
 		return slu_fail(e, EPROTO, "%s answered without a token", who);
 	ret->ends = ends(o);
 	ret->text = slu_strdup(text);
@@ -138,18 +135,17 @@ static int refused(const struct slu_xfer *x, const char *who, struct slu_err *e)
 			remedy(text) ? remedy(text) : "see what it says", x->status, (int)n, text);
 }
 
-/* One exchange: body NULL is a GET. */
-static int ask(struct slu_identity *id, const char *who, const char *url, const char *header,
-	       const char *body, int64_t wait, struct slu_token *ret, struct slu_err *e)
+int slu_identity_ask(struct slu_identity *id, const char *who, const char *url,
+		     const char *const *headers, const char *body, int64_t wait,
+		     struct slu_token *ret, struct slu_err *e)
 {
-	const char *headers[] = {body ? "Content-Type: application/x-www-form-urlencoded" : header,
-				 NULL};
+	static const char *const form[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
 	struct slu_xfer x = {.method = body ? "POST" : "GET",
 			     .url = url,
-			     .headers = headers,
+			     .headers = body ? form : headers,
 			     .body = body,
 			     .body_len = body ? strlen(body) : 0,
-			     .plain_ok = slu_starts(url, METADATA "/"),
+			     .plain_ok = slu_starts(url, SLU_IDENTITY_METADATA "/"),
 			     .deadline = slu_deadline_in(wait),
 			     .connect_ns = wait < 10 * SLU_SEC ? wait : 0,
 			     .sink = SLU_SINK_BUF,
@@ -171,57 +167,71 @@ static int ask(struct slu_identity *id, const char *who, const char *url, const 
 	return r;
 }
 
+static void add_endpoint(const struct slu_identity *id, const char *tenant, struct slu_buf *url)
+{
+	const char *authority = slu_identity_env("AZURE_AUTHORITY_HOST");
+	size_t n;
+
+	if (!authority)
+		authority = id->authority;
+	for (n = strlen(authority); n && authority[n - 1] == '/'; n--)
+		;
+	slu_buf_fmt(url, "%s%.*s/", strstr(authority, "://") ? "" : "https://", (int)n, authority);
+	slu_url_encode(url, tenant, strlen(tenant), "");
+	slu_buf_str(url, "/oauth2/v2.0/token");
+}
+
 /* POSTs to the token endpoint of a tenant; proof: "client_secret=..." encoded. */
 static int ask_authority(struct slu_identity *id, const char *who, const char *tenant,
 			 const char *client, const char *proof, struct slu_token *ret,
 			 struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf url = SLU_BUF(4096), body = SLU_BUF(64u << 10);
-	const char *authority = env("AZURE_AUTHORITY_HOST");
-	size_t n;
 	int r;
 
-	if (!authority)
-		authority = id->authority;
-	for (n = strlen(authority); n && authority[n - 1] == '/'; n--)
-		;
-	slu_buf_fmt(&url, "%s%.*s/", strstr(authority, "://") ? "" : "https://", (int)n, authority);
-	slu_url_encode(&url, tenant, strlen(tenant), "");
-	slu_buf_str(&url, "/oauth2/v2.0/token");
+	add_endpoint(id, tenant, &url);
 	slu_buf_str(&body, "grant_type=client_credentials&scope=" SCOPE "&client_id=");
 	slu_url_encode(&body, client, strlen(client), "");
 	slu_buf_fmt(&body, "&%s", proof);
 	if (slu_buf_err(&url) < 0 || slu_buf_err(&body) < 0)
 		return slu_fail(e, EINVAL, "%s: its settings are too long", who);
-	r = ask(id, who, url.p, NULL, body.p, FETCH_NS, ret, e);
+	r = slu_identity_ask(id, who, url.p, NULL, body.p, SLU_IDENTITY_WAIT, ret, e);
 	explicit_bzero(body.p, body.len);
 	return r;
 }
 
 /* --- secrets --- */
 
-/* The text that a reference leads to, without blanks around it. */
-static int read_secret(const char *ref, const char *who, struct slu_buf *b, struct slu_err *e)
+/* What a reference leads to. */
+static int read_whole(const char *ref, const char *who, struct slu_buf *b, struct slu_err *e)
 {
 	const char *arg;
 	struct stat st;
-	int r = 0;
 
 	if ((arg = slu_after(ref, "env:"))) {
-		if (!env(arg))
+		if (!slu_identity_env(arg))
 			return slu_fail(e, ENOENT, "%s: the environment variable '%s' is not set",
 					who, arg);
-		slu_buf_str(b, env(arg));
-	} else if ((arg = slu_after(ref, "file:"))) {
+		slu_buf_str(b, slu_identity_env(arg));
+		return slu_buf_err(b) < 0 ? slu_fail(e, EINVAL, "%s: its secret is too long", who)
+					  : 0;
+	}
+	if ((arg = slu_after(ref, "file:"))) {
 		if (stat(arg, &st) == 0 && st.st_mode & 077)
 			return slu_fail(e, EACCES,
 					"%s: others may read '%s': make it private with `chmod "
 					"600`",
 					who, arg);
-		r = slu_buf_read_file(b, arg, e);
-	} else {
-		r = slu_cred_run(slu_after(ref, "cmd:"), who, b, e);
+		return slu_buf_read_file(b, arg, e);
 	}
+	return slu_cred_run(slu_after(ref, "cmd:"), who, b, e);
+}
+
+/* Of a text: without blanks behind it. */
+static int read_secret(const char *ref, const char *who, struct slu_buf *b, struct slu_err *e)
+{
+	int r = read_whole(ref, who, b, e);
+
 	while (r == 0 && b->len && strchr(" \t\r\n", b->p[b->len - 1]))
 		b->p[--b->len] = '\0';
 	if (r == 0 && !b->len)
@@ -248,30 +258,96 @@ static int with_proof(struct slu_identity *id, const char *who, const char *tena
 
 /* --- the sources --- */
 
+/* By a certificate: what proves it is made anew for each token. */
+static int with_certificate(struct slu_identity *id, const char *who, const char *tenant,
+			    const char *client, const struct slu_buf *file, const char *password,
+			    struct slu_token *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf proof = SLU_BUF(60u << 10), url = SLU_BUF(4096);
+	SLU_AUTO(slu_cert_freep) struct slu_cert *cert = NULL;
+	char *jwt = NULL;
+	int r = slu_cert_read(file->p ? file->p : "", file->len, password, who, &cert, e);
+
+	add_endpoint(id, tenant, &url);
+	if (r == 0)
+		r = slu_buf_err(&url) < 0 ? slu_fail_oom(e)
+					  : slu_jwt_assertion(cert, client, url.p, &jwt, e);
+	if (r < 0)
+		return r;
+	slu_buf_fmt(&proof, "client_assertion_type=%s&client_assertion=%s", ASSERTION, jwt);
+	r = slu_buf_err(&proof) < 0 ? slu_fail_oom(e)
+				    : ask_authority(id, who, tenant, client, proof.p, ret, e);
+	explicit_bzero(jwt, strlen(jwt));
+	free(jwt);
+	if (proof.p)
+		explicit_bzero(proof.p, proof.len);
+	return r;
+}
+
+static int principal_by_certificate(struct slu_identity *id, const char *who, struct slu_token *ret,
+				    struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf file = SLU_BUF(CERT_MAX);
+	SLU_AUTO(slu_buf_done) struct slu_buf password = SLU_BUF(SLU_CRED_TEXT_MAX);
+	int r = read_whole(id->cert_ref, who, &file, e);
+
+	if (r == 0 && id->cert_password_ref)
+		r = read_secret(id->cert_password_ref, who, &password, e);
+	if (r == 0)
+		r = with_certificate(id, who, id->tenant, id->client, &file, password.p, ret, e);
+	if (file.p)
+		explicit_bzero(file.p, file.len);
+	if (password.p)
+		explicit_bzero(password.p, password.len);
+	return r;
+}
+
 static int principal(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
 {
 	static const char who[] = "the service principal";
 	SLU_AUTO(slu_buf_done) struct slu_buf secret = SLU_BUF(SLU_CRED_TEXT_MAX);
-	int r = read_secret(id->secret_ref, who, &secret, e);
+	const char *name = id->assertion_ref ? "client_assertion_type=" ASSERTION
+					       "&client_assertion="
+					     : "client_secret=";
+	int r;
 
-	return r < 0 ? r
-		     : with_proof(id, who, id->tenant, id->client, "client_secret=", &secret, ret,
-				  e);
+	if (id->cert_ref)
+		return principal_by_certificate(id, who, ret, e);
+	r = read_secret(id->assertion_ref ? id->assertion_ref : id->secret_ref, who, &secret, e);
+	return r < 0 ? r : with_proof(id, who, id->tenant, id->client, name, &secret, ret, e);
+}
+
+static int environment_certificate(struct slu_identity *id, const char *who, struct slu_token *ret,
+				   struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf file = SLU_BUF(CERT_MAX);
+	int r = slu_buf_read_file(&file, slu_identity_env("AZURE_CLIENT_CERTIFICATE_PATH"), e);
+
+	if (r == 0)
+		r = with_certificate(id, who, slu_identity_env("AZURE_TENANT_ID"),
+				     slu_identity_env("AZURE_CLIENT_ID"), &file,
+				     slu_identity_env("AZURE_CLIENT_CERTIFICATE_PASSWORD"), ret, e);
+	if (file.p)
+		explicit_bzero(file.p, file.len);
+	return r;
 }
 
 static int environment(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
 {
 	static const char who[] = "the service principal of the environment";
 	SLU_AUTO(slu_buf_done) struct slu_buf secret = SLU_BUF(SLU_CRED_TEXT_MAX);
-	const char *tenant = env("AZURE_TENANT_ID"), *client = env("AZURE_CLIENT_ID");
+	const char *tenant = slu_identity_env("AZURE_TENANT_ID"),
+		   *client = slu_identity_env("AZURE_CLIENT_ID");
 
-	if (!tenant || !client || !env("AZURE_CLIENT_SECRET"))
-		return slu_fail(
-			e, ENOENT,
-			"%s: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET are not "
-			"all set",
-			who);
-	slu_buf_str(&secret, env("AZURE_CLIENT_SECRET"));
+	if (tenant && client && !slu_identity_env("AZURE_CLIENT_SECRET") &&
+	    slu_identity_env("AZURE_CLIENT_CERTIFICATE_PATH"))
+		return environment_certificate(id, who, ret, e);
+	if (!tenant || !client || !slu_identity_env("AZURE_CLIENT_SECRET"))
+		return slu_fail(e, ENOENT,
+				"%s: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or "
+				"AZURE_CLIENT_CERTIFICATE_PATH) are not all set",
+				who);
+	slu_buf_str(&secret, slu_identity_env("AZURE_CLIENT_SECRET"));
 	if (slu_buf_err(&secret) < 0)
 		return slu_fail(e, EINVAL, "%s: its secret is too long", who);
 	return with_proof(id, who, tenant, client, "client_secret=", &secret, ret, e);
@@ -282,8 +358,9 @@ static int workload(struct slu_identity *id, struct slu_token *ret, struct slu_e
 {
 	static const char who[] = "the workload identity";
 	SLU_AUTO(slu_buf_done) struct slu_buf token = SLU_BUF(SLU_CRED_TEXT_MAX);
-	const char *file = env("AZURE_FEDERATED_TOKEN_FILE"), *tenant = env("AZURE_TENANT_ID");
-	const char *client = id->client ? id->client : env("AZURE_CLIENT_ID");
+	const char *file = slu_identity_env("AZURE_FEDERATED_TOKEN_FILE"),
+		   *tenant = slu_identity_env("AZURE_TENANT_ID");
+	const char *client = id->client ? id->client : slu_identity_env("AZURE_CLIENT_ID");
 	int r;
 
 	if (!file || !tenant || !client)
@@ -303,50 +380,59 @@ static int workload(struct slu_identity *id, struct slu_token *ret, struct slu_e
 			  "client_assertion_type=" ASSERTION "&client_assertion=", &token, ret, e);
 }
 
-static int app_service(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+static int by_program(const char *command, const char *who, const char *sign_in,
+		      struct slu_token *ret, struct slu_err *e)
 {
-	SLU_AUTO(slu_freep)
-	char *url = slu_asprintf("%s?api-version=2019-08-01&resource=%s%s%s",
-				 env("IDENTITY_ENDPOINT"), RESOURCE,
-				 id->client ? "&client_id=" : "", id->client ? id->client : "");
-	SLU_AUTO(slu_freep)
-	char *header = slu_asprintf("X-IDENTITY-HEADER: %s", env("IDENTITY_HEADER"));
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(ANSWER_MAX);
+	int r = slu_cred_run(command, who, &b, e);
 
-	return url && header ? ask(id, "the managed identity of the service", url, header, NULL,
-				   FETCH_NS, ret, e)
-			     : slu_fail_oom(e);
-}
-
-static int managed(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
-{
-	const char *host = env("AZURE_POD_IDENTITY_AUTHORITY_HOST");
-	SLU_AUTO(slu_freep) char *url = NULL;
-
-	if (env("IDENTITY_ENDPOINT") && env("IDENTITY_HEADER"))
-		return app_service(id, ret, e);
-	url = slu_asprintf(
-		"%s/metadata/identity/oauth2/token?api-version=2018-02-01&resource=%s%s%s",
-		host ? host : METADATA, RESOURCE, id->client ? "&client_id=" : "",
-		id->client ? id->client : "");
-	return url ? ask(id, "the managed identity of the machine", url, "Metadata: true", NULL,
-			 host ? FETCH_NS : PROBE_NS, ret, e)
-		   : slu_fail_oom(e);
+	if (r == -ENOENT)
+		return slu_fail(e, ENOENT, "%s is not installed", who);
+	if (r < 0)
+		return slu_fail(e, EACCES, "%s gave no token: sign in with `%s`", who, sign_in);
+	r = slu_identity_read(b.p ? b.p : "", b.len, who, ret, e);
+	if (b.p)
+		explicit_bzero(b.p, b.len);
+	return r;
 }
 
 static int az_cli(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
 {
-	static const char who[] = "the Azure CLI";
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(ANSWER_MAX);
-	int r;
-
 	(void)id;
-	r = slu_cred_run(
-		"az account get-access-token --resource https://storage.azure.com/ --output "
-		"json",
-		who, &b, e);
-	if (r < 0)
-		return slu_fail(e, EACCES, "%s gave no token: sign in with `az login`", who);
-	r = slu_identity_read(b.p ? b.p : "", b.len, who, ret, e);
+	return by_program("az account get-access-token --resource https://storage.azure.com/ "
+			  "--output json 2>/dev/null",
+			  "the Azure CLI", "az login", ret, e);
+}
+
+static int azd_cli(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	(void)id;
+	return by_program("azd auth token --output json --scope "
+			  "https://storage.azure.com/.default 2>/dev/null",
+			  "the Azure Developer CLI", "azd auth login", ret, e);
+}
+
+/* A token, or the JSON in which a program gives one, that somebody else keeps fresh. */
+static int given(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
+{
+	static const char who[] = "the token's source";
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(SLU_CRED_TEXT_MAX);
+	SLU_AUTO(slu_json_freep) struct json_t *claims = NULL;
+	int r = read_secret(id->token_ref, who, &b, e);
+
+	if (r == 0 && *b.p != '{') {
+		claims = slu_jwt_claims(b.p);
+		ret->ends = seconds(claims, "exp") ? seconds(claims, "exp") * SLU_SEC
+						   : slu_wall() + LIFE_UNKNOWN;
+		if (!is_token(b.p))
+			r = slu_fail(e, EINVAL, "%s leads to something that is no token", who);
+		else if (ret->ends <= slu_wall())
+			r = slu_fail(e, EACCES, "%s leads to a token that has expired", who);
+		else if (!(ret->text = slu_strdup(b.p)))
+			r = slu_fail_oom(e);
+	} else if (r == 0) {
+		r = slu_identity_read(b.p, b.len, who, ret, e);
+	}
 	if (b.p)
 		explicit_bzero(b.p, b.len);
 	return r;
@@ -355,14 +441,21 @@ static int az_cli(struct slu_identity *id, struct slu_token *ret, struct slu_err
 /* The first that answers; why each of the others did not is the error. */
 static int chain(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
 {
-	static fetch_fn *const links[] = {environment, workload, managed, az_cli};
+	static const struct slu_identity_source links[] = {
+		{"the environment", environment},
+		{"a workload identity", workload},
+		{"a managed identity", slu_identity_managed},
+		{"the Azure CLI", az_cli},
+		{"the Azure Developer CLI", azd_cli}};
 	SLU_AUTO(slu_buf_done) struct slu_buf all = SLU_BUF(4096);
 
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
 		struct slu_err why = {0};
 
-		if (links[i](id, ret, &why) == 0)
+		if (links[i].fetch(id, ret, &why) == 0) {
+			atomic_store(&id->link, links[i].name);
 			return 0;
+		}
 		slu_debug("identity", "%s", why.msg);
 		slu_buf_fmt(&all, "%s%s", i ? "; " : "", why.msg);
 	}
@@ -371,15 +464,16 @@ static int chain(struct slu_identity *id, struct slu_token *ret, struct slu_err 
 
 /* --- the identity --- */
 
-static const struct source sources[] = {
+static const struct slu_identity_source sources[] = {
 	{"service_principal", principal},
 	{"workload_identity", workload},
-	{"managed_identity", managed},
+	{"managed_identity", slu_identity_managed},
 	{"az_cli", az_cli},
+	{"token", given},
 	{"default", chain},
 };
 
-static const struct source *find(const struct json_t *credential)
+static const struct slu_identity_source *find(const struct json_t *credential)
 {
 	const char *name = slu_json_is_object(credential) ? slu_json_str(credential, "type")
 							  : slu_json_string(credential);
@@ -418,6 +512,15 @@ static int fetch_any(void *arg, struct slu_token *ret, struct slu_err *e)
 	return id->source->fetch(id, ret, e);
 }
 
+/* A reference of the entry. */
+static bool copy_ref(char **to, const struct json_t *o, const char *key, const char *dir)
+{
+	const char *ref = slu_json_is_object(o) ? slu_json_str(o, key) : NULL;
+
+	*to = ref ? absolute(ref, dir) : NULL;
+	return !ref || *to;
+}
+
 static bool copy(char **to, const struct json_t *o, const char *key)
 {
 	const char *v = slu_json_is_object(o) ? slu_json_str(o, key) : NULL;
@@ -431,7 +534,7 @@ int slu_identity_new(const struct json_t *credential, const char *dir, const cha
 		     struct slu_err *e)
 {
 	struct slu_identity *id = slu_new0(struct slu_identity);
-	const char *url, *ref;
+	const char *url;
 	bool ok;
 
 	if (!id)
@@ -439,11 +542,16 @@ int slu_identity_new(const struct json_t *credential, const char *dir, const cha
 	id->source = find(credential);
 	id->loops = loops;
 	url = slu_json_is_object(credential) ? slu_json_str(credential, "authority_url") : NULL;
-	ref = slu_json_is_object(credential) ? slu_json_str(credential, "client_secret") : NULL;
 	id->authority = slu_strdup(url ? url : authority_of(suffix));
-	id->secret_ref = ref ? absolute(ref, dir) : NULL;
 	ok = copy(&id->tenant, credential, "tenant_id") && id->authority &&
-	     copy(&id->client, credential, "client_id") && !ref == !id->secret_ref &&
+	     copy(&id->client, credential, "client_id") &&
+	     copy(&id->object, credential, "object_id") &&
+	     copy(&id->resource, credential, "resource_id") &&
+	     copy_ref(&id->secret_ref, credential, "client_secret", dir) &&
+	     copy_ref(&id->cert_ref, credential, "certificate", dir) &&
+	     copy_ref(&id->cert_password_ref, credential, "certificate_password", dir) &&
+	     copy_ref(&id->assertion_ref, credential, "client_assertion", dir) &&
+	     copy_ref(&id->token_ref, credential, "token", dir) &&
 	     slu_tokens_new(pool, fetch_any, id, &id->tokens) == 0;
 	if (!ok) {
 		slu_identity_free(id);
@@ -460,7 +568,13 @@ void slu_identity_free(struct slu_identity *id)
 	slu_tokens_free(id->tokens);
 	free(id->tenant);
 	free(id->client);
+	free(id->object);
+	free(id->resource);
 	free(id->secret_ref);
+	free(id->cert_ref);
+	free(id->cert_password_ref);
+	free(id->assertion_ref);
+	free(id->token_ref);
 	free(id->authority);
 	free(id);
 }

@@ -3,12 +3,16 @@
  * Who we are to the service when there is no key and no SAS: an identity of Microsoft Entra, which gets a
  * token from one of
  *
- *   {"type": "service_principal", tenant_id, client_id, client_secret}   the token endpoint
+ *   {"type": "service_principal", tenant_id, client_id, ...}   the token endpoint, by one of
+ *       client_secret, certificate (and certificate_password), client_assertion
  *   workload_identity     AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_ID, AZURE_TENANT_ID
- *   managed_identity      IDENTITY_ENDPOINT of App Service, else the metadata service of the machine
+ *   managed_identity      IDENTITY_ENDPOINT of App Service or Azure Arc, else the metadata service of the
+ *       machine; {"type": "managed_identity", client_id | object_id | resource_id} for one of several
+ *   {"type": "token", "token"}   a token that somebody else keeps fresh
  *   az_cli                `az account get-access-token`
  *   default               the first of these that answers, with a service principal of AZURE_TENANT_ID,
- *                         AZURE_CLIENT_ID and AZURE_CLIENT_SECRET before them
+ *                         AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH before
+ *                         them, and `azd auth token` after them
  *
  * The order is that of DefaultAzureCredential.  AZURE_AUTHORITY_HOST names another authority than that of
  * the cloud.

@@ -94,13 +94,25 @@ static const struct key hdfs_keys[] = {
 };
 
 static const struct key principal_keys[] = {
-	{"type", V_TEXT, true},           {"tenant_id", V_TEXT, true},
-	{"client_id", V_TEXT, true},      {"client_secret", V_SECRET, true},
-	{"authority_url", V_TEXT, false}, {NULL, V_END, false},
+	{"type", V_TEXT, true},
+	{"tenant_id", V_TEXT, true},
+	{"client_id", V_TEXT, true},
+	{"client_secret", V_SECRET, false},
+	{"certificate", V_SECRET, false},
+	{"certificate_password", V_SECRET, false},
+	{"client_assertion", V_SECRET, false},
+	{"authority_url", V_TEXT, false},
+	{NULL, V_END, false},
 };
 
-static const struct key managed_keys[] = {
-	{"type", V_TEXT, true}, {"client_id", V_TEXT, true}, {NULL, V_END, false}};
+static const struct key token_keys[] = {
+	{"type", V_TEXT, true}, {"token", V_SECRET, true}, {NULL, V_END, false}};
+
+static const struct key managed_keys[] = {{"type", V_TEXT, true},
+					  {"client_id", V_TEXT, false},
+					  {"object_id", V_TEXT, false},
+					  {"resource_id", V_TEXT, false},
+					  {NULL, V_END, false}};
 
 static const struct key kerberos_keys[] = {
 	{"realm", V_TEXT, false},  {"kdc", V_HOSTPORT, false},    {"principal", V_TEXT, true},
@@ -312,6 +324,59 @@ static int check_secret(const char *where, const struct json_t *v, struct slu_er
 	return r;
 }
 
+/* Exactly so many of these keys. */
+static int check_count(const char *where, const struct json_t *v, const char *const keys[3],
+		       size_t least, struct slu_err *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < 3; i++)
+		n += slu_json_get(v, keys[i]) != NULL;
+	if (n >= least && n <= 1)
+		return 0;
+	return slu_fail(e, EINVAL, "%s has %s one of \"%s\", \"%s\" and \"%s\"", where,
+			least ? "exactly" : "at most", keys[0], keys[1], keys[2]);
+}
+
+static int check_client(const char *where, const struct json_t *v, struct slu_err *e)
+{
+	static const char *const keys[] = {"client_id", "object_id"};
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *id = slu_json_str(v, keys[i]);
+
+		if (id && id[strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
+					"UVWXYZ-")])
+			return slu_fail(e, EINVAL, "%s: '%s' is no client id", where, id);
+	}
+	return 0;
+}
+
+static int check_identity(const char *where, const struct json_t *v, struct slu_err *e)
+{
+	static const char *const which[3] = {"client_id", "object_id", "resource_id"};
+	static const char *const proof[3] = {"client_secret", "certificate", "client_assertion"};
+	const char *type = slu_json_str(v, "type");
+	int r;
+
+	if (type && slu_streq(type, "token"))
+		return check_keys(where, v, token_keys, e);
+	if (!type || !is_one_of(type, "service_principal", "managed_identity"))
+		return slu_fail(e, EINVAL,
+				"%s: the type of such an object is \"service_principal\", "
+				"\"managed_identity\" or \"token\"",
+				where);
+	r = check_client(where, v, e);
+	if (r < 0)
+		return r;
+	if (slu_streq(type, "managed_identity")) {
+		r = check_keys(where, v, managed_keys, e);
+		return r < 0 ? r : check_count(where, v, which, 0, e);
+	}
+	r = check_keys(where, v, principal_keys, e);
+	return r < 0 ? r : check_count(where, v, proof, 1, e);
+}
+
 static int check_cred(const char *where, const struct json_t *v, struct slu_err *e)
 {
 	struct slu_cred c;
@@ -319,22 +384,7 @@ static int check_cred(const char *where, const struct json_t *v, struct slu_err 
 	if (!slu_json_is_object(v))
 		return slu_cred_parse(slu_json_is_string(v) ? slu_json_string(v) : "", where, &c,
 				      e);
-	const char *type = slu_json_str(v, "type");
-
-	const char *client = slu_json_str(v, "client_id");
-
-	if (!type ||
-	    (!slu_streq(type, "service_principal") && !slu_streq(type, "managed_identity")))
-		return slu_fail(e, EINVAL,
-				"%s: the type of such an object is \"service_principal\" or "
-				"\"managed_identity\"",
-				where);
-	if (client &&
-	    client[strspn(client, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
-				  "UVWXYZ-")])
-		return slu_fail(e, EINVAL, "%s: '%s' is no client id", where, client);
-	return check_keys(where, v,
-			  slu_streq(type, "managed_identity") ? managed_keys : principal_keys, e);
+	return check_identity(where, v, e);
 }
 
 static int check_kerberos(const char *where, const struct json_t *v, struct slu_err *e)

@@ -25,8 +25,10 @@
  * password for a proxy stand there only).  "allow_plain_http": true lets http go beyond this machine.
  *
  * credential: one of "credential": REFERENCE, managed_identity, workload_identity, az_cli, default (the
- * first of these that answers), {"type": "managed_identity", "client_id"} or {"type":
- * "service_principal", "tenant_id", "client_id", "client_secret": REFERENCE, "authority_url"?};
+ * first of these that answers), {"type": "managed_identity", one of "client_id", "object_id" and
+ * "resource_id"}, {"type": "token", "token": REFERENCE} or {"type": "service_principal", "tenant_id",
+ * "client_id", "authority_url"?, one of "client_secret", "certificate" (PEM or PKCS#12, with its key; and
+ * "certificate_password"?) and "client_assertion": each a REFERENCE};
  * "account_key": REFERENCE; "sas_token": REFERENCE.  All may have a
  * "description" and "tags".
  */

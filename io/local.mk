@@ -1,10 +1,11 @@
 libio_la_SOURCES += \
 	io/backoff.c io/backoff.h \
 	io/bounce.c \
+	io/cert.h \
 	io/cause.c \
 	io/core.h \
 	io/crc.c io/crc.h \
-	io/crypt.c io/crypt.h \
+	io/crypt.c io/crypt.h io/crypt_cert.c \
 	io/easy.c \
 	io/engine.c \
 	io/exchange.h \

@@ -3,11 +3,13 @@
 
 import json
 import os
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import token_server
-from conftest import BAD_INPUT, NO_PERMISSION, NOT_FOUND, Workspace
+from conftest import BAD_INPUT, NO_PERMISSION, NOT_FOUND, Workspace, needs_root
 from stores import BlobStore
 from token_server import ASSERTION, CLIENT, SECRET, TENANT, TokenServer
 
@@ -208,3 +210,141 @@ def test_a_wrong_client_id_is_refused_at_once(ws, tokens):
     credential(ws, {"type": "managed_identity", "client_id": "x&resource=y"})
     assert "no client id" in read(ws, code=BAD_INPUT).err
     assert tokens.asked == []
+
+
+def by_certificate(ws, tokens, *options, name="app"):
+    """Makes a certificate with its key in one file; `openssl` options say how."""
+    pem, cert = ws.cwd / f"{name}.pem", ws.cwd / f"{name}.crt"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", *(options or ["-nodes"]), "-days", "2", "-subj", "/CN=app",
+         "-keyout", pem, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_text(pem.read_text() + cert.read_text())
+    pem.chmod(0o600)
+    tokens.certificate = cert
+    return {"type": "service_principal", "tenant_id": TENANT, "client_id": CLIENT, "certificate": f"file:{pem.name}"}
+
+
+def private(ws, name, text):
+    path = ws.cwd / name
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return f"file:{name}"
+
+
+def test_a_certificate(ws, tokens):
+    credential(ws, by_certificate(ws, tokens))
+    assert read(ws).out == "bytes"
+    assert tokens.asked == ["certificate"]
+
+
+def test_a_certificate_with_a_password(ws, tokens):
+    value = by_certificate(ws, tokens, "-passout", "pass:CANARY-PW")
+    credential(ws, {**value, "certificate_password": private(ws, "pw", "CANARY-PW\n")})
+    assert read(ws).out == "bytes"
+    credential(ws, {**value, "certificate_password": private(ws, "pw", "wrong\n")})
+    done = ws.run("cat", "-v", "-v", ws.ref("f"), code=BAD_INPUT)
+    assert "password" in done.err
+    no_canary(done.err)
+
+
+def test_a_certificate_as_pkcs12(ws, tokens):
+    value = by_certificate(ws, tokens)
+    subprocess.run(
+        ["openssl", "pkcs12", "-export", "-in", ws.cwd / "app.pem", "-out", ws.cwd / "app.pfx", "-passout", "pass:p"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (ws.cwd / "app.pfx").chmod(0o600)
+    credential(ws, {**value, "certificate": "file:app.pfx", "certificate_password": private(ws, "pw", "p")})
+    assert read(ws).out == "bytes"
+
+
+def test_a_certificate_without_its_key(ws, tokens):
+    value = by_certificate(ws, tokens)
+    (ws.cwd / "app.crt").chmod(0o600)
+    credential(ws, {**value, "certificate": "file:app.crt"})
+    assert "private key" in read(ws, code=BAD_INPUT).err
+
+
+def test_the_certificate_of_the_environment(ws, tokens):
+    by_certificate(ws, tokens)
+    env = {
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": CLIENT,
+        "AZURE_CLIENT_CERTIFICATE_PATH": str(ws.cwd / "app.pem"),
+    }
+    assert read(ws, env=env).out == "bytes"
+    assert tokens.asked == ["certificate"]
+
+
+def test_an_assertion_that_somebody_else_makes(ws, tokens):
+    value = {"type": "service_principal", "tenant_id": TENANT, "client_id": CLIENT, "client_assertion": "cmd:cat given"}
+    private(ws, "given", ASSERTION + "\n")
+    credential(ws, value)
+    assert read(ws).out == "bytes"
+    assert tokens.asked == ["workload"]
+
+
+def test_a_principal_needs_one_proof(ws, tokens):
+    value = principal(ws)
+    credential(ws, {**value, "certificate": "file:x"})
+    assert "exactly one" in read(ws, code=BAD_INPUT).err
+    del value["client_secret"]
+    credential(ws, value)
+    assert "exactly one" in read(ws, code=BAD_INPUT).err
+
+
+def test_a_machine_with_several_identities(ws, tokens):
+    credential(ws, {"type": "managed_identity", "object_id": CLIENT})
+    assert read(ws).out == "bytes"
+    credential(ws, {"type": "managed_identity", "resource_id": "/subscriptions/s/x y"})
+    assert read(ws).out == "bytes"
+    env = {"IDENTITY_ENDPOINT": f"{tokens.url}/msi/token", "IDENTITY_HEADER": "CANARY-HEADER"}
+    assert read(ws, env=env).out == "bytes"
+    ids = "/subscriptions/s/x y"
+    assert tokens.asked == [f"machine object_id={CLIENT}", f"machine msi_res_id={ids}", f"service mi_res_id={ids}"]
+
+
+@needs_root
+def test_a_machine_of_azure_arc(ws, tokens):
+    credential(ws, "managed_identity")
+    folder = Path("/var/opt/azcmagent/tokens")
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    key = folder / f"{os.urandom(6).hex()}.key"
+    env = {"IDENTITY_ENDPOINT": f"{tokens.url}/arc", "IMDS_ENDPOINT": tokens.url}
+    try:
+        key.write_text("CANARY-ARC")
+        tokens.arc_key = str(key)
+        assert read(ws, env=env).out == "bytes"
+        assert tokens.asked == ["arc"]
+        for bad in ("/etc/passwd", f"{folder}/../x.key", f"{folder}/none.key", ""):
+            tokens.arc_key = bad
+            no_canary(read(ws, env=env, code=NO_PERMISSION).err)
+    finally:
+        key.unlink()
+        if made:
+            folder.rmdir()
+            folder.parent.rmdir()
+
+
+def test_a_token_that_somebody_else_keeps_fresh(ws, tokens):
+    value = {"type": "token", "token": private(ws, "token", token_server.token() + "\n")}
+    credential(ws, value)
+    assert read(ws).out == "bytes"
+    private(ws, "token", json.dumps({"accessToken": token_server.token(), "expiresOn": "2099-01-01T00:00:00Z"}))
+    credential(ws, {"type": "token", "token": "cmd:cat token"})
+    assert read(ws).out == "bytes"
+    private(ws, "token", token_server.token(life=-60))
+    assert "expired" in read(ws, code=NO_PERMISSION).err
+    private(ws, "token", "no token\nat all")
+    assert "no token" in read(ws, code=BAD_INPUT).err
+    assert tokens.asked == []
+
+
+def test_a_program_that_is_not_there(ws, tokens):
+    credential(ws, "az_cli")
+    (ws.cwd / "bin/az").unlink()
+    done = read(ws, env={"PATH": f"{Path(shutil.which('sluice')).parent}:/nowhere"}, code=NOT_FOUND)
+    assert "the Azure CLI is not installed" in done.err and "sh:" not in done.err

@@ -8,6 +8,11 @@ import threading
 import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
 TENANT, CLIENT = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
 SECRET = "s3cr3t/CANARY+~"
@@ -18,11 +23,33 @@ def part(value):
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
+def unpart(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
 def token(life=3600, audience="https://storage.azure.com"):
     now = int(time.time())
     times = {"iat": now - 9000, "nbf": now - 9000, "exp": now + life, "jti": str(time.time_ns())}
     claims = {"aud": audience, "iss": f"https://sts.windows.net/{TENANT}/", **times}
     return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(claims)}.CANARY"
+
+
+def signed(jwt, server):
+    """Is it the assertion that the service describes, signed by the certificate?"""
+    head, claims, signature = jwt.split(".")
+    certificate = x509.load_pem_x509_certificate(Path(server.certificate).read_bytes())
+    certificate.public_key().verify(
+        unpart(signature), f"{head}.{claims}".encode(), padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()
+    )
+    print256 = base64.urlsafe_b64encode(certificate.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
+    told, now = json.loads(unpart(claims)), time.time()
+    return (
+        json.loads(unpart(head)) == {"alg": "PS256", "typ": "JWT", "x5t#S256": print256}
+        and told["iss"] == told["sub"] == CLIENT
+        and told["aud"] == f"{server.url}/{TENANT}/oauth2/v2.0/token"
+        and told["nbf"] - 5 < now < told["exp"] <= now + 605
+        and told["jti"]
+    )
 
 
 class TokenServer:
@@ -31,6 +58,8 @@ class TokenServer:
         self.fail = None  # (status, body) that everybody gets
         self.life = 3600
         self.token = token
+        self.certificate = None  # a file; assertions have to be signed by its key
+        self.arc_key = ""
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -58,6 +87,15 @@ class TokenServer:
                     life = server.life
                     self.give(200, {"access_token": server.token(life), "expires_in": str(life)})
 
+            def arc(self, right):
+                given = self.headers["Authorization"]
+                if given:
+                    return self.answer("arc", right and given == "Basic CANARY-ARC")
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", f"Basic realm={server.arc_key}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 form = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
@@ -67,7 +105,9 @@ class TokenServer:
                     and form["grant_type"] == "client_credentials"
                     and form["client_id"] == CLIENT
                 )
-                if "client_assertion" in form:
+                if server.certificate and "client_assertion" in form:
+                    self.answer("certificate", right and signed(form["client_assertion"], server))
+                elif "client_assertion" in form:
                     kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
                     right &= form["client_assertion"] == ASSERTION and form["client_assertion_type"] == kind
                     self.answer("workload", right)
@@ -78,12 +118,17 @@ class TokenServer:
                 url = urllib.parse.urlsplit(self.path)
                 query = dict(urllib.parse.parse_qsl(url.query))
                 right = query.get("resource") == "https://storage.azure.com/"
-                if url.path == "/metadata/identity/oauth2/token":
+                which = "".join(
+                    f" {k}={v}" for k, v in query.items() if k not in ("api-version", "resource", "client_id")
+                )
+                if url.path == "/arc":
+                    self.arc(right and query["api-version"] == "2020-06-01")
+                elif url.path == "/metadata/identity/oauth2/token":
                     right &= self.headers["Metadata"] == "true" and query["api-version"] == "2018-02-01"
-                    self.answer("machine" + query.get("client_id", ""), right)
+                    self.answer("machine" + query.get("client_id", "") + which, right)
                 else:
                     right &= self.headers["X-IDENTITY-HEADER"] == "CANARY-HEADER"
-                    self.answer("service", right and query["api-version"] == "2019-08-01")
+                    self.answer("service" + which, right and query["api-version"] == "2019-08-01")
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
