@@ -23,6 +23,25 @@ static void connections_are_kept(void **state)
 	}
 }
 
+/* On a kept connection that ends without an answer, what is sent again is the caller's to say. */
+static void some_are_sent_once(void **state)
+{
+	(void)state;
+	for (int once = 0; once < 2; once++) {
+		struct job j;
+		assert_int_equal(get_range(&j, "/ok", 0, 100), 0);
+		job_done(&j);
+		int requests = atomic_load(&srv.requests);
+		job_init(&j, "/fin0");
+		j.x.method = "PUT";
+		j.x.sink = SLU_SINK_NONE;
+		j.x.once = once;
+		assert_int_equal(slu_xfer_wait(loop, &j.x), -ECONNRESET);
+		assert_int_equal(atomic_load(&srv.requests), requests + (once ? 1 : 2));
+		job_done(&j);
+	}
+}
+
 /* Asynchronous: many at once, from done() too. */
 #define MANY 200
 
@@ -185,6 +204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(connections_are_kept),
+		cmocka_unit_test(some_are_sent_once),
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(cancels),
 		cmocka_unit_test(loops_end_with_things_in_flight),
