@@ -2,7 +2,7 @@
 /*
  * Walks of stores that list everything below a folder, but folder by folder: a hierarchical namespace
  * tells "a/x" before "a-b", since there '/' comes before all other characters.  What waits for its turn
- * could be nearly everything, so all of it is read first and then sorted.
+ * could be nearly everything, so all of it is read first and then sorted, unless any order will do.
  */
 #include "fs/walk_parts.h"
 
@@ -66,6 +66,36 @@ static int sort(struct slu_list *list, const char *path, struct slu_err *e)
 	return 0;
 }
 
+static bool matches(const struct slu_walker *w)
+{
+	for (size_t i = 0; w->glob && i < w->glob->n; i++)
+		if (slu_glob_match(w->glob->alt[i].text, w->path.p))
+			return true;
+	return !w->glob;
+}
+
+/* Tells the files of the list, which is empty then. */
+static int tell(struct slu_walker *w, struct slu_list *list, struct slu_err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < list->n && r == 0; i++) {
+		size_t len;
+
+		r = slu_walker_push(w, list->p[i].name, &len, e);
+		if (r < 0)
+			break;
+		if (matches(w)) {
+			w->found++;
+			r = w->fn(w->user, w->path.p, &list->p[i].attr, e);
+		}
+		slu_walker_cut(w, len);
+	}
+	slu_list_done(list);
+	*list = (struct slu_list){0};
+	return r;
+}
+
 static int read_all(struct slu_walker *w, const char *base, struct slu_list *ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_marks_done) struct slu_marks marks = {0};
@@ -84,23 +114,17 @@ static int read_all(struct slu_walker *w, const char *base, struct slu_list *ret
 			r = slu_marks_check(&marks, base, marker, page.next, page.n, e);
 		if (r == 0)
 			r = take_page(w, base, &page, ret, e);
+		if (r == 0 && w->any_order)
+			r = tell(w, ret, e);
 		if (r == 0 && (!page.next || ret->n >= check_at)) {
 			check_at = 2 * ret->n;
 			r = sort(ret, base, e);
 		}
-		if (r < 0 || !page.next)
+		if (r || !page.next)
 			return r;
 		free(marker);
 		marker = slu_take(page.next);
 	}
-}
-
-static bool matches(const struct slu_walker *w)
-{
-	for (size_t i = 0; w->glob && i < w->glob->n; i++)
-		if (slu_glob_match(w->glob->alt[i].text, w->path.p))
-			return true;
-	return !w->glob;
 }
 
 int slu_walk_sorted(struct slu_walker *w, struct slu_err *e)
@@ -109,17 +133,5 @@ int slu_walk_sorted(struct slu_walker *w, struct slu_err *e)
 	SLU_AUTO(slu_freep) char *base = slu_strdup(slu_walker_path(w));
 	int r = base ? read_all(w, base, &list, e) : slu_fail_oom(e);
 
-	for (size_t i = 0; i < list.n && r == 0; i++) {
-		size_t len;
-
-		r = slu_walker_push(w, list.p[i].name, &len, e);
-		if (r < 0)
-			return r;
-		if (matches(w)) {
-			w->found++;
-			r = w->fn(w->user, w->path.p, &list.p[i].attr, e);
-		}
-		slu_walker_cut(w, len);
-	}
-	return r;
+	return r ? r : tell(w, &list, e);
 }

@@ -293,6 +293,10 @@ static void listings_in_the_order_of_a_tree_are_sorted(void **state)
 	st->caps |= SLU_CAP_TREE_ORDER;
 	expect_seen(&s, slu_walk(st, "", see, &s, &e), "a b/z\na-b\na.c/y\na/b/c\na/x\n");
 	expect_seen(&s, slu_walk_glob(st, "**/[xyz]", see, &s, &e), "a b/z\na.c/y\na/x\n");
+	assert_int_equal(slu_walk_with(st, "", SLU_WALK_ANY_ORDER, see, &s, &e), 0);
+	assert_string_equal(s.text.p, "a/b/c\na/x\na b/z\na-b\na.c/y\n");
+	slu_buf_done(&s.text);
+	s = SEEN;
 	t = (struct flat){.name = twice, .n = 3};
 	assert_failed(slu_walk(st, "", see, &s, &e), e, EPROTO, "twice");
 	t = (struct flat){.name = names, .n = 6, .endless = true};
