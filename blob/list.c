@@ -41,14 +41,13 @@ void slu_blob_set_etag(struct slu_attr *a, const char *etag)
 void slu_blob_set_md5(struct slu_attr *a, const char *base64)
 {
 	uint8_t sum[16];
-	char hex[2 * sizeof(sum) + 1];
 	size_t n;
 
 	a->sum[0] = '\0';
 	if (!slu_base64_decode(base64, sum, sizeof(sum), &n) || n != sizeof(sum))
 		return;
-	slu_hex(hex, sum, sizeof(sum));
-	snprintf(a->sum, sizeof(a->sum), "md5:%s", hex);
+	memcpy(a->sum, "md5:", 4);
+	slu_hex(a->sum + 4, sum, sizeof(sum));
 }
 
 /* --- List Blobs --- */
@@ -133,8 +132,10 @@ static int on_open(struct parser *p)
 {
 	int d = slu_xml_depth(p->x);
 	const char *name = slu_xml_name(p->x);
+	size_t n = strnlen(name, sizeof(p->in[d]) - 1);
 
-	snprintf(p->in[d], sizeof(p->in[d]), "%.23s", name);
+	memcpy(p->in[d], name, n);
+	p->in[d][n] = '\0';
 	if (d == 1) {
 		p->root = slu_streq(name, "EnumerationResults");
 		return p->root ? 0 : slu_fail(p->e, EPROTO, "'%s' is no listing of blobs", name);
