@@ -159,6 +159,20 @@ static int check_match(const struct slu_local *l, struct slu_op *op, const struc
 	return 0;
 }
 
+/* A device, fifo or socket is no file that could be replaced: /dev/null has to stay what it is. */
+static int check_replaced(const struct slu_local *l, struct slu_op *op, const struct temp *t,
+			  const char *name)
+{
+	struct stat st;
+
+	if (op->flags & SLU_OPF_ABSENT || fstatat(t->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode))
+		return 0;
+	return slu_fail(&op->err, EINVAL,
+			"'%s' in '%s' is a device, fifo or socket, which is never replaced",
+			op->path, l->root);
+}
+
 /* The written file becomes `name`.  -ENOTSUP: it cannot, the way it was written. */
 static int publish(struct slu_op *op, struct temp *t, const char *name)
 {
@@ -239,6 +253,9 @@ static int finish(struct slu_local *l, struct slu_op *op, struct temp *t, const 
 		return r;
 	if (SLU_IO(fstat(t->fd, &st)) < 0)
 		return write_fail(l, op, errno, "write");
+	r = check_replaced(l, op, t, name);
+	if (r < 0)
+		return r;
 	r = publish(op, t, name);
 	if (r == -ENOTSUP && !t->name[0])
 		return 1;

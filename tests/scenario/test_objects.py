@@ -187,3 +187,13 @@ def test_cp_to_a_name_that_no_listing_shows_is_refused(ws, to):
     ws.put("f", "x")
     ws.run("cp", ws.ref("f"), ws.ref(to), code=BAD_INPUT)
     assert not ws.exists(to)
+
+
+@local_only
+def test_a_device_or_fifo_is_not_replaced(ws):
+    ws.put("f", "x")
+    pipe = ws.cwd / "pipe"
+    os.mkfifo(pipe)
+    for options in ([], ["--overwrite"]):
+        ws.run("cp", *options, ws.ref("f"), pipe, code=BAD_INPUT)
+        assert pipe.is_fifo()
