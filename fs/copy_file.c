@@ -153,7 +153,13 @@ static void end_lane(struct longfile *l, const struct slu_err *why)
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* Its block is written, or hashed: with both the lane goes on. */
+static void go_on(struct slu_work *w)
+{
+	begin_block((struct lane *)((char *)w - offsetof(struct lane, work)));
+}
+
+/* Its block is written, or hashed: with both the lane goes on, in another thread, since a read may be done
+ * where it is begun, and neither the hash nor an I/O thread is to wait for that. */
 static void half_done(struct lane *a, const struct slu_err *why)
 {
 	struct longfile *l = a->l;
@@ -164,8 +170,10 @@ static void half_done(struct lane *a, const struct slu_err *why)
 	if (why)
 		fail(l, why);
 	pthread_mutex_unlock(&l->lock);
-	if (last)
-		begin_block(a);
+	if (!last)
+		return;
+	a->work = (struct slu_work){.fn = go_on};
+	slu_pool_add(l->c->pool, &a->work);
 }
 
 static void submit(struct lane *a, struct slu_store *s, void (*done)(struct slu_op *op))
