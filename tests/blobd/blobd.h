@@ -213,9 +213,9 @@ struct request {
 	bool close;
 };
 
-const char *header(const struct request *q, const char *name); /* NULL: none */
-const char *query(const struct request *q, const char *name);  /* NULL: none */
-void query_read(struct pairs *l, const char *text);            /* names in lower case */
+const char *header(const struct request *q, const char *name);  /* NULL: none */
+const char *query(const struct request *q, const char *name);   /* NULL: none */
+void query_read(struct pairs *l, const char *text, bool lower); /* lower: the names */
 void out_header(struct request *q, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The whole body, NUL behind, the caller's; NULL: too long or cut. */

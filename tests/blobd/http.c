@@ -127,7 +127,7 @@ static char *decoded(const char *p, size_t n)
 	return must(slu_buf_take(&b));
 }
 
-void query_read(struct pairs *l, const char *from)
+void query_read(struct pairs *l, const char *from, bool lower)
 {
 	char *text = must(strdup(from));
 
@@ -140,7 +140,7 @@ void query_read(struct pairs *l, const char *from)
 		eq = strchr(p, '=');
 		name = decoded(p, eq ? (size_t)(eq - p) : strlen(p));
 		value = eq ? decoded(eq + 1, strlen(eq + 1)) : must(strdup(""));
-		for (char *s = name; *s; s++)
+		for (char *s = name; lower && *s; s++)
 			*s = (char)tolower((unsigned char)*s);
 		pairs_add(l, name, value);
 		free(name);
@@ -218,7 +218,7 @@ static bool read_request(struct conn *c, struct request *q)
 		read_headers(q, line);
 	at = strchr(q->target, '?');
 	if (at)
-		query_read(&q->query, at + 1);
+		query_read(&q->query, at + 1, true);
 	read_path(q);
 	n = header(q, "content-length");
 	q->body_len = n ? strtoull(n, NULL, 10) : 0;

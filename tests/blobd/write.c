@@ -56,7 +56,7 @@ static void take_tags(struct blob *b, const char *text)
 {
 	struct pairs all = {0};
 
-	query_read(&all, text);
+	query_read(&all, text, false);
 	pairs_done(&b->tags);
 	b->tags = all;
 }

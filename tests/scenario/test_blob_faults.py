@@ -5,6 +5,7 @@ one clean line in bounded time; and the test server's log has to say that the fa
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -215,6 +216,54 @@ def test_it_passes(ws, verb, rule):
 @pytest.mark.parametrize(("verb", "rule"), cases(RIGHT_OR_CLEAN))
 def test_it_is_right_or_clean(ws, verb, rule):
     verb.run(ws, rule)
+
+
+@pytest.fixture
+def tree(hns, tmp_path, request):
+    """The same on an account with a hierarchical namespace."""
+    name = "h-" + hashlib.sha256(request.node.name.encode()).hexdigest()[:16]
+    w = Workspace(tmp_path, BlobStore(hns, name))
+    w.server = hns
+    w.put("d/small", SMALL)
+    w.put("d/from", OLD)
+    return w
+
+
+def moved_after(ws, good, out):
+    there = (content(ws, "d/from"), content(ws, "d/to"))
+    assert there == (None, OLD) if good else there in ((None, OLD), (OLD, None))
+
+
+def folder_after(ws, good, out):
+    assert not good or not ws.exists("d/small")
+
+
+def tree_after(ws, good, out):
+    assert not good or sorted(out.decode().split()) == ["from", "small"]
+
+
+MOVE = Verb("mv", "dfs", "mv", "{d}/from", "{d}/to", after=moved_after)
+FOLDER = Verb("rm-R", "dfs", "rm", "-R", "{d}", after=folder_after)
+TREE = Verb("ls-R", "dfs", "ls", "-R", "{d}", after=tree_after)
+DFS_PASSES = ["1 status 503 ServerBusy retry-after=0", "1-2 status 503 ServerBusy", "1 lost", "1 delay 50"]
+DFS_RULES = [
+    "1 status 500 InternalError", "* status 500 InternalError", "* status 403 AuthorizationPermissionMismatch",
+    "* status 412 ConditionNotMet", "* html", "* html 403", "* lost",
+    "* redirect 0 http://127.0.0.1:1/elsewhere",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", DFS_PASSES)
+@pytest.mark.parametrize("verb", [MOVE, FOLDER, TREE], ids=repr)
+def test_it_passes_at_the_dfs_endpoint(tree, verb, rule):
+    assert verb.run(tree, rule)
+
+
+@pytest.mark.parametrize(
+    ("verb", "rule"), [*itertools.product([MOVE, FOLDER, TREE], DFS_RULES), (MOVE, "* status 404 PathNotFound")]
+)
+def test_it_is_right_or_clean_at_the_dfs_endpoint(tree, verb, rule):
+    verb.run(tree, rule)
 
 
 @pytest.mark.parametrize("verb", [UP, ABSENT, BLOCK, COMMIT, RM, REGISTER], ids=repr)
