@@ -218,9 +218,17 @@ void slu_show(struct slu_buf *b, const char *s)
 	char unit[SLU_SHOW_UNIT];
 
 	while (n) {
-		size_t used = slu_show_unit(s, n, unit, &len);
+		size_t used = 0;
 
-		slu_buf_add(b, unit, len);
+		/* what is plain, which is mostly all, at once */
+		while (used < n && s[used] >= 0x20 && s[used] < 0x7f)
+			used++;
+		if (used) {
+			slu_buf_add(b, s, used);
+		} else {
+			used = slu_show_unit(s, n, unit, &len);
+			slu_buf_add(b, unit, len);
+		}
 		s += used;
 		n -= used;
 	}

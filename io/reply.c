@@ -95,8 +95,10 @@ static int header(struct slu_reply *r, const char *p, size_t n, const char *what
 		return slu_fail(e, EPROTO, "'%s' answered with a malformed header line", what);
 
 	size_t at = r->text.len;
-	for (const char *c = p; c < colon; c++)
-		slu_buf_ch(&r->text, (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c));
+	slu_buf_add(&r->text, p, (size_t)(colon - p));
+	for (size_t i = at; i < r->text.len; i++)
+		if (r->text.p[i] >= 'A' && r->text.p[i] <= 'Z')
+			r->text.p[i] |= 0x20;
 	slu_buf_ch(&r->text, '\0');
 	size_t value = r->text.len;
 	add_trimmed(&r->text, colon + 1, p + n);

@@ -63,17 +63,19 @@ static bool is_link_local(const char *host)
 static int judge(struct slu_url *u, const char *url, const char *scheme, const char *host,
 		 bool plain_ok, struct slu_err *e)
 {
+	bool known, loopback = is_loopback(host);
 	char shown[SLU_URL_SHOWN];
-	slu_url_text(shown, url);
+
 	u->tls = strcasecmp(scheme, "https") == 0;
-	if (!u->tls && strcasecmp(scheme, "http") != 0)
+	u->direct = loopback || is_link_local(host);
+	known = u->tls || strcasecmp(scheme, "http") == 0;
+	if (known && (u->tls || plain_ok || loopback))
+		return 0;
+	slu_url_text(shown, url);
+	if (!known)
 		return slu_fail(e, EINVAL, "'%s' is not an http or https URL", shown);
-	u->direct = is_loopback(host) || is_link_local(host);
-	if (!u->tls && !plain_ok && !is_loopback(host))
-		return slu_fail(e, EACCES,
-				"'%s' is not encrypted: use https, or allow plain http for it",
-				shown);
-	return 0;
+	return slu_fail(e, EACCES, "'%s' is not encrypted: use https, or allow plain http for it",
+			shown);
 }
 
 int slu_url_parse(const char *url, bool plain_ok, struct slu_url *ret, struct slu_err *e)

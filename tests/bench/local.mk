@@ -1,6 +1,6 @@
 # The programs of the bench: built by `tools/dev bench` only (make bench-programs).
 BENCHES = tests/bench/floorfs tests/bench/micro tests/bench/reader \
-	tests/bench/timed
+	tests/bench/timed tests/bench/flights
 EXTRA_PROGRAMS += $(BENCHES)
 tests_bench_floorfs_SOURCES = tests/bench/floorfs.c
 tests_bench_floorfs_LDADD = $(FUSE_LIBS)
@@ -8,6 +8,8 @@ tests_bench_micro_SOURCES = tests/bench/micro.c
 tests_bench_micro_LDADD = $(FOLDER_LIBS)
 tests_bench_reader_SOURCES = tests/bench/reader.c
 tests_bench_reader_LDADD =
+tests_bench_flights_SOURCES = tests/bench/flights.c
+tests_bench_flights_LDADD = $(FOLDER_LIBS) $(CURL_LIBS)
 tests_bench_timed_SOURCES = tests/bench/timed.c
 tests_bench_timed_LDADD =
 
