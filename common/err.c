@@ -11,12 +11,51 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
-enum { RAW_MAX = 4096 };
+enum {
+	RAW_MAX = 12288,
+	WORD_MAX = 120, /* bytes of a name in a line that is too long */
+	WORD_HEAD = 60,
+	WORD_TAIL = 40,
+};
+
+static bool is_inside(char c)
+{
+	return ((unsigned char)c & 0xc0) == 0x80; /* a character of UTF-8 */
+}
+
+/* Takes the middle out of overlong words, so that the cause behind them stays. */
+static size_t shorten(char *s, size_t n)
+{
+	size_t out = 0, word, head, tail;
+
+	for (size_t i = 0; i < n; i += word) {
+		for (word = 0; i + word < n && s[i + word] != ' '; word++)
+			;
+		word += i + word < n;
+		if (word <= WORD_MAX) {
+			memmove(s + out, s + i, word);
+			out += word;
+			continue;
+		}
+		head = WORD_HEAD;
+		tail = WORD_TAIL;
+		while (head && is_inside(s[i + head]))
+			head--;
+		while (tail && is_inside(s[i + word - tail]))
+			tail--;
+		memmove(s + out, s + i, head);
+		memmove(s + out + head + 3, s + i + word - tail, tail);
+		memcpy(s + out + head, "...", 3);
+		out += head + 3 + tail;
+	}
+	return out;
+}
 
 static int vfail(struct slu_err *e, int code, const char *tail, const char *fmt, va_list ap)
 {
-	char raw[RAW_MAX];
+	char raw[RAW_MAX], safe[RAW_MAX];
 	size_t room, len;
 	int n;
 
@@ -29,7 +68,13 @@ static int vfail(struct slu_err *e, int code, const char *tail, const char *fmt,
 		n = 0, raw[0] = '\0';
 	/* the tail is the cause: it stays whole when the text before it has to be cut */
 	room = sizeof(e->msg) - strlen(tail);
-	len = slu_safe_line(e->msg, room, raw, strnlen(raw, sizeof(raw)), n >= RAW_MAX);
+	len = strnlen(raw, sizeof(raw));
+	if (len < room) {
+		len = slu_safe_line(e->msg, room, raw, len, false);
+	} else { /* first without secrets, of which a part alone would not be known */
+		len = slu_safe_line(safe, sizeof(safe), raw, len, n >= RAW_MAX);
+		len = slu_safe_line(e->msg, room, safe, shorten(safe, len), false);
+	}
 	memcpy(e->msg + len, tail, strlen(tail) + 1);
 	e->code = code;
 	return -code;
@@ -71,7 +116,7 @@ int slu_fail_sys(struct slu_err *e, int code, const char *fmt, ...)
 
 int slu_fail_more(struct slu_err *e, const char *fmt, ...)
 {
-	char text[RAW_MAX / 2];
+	char text[RAW_MAX - SLU_ERR_MSG];
 	int n, code;
 	va_list ap;
 

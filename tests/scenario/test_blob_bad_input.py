@@ -2,6 +2,7 @@
 """What users get wrong about an account: one line that names object, cause and remedy, and its exit status."""
 
 import base64
+import ctypes
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import ssl
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from azure.storage.blob import (
@@ -18,7 +20,7 @@ from azure.storage.blob import (
     generate_account_sas,
     generate_container_sas,
 )
-from conftest import BAD_INPUT, CHANGED, IO_ERROR, NO_PERMISSION, NOT_FOUND, Workspace
+from conftest import BAD_INPUT, CHANGED, IO_ERROR, NO_PERMISSION, NOT_FOUND, Sluice, Workspace
 from stores import BlobStore
 
 OTHER_KEY = base64.b64encode(b"another account's key, just as long as the right one is: 64 byte").decode()
@@ -156,7 +158,7 @@ def test_a_permission_that_is_missing(blob, kind, has, lacks, args):
 
 @pytest.mark.parametrize(("skew", "words"), [(3600, "60 minutes behind"), (-3600, "60 minutes ahead")])
 def test_a_wrong_clock_is_named(blobd, tmp_path, skew, words):
-    other = type(blobd)(tmp_path_factory_folder(tmp_path), "--skew", skew)
+    other = type(blobd)(skewed_folder(tmp_path), "--skew", skew)
     try:
         ws = workspace(blobd, tmp_path / "ws")
         entry(ws, endpoint=other.url)
@@ -166,7 +168,7 @@ def test_a_wrong_clock_is_named(blobd, tmp_path, skew, words):
 
 
 def test_a_sas_is_judged_by_the_clock_of_the_service(blobd, tmp_path):
-    other = type(blobd)(tmp_path_factory_folder(tmp_path), "--skew", 7200)
+    other = type(blobd)(skewed_folder(tmp_path), "--skew", 7200)
     try:
         ws = workspace(blobd, tmp_path / "ws")
         use_sas(ws, account_sas(ws))
@@ -177,7 +179,7 @@ def test_a_sas_is_judged_by_the_clock_of_the_service(blobd, tmp_path):
         other.stop()
 
 
-def tmp_path_factory_folder(tmp_path):
+def skewed_folder(tmp_path):
     (tmp_path / "ws").mkdir()
     folder = tmp_path / "skewed"
     folder.mkdir()
@@ -211,6 +213,69 @@ def test_names_that_the_service_does_not_take(blob, verb, name, words):
     assert done.returncode == (NOT_FOUND if read else BAD_INPUT), err
     assert err.count("\n") == 1 and len(err) < 1000, err
     assert read or all(w in err for w in words), err
+
+
+def test_a_long_name_leaves_room_for_the_cause(blob):
+    name = "d/" + "n" * 900
+    fails(blob, NOT_FOUND, ["'d/nnn", "nnn...nnn", "no such file"], "cat", blob.ref(name))
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+    at(blob, port)
+    fails(blob, IO_ERROR, ["'d/nnn", "nobody listens"], "cat", blob.ref(name))
+
+
+# --- the same on other stores ---
+
+
+@pytest.mark.parametrize(
+    ("lake", "code", "words"),
+    [
+        ({"type": "hdfs", "namenode": "127.0.0.1:9"}, IO_ERROR, ("nobody listens", "check host and port")),
+        ({"type": "hdfs", "namenode": "namenode.invalid:9870"}, IO_ERROR, ("namenode.invalid", "no such host")),
+        ({"type": "hdfs", "namenode": "x", "ca_file": 1}, BAD_INPUT, ("'ca_file'", "text")),
+        ({"type": "local", "path": "/nonexistent/nosuch"}, NOT_FOUND, ("nosuch' does not exist", "create it")),
+        ({"type": "azure_blob", "account_name": "acct"}, BAD_INPUT, ("needs the key 'container_name'",)),
+        ({"type": "azure_blob"}, BAD_INPUT, ("needs the key 'account_name'",)),
+        ({"type": "s3"}, BAD_INPUT, ("'s3'", "known are")),
+    ],
+    ids=["refused", "unknown", "no-text", "no-folder", "no-container", "no-account", "no-type"],
+)
+def test_wrong_stores_of_every_kind(tmp_path, lake, code, words):
+    ws = Sluice(tmp_path)
+    ws.run("init", ".", "--name", "test")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["datastores"]["lake"] = lake
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    fails(ws, code, words, "cat", "lake:f")
+
+
+def test_a_long_name_on_a_local_store(tmp_path):
+    ws = Sluice(tmp_path)
+    ws.run("init", ".", "--name", "test")
+    for args in (("cat",), ("cp", "config.json")):
+        fails(ws, BAD_INPUT, ["kkk...kkk", "too long"], *args, "workspaceblobstore:" + "k" * 10000)
+
+
+def test_a_proxy_with_a_password_is_not_written_down(blob):
+    entry(blob, proxy="http://me:CANARY@proxy:3128")
+    err = fails(blob, BAD_INPUT, ["'proxy'", "without user and password"], "cat", blob.ref("in/f"))
+    assert "CANARY" not in err
+
+
+def test_the_library_gives_the_same_line_and_code(blob):
+    if not (Path(os.environ.get("SLUICE_BUILD", "/nonexistent")) / ".libs/libsluice.so").exists():
+        pytest.skip("libsluice.so is not built")
+    from test_api import LIBRARY, Error
+
+    lib = ctypes.CDLL(str(LIBRARY))
+    entry(blob, account_key=secret(blob, OTHER_KEY))
+    s, v, e = ctypes.c_void_p(), ctypes.c_void_p(), Error()
+    assert lib.sluice_open(str(blob.config).encode(), 0, ctypes.byref(s), ctypes.byref(e)) == 0, e.message
+    out = str(blob.cwd / "out").encode()
+    r = lib.sluice_download(s, blob.ref("in").encode(), out, None, ctypes.byref(v), ctypes.byref(e))
+    lib.sluice_close(s)
+    assert r == -e.code and lib.sluice_exit_code(r) == NO_PERMISSION
+    assert b"belongs to this account" in e.message and e.service == b"AuthorizationFailure"
 
 
 # --- objects ---

@@ -33,8 +33,12 @@ static void the_cause_comes_last(void **state)
 	memset(longish, 'a', sizeof(longish) - 1);
 	longish[sizeof(longish) - 1] = '\0';
 	slu_fail_sys(&e, EACCES, "'%s'", longish);
-	assert_int_equal(strlen(e.msg), SLU_ERR_MSG - 1);
-	assert_true(slu_ends(e.msg, "aaa...: Permission denied"));
+	assert_true(slu_ends(e.msg, "aaa': Permission denied"));
+	slu_fail(&e, EACCES, "'%sb' in '%s': not so", longish, "there");
+	assert_true(slu_starts(e.msg, "'aaa") && strstr(e.msg, "aaa...aaa"));
+	assert_true(slu_ends(e.msg, "aab' in 'there': not so"));
+	slu_fail(&e, EACCES, "'https://h/%s?sig=CANARY%s'", longish, longish);
+	assert_null(strstr(e.msg, "CANARY"));
 }
 
 static void more_goes_in_front(void **state)
@@ -77,6 +81,17 @@ static void long_messages_end_at_a_character(void **state)
 		slu_buf_fmt(&b, "%.*s", shift, "xyz");
 		while (b.len < 2000)
 			slu_buf_str(&b, "\xe2\x82\xac");
+		slu_fail(&e, EIO, "%s", b.p);
+		assert_true(strstr(e.msg, "...") && slu_ends(e.msg, "\xe2\x82\xac"));
+		for (; e.msg[i]; i += n) {
+			n = slu_utf8_len(e.msg + i, strlen(e.msg + i));
+			assert_true(n > 0);
+		}
+		i = 0;
+		slu_buf_clear(&b);
+		slu_buf_fmt(&b, "%.*s", shift, "xyz");
+		while (b.len < 2000)
+			slu_buf_str(&b, "\xe2\x82\xac\xe2\x82\xac ");
 		slu_fail(&e, EIO, "%s", b.p);
 		assert_true(slu_ends(e.msg, "..."));
 		assert_in_range(strlen(e.msg), SLU_ERR_MSG - 4, SLU_ERR_MSG - 1);
