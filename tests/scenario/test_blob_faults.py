@@ -317,3 +317,15 @@ def test_a_file_that_changes_under_a_mount_is_stale(ws):
             with pytest.raises(OSError) as e:
                 (point / "f").read_bytes()
             assert e.value.errno == errno.ESTALE and server.fired()
+
+
+def test_a_read_that_is_cut_goes_on_where_it_was(ws):
+    ws.put("whole", BIG)
+    with ws.server.failing(f"get {ws.store.name}/* 1 cut 100000") as server:
+        ws.run("cp", ws.ref("whole"), ws.cwd / "whole")
+        (cut,) = server.fired()
+        first, last = map(int, cut["range"].removeprefix("bytes=").split("-"))
+        asked = [x["range"].removeprefix("bytes=") for x in server.log() if x["op"] == "get"]
+    (rest,) = [x for x in asked if x.endswith(f"-{last}") and x != f"{first}-{last}"]
+    assert 0 < int(rest.split("-")[0]) - first <= 100000
+    assert (ws.cwd / "whole").read_bytes() == BIG
