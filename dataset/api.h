@@ -29,6 +29,9 @@ int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, str
 int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct json_t **ret_detail,
 		   struct slu_err *e);
 void slu_place_done(struct slu_place *p);
+/* How the files of an operand are shown, in the words of who gave it: what stands before the path of
+ * each below it.  file: the operand is that one file.  The caller frees; NULL: no memory. */
+char *slu_api_shown_base(const char *ref, bool file, bool glob);
 /* -EINVAL for a path that no listing would show, so that nothing is written there. */
 int slu_api_check_shown(const char *to, struct slu_err *e);
 

@@ -8,6 +8,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
+#include "dataset/filter.h"
 #include "fs/copy.h"
 #include "fs/walk.h"
 
@@ -16,18 +17,33 @@
 
 static const struct sluice_copy_options no_options = SLUICE_COPY_OPTIONS_INIT;
 
+struct source {
+	struct slu_place place; /* keeps a dataset alive */
+	char *base;             /* slu_api_shown_base */
+	bool whole;             /* it is one file, and base all of its name */
+};
+
 struct copy {
 	const struct sluice_copy_options *o;
-	struct slu_place *src; /* one for each source: they keep datasets alive */
+	struct source *src;
 	size_t sources;
 	struct slu_place dst;
 	SLU_VEC(struct slu_copy_file) files;
-	struct slu_place *now; /* whose files are being found */
+	struct source *from;   /* whose files are being found */
+	struct slu_place *now; /* its place */
+	struct slu_filter filter;
+	char *to_base; /* of the destination, as base is of a source */
 	size_t strip;
 	bool folder; /* they go into dst */
 	struct slu_props props;
 	struct json_t *json; /* of props */
 };
+
+static void source_done(struct source *s)
+{
+	slu_place_done(&s->place);
+	free(s->base);
+}
 
 static void copy_done(struct copy *c)
 {
@@ -35,8 +51,9 @@ static void copy_done(struct copy *c)
 		slu_copy_file_done(&c->files.p[i]);
 	free(c->files.p);
 	for (size_t i = 0; i < c->sources; i++)
-		slu_place_done(&c->src[i]);
+		source_done(&c->src[i]);
 	free(c->src);
+	free(c->to_base);
 	slu_place_done(&c->dst);
 	slu_json_free(c->json);
 }
@@ -44,8 +61,14 @@ static void copy_done(struct copy *c)
 static int add(struct copy *c, struct slu_store *store, const char *path, const char *rel,
 	       const struct slu_attr *a, struct slu_err *e)
 {
-	struct slu_copy_file f = {.from = store, .size = a->size, .version = c->now->version};
+	struct slu_copy_file f = {.from = store,
+				  .size = a->size,
+				  .mtime_ns = a->mtime_ns,
+				  .tag = c->from,
+				  .version = c->now->version};
 
+	if (!slu_filter_takes(&c->filter, rel))
+		return 0;
 	f.path = slu_strdup(path);
 	f.to = c->folder ? slu_path_join(c->dst.path, rel) : slu_strdup(c->dst.path);
 	memcpy(f.id, a->id, sizeof f.id);
@@ -73,7 +96,8 @@ static int add_dataset(struct copy *c, struct slu_err *e)
 
 	for (size_t i = 0; i < slu_manifest_count(t->manifest); i++) {
 		const struct slu_file *f = slu_manifest_at(t->manifest, i);
-		struct slu_attr a = {.kind = SLU_KIND_FILE, .size = f->size};
+		struct slu_attr a = {
+			.kind = SLU_KIND_FILE, .size = f->size, .mtime_ns = f->mtime_ns};
 		SLU_AUTO(slu_freep) char *path = NULL;
 		struct slu_store *store;
 
@@ -117,6 +141,7 @@ static int find_in_store(struct copy *c, const char *src, struct slu_err *e)
 	r = into_folder(c, a.kind == SLU_KIND_DIR || c->sources > 1, e);
 	if (r < 0)
 		return r;
+	c->from->whole = a.kind == SLU_KIND_FILE;
 	if (a.kind == SLU_KIND_FILE)
 		return add(c, p->store, p->path, slu_path_base(p->path), &a, e);
 	c->strip = strlen(p->path);
@@ -134,6 +159,7 @@ static int find(struct copy *c, const char *src, struct slu_err *e)
 	r = into_folder(c, p->glob || !p->dataset->tree->single_file || c->sources > 1, e);
 	if (r < 0)
 		return r;
+	c->from->whole = p->dataset && p->dataset->tree->single_file;
 	if (p->dataset)
 		return add_dataset(c, e);
 	c->strip = slu_glob_prefix(p->path);
@@ -209,12 +235,34 @@ static int find_all(struct copy *c, struct sluice *s, const char *const *src, si
 		return slu_fail_oom(e);
 	c->sources = n;
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		c->now = &c->src[i];
+		c->from = &c->src[i];
+		c->now = &c->from->place;
 		r = slu_place_find(s, src[i], c->now, e);
 		if (r == 0)
 			r = find(c, src[i], e);
+		if (r == 0 &&
+		    !(c->from->base = slu_api_shown_base(src[i], c->from->whole, c->now->glob)))
+			r = slu_fail_oom(e);
 	}
+	if (r == 0 && !(c->to_base = slu_api_shown_base(dst, !c->folder, false)))
+		r = slu_fail_oom(e);
 	return r == 0 ? check_targets(c, e) : r;
+}
+
+/* Tells of a file by the names that the caller gave to what it belongs to. */
+static void tell(const struct copy *c, const struct slu_copy_file *f,
+		 const struct sluice_error *error)
+{
+	const struct source *from = f->tag;
+	const char *rel = c->folder ? f->to + strlen(c->dst.path) : "";
+
+	while (*rel == '/')
+		rel++;
+	SLU_AUTO(slu_freep)
+	char *path = slu_asprintf("%s%s", from->base, from->whole ? "" : rel);
+	SLU_AUTO(slu_freep) char *to = slu_asprintf("%s%s", c->to_base, rel);
+
+	c->o->file(c->o->user, path ? path : f->path, to ? to : f->to, f->size, error);
 }
 
 static void failed(void *user, const struct slu_copy_file *f, const struct slu_err *why)
@@ -225,7 +273,7 @@ static void failed(void *user, const struct slu_copy_file *f, const struct slu_e
 	if (!c->o->file)
 		return;
 	slu_api_error(&e, why, -why->code);
-	c->o->file(c->o->user, f->path, f->to, f->size, &e);
+	tell(c, f, &e);
 }
 
 static int progress(void *user, const struct slu_progress *p)
@@ -236,12 +284,29 @@ static int progress(void *user, const struct slu_progress *p)
 	return c->o->progress ? c->o->progress(c->o->user, &n) : 0;
 }
 
+static int show(const struct copy *c, enum slu_copy_skip skip, struct slu_err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < c->files.n; i++) {
+		r = slu_copy_needed(c->dst.store, &c->files.p[i], skip, e);
+		if (r == 1 && c->o->file)
+			tell(c, &c->files.p[i], NULL);
+	}
+	return r < 0 ? r : 0;
+}
+
 static int run(struct copy *c, struct sluice *s, struct slu_err *e)
 {
 	unsigned flags = c->o->flags;
+	struct slu_copy_totals totals = {0};
 	struct slu_copy_opts o = {
-		.flags = (flags & SLUICE_OVERWRITE ? 0 : SLU_OPF_ABSENT) |
+		.flags = (flags & (SLUICE_OVERWRITE | SLUICE_UPDATE) ? 0 : SLU_OPF_ABSENT) |
 			 (flags & SLUICE_NO_SYNC ? 0 : SLU_OPF_DURABLE),
+		.skip = flags & SLUICE_UPDATE ? SLU_COPY_CHANGED
+			: flags & SLUICE_SKIP ? SLU_COPY_NEW
+					      : SLU_COPY_ALL,
+		.totals = &totals,
 		.jobs = c->o->jobs,
 		.check = (enum slu_check)c->o->check,
 		.props = c->json ? &c->props : NULL,
@@ -251,14 +316,16 @@ static int run(struct copy *c, struct sluice *s, struct slu_err *e)
 	};
 	struct slu_pool *pool;
 
-	if (flags & SLUICE_DRY_RUN) {
-		for (size_t i = 0; c->o->file && i < c->files.n; i++)
-			c->o->file(c->o->user, c->files.p[i].path, c->files.p[i].to,
-				   c->files.p[i].size, NULL);
-		return 0;
-	}
+	if (flags & SLUICE_DRY_RUN)
+		return show(c, o.skip, e);
 	pool = slu_context_pool(s);
-	return pool ? slu_copy(c->files.p, c->files.n, c->dst.store, pool, &o, e) : slu_fail_oom(e);
+	int r = pool ? slu_copy(c->files.p, c->files.n, c->dst.store, pool, &o, e)
+		     : slu_fail_oom(e);
+
+	if (c->o->totals)
+		*c->o->totals = (struct sluice_copy_totals){totals.files, totals.bytes,
+							    totals.skipped, totals.failed};
+	return r;
 }
 
 int sluice_copy(struct sluice *s, const char *const *src, size_t n, const char *dst,
@@ -271,6 +338,12 @@ int sluice_copy(struct sluice *s, const char *const *src, size_t n, const char *
 	if (c.o->size != sizeof no_options)
 		r = slu_fail(&er, EINVAL, "sluice_copy_options.size is %zu, not %zu", c.o->size,
 			     sizeof no_options);
+	if (r == 0 && c.o->totals)
+		*c.o->totals = (struct sluice_copy_totals){0};
+	if (r == 0) {
+		c.filter = (struct slu_filter){c.o->include, c.o->exclude};
+		r = slu_filter_check(&c.filter, &er);
+	}
 	if (r == 0)
 		r = find_all(&c, s, src, n, dst, &er);
 	if (r == 0)

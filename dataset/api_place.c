@@ -105,3 +105,23 @@ int slu_api_check_shown(const char *to, struct slu_err *e)
 	}
 	return 0;
 }
+
+char *slu_api_shown_base(const char *ref, bool file, bool glob)
+{
+	size_t n = strlen(ref);
+
+	if (file)
+		return slu_strdup(ref);
+	if (glob) {
+		for (n = 0; ref[n] && !strchr("*?[{", ref[n]); n++)
+			if (ref[n] == '\\' && ref[n + 1])
+				n++;
+		while (n > 0 && ref[n - 1] != '/' && ref[n - 1] != ':')
+			n--;
+		return slu_strndup(ref, n);
+	}
+	while (n > 0 && ref[n - 1] == '/')
+		n--;
+	return n > 0 && ref[n - 1] == ':' ? slu_strndup(ref, n)
+					  : slu_asprintf("%.*s/", (int)n, ref);
+}

@@ -7,26 +7,52 @@
 
 #include "common/mem.h"
 #include "common/vec.h"
+#include "dataset/filter.h"
 #include "fs/remove.h"
 #include "fs/walk.h"
 
 #include <errno.h>
+#include <string.h>
+
+static const struct sluice_remove_options no_options = SLUICE_REMOVE_OPTIONS_INIT;
 
 struct removal {
+	const struct sluice_remove_options *o;
+	struct slu_filter filter;
 	SLU_VEC(char *) paths;
-	bool keep; /* a dry run */
-	sluice_file_fn *file;
-	void *user;
+	size_t strip; /* bytes of a path before what is relative to the operand */
+	char *base;   /* slu_api_shown_base */
+	bool keep;    /* a dry run */
 };
+
+static const char *below(const struct removal *r, const char *path)
+{
+	path += r->strip;
+	while (*path == '/')
+		path++;
+	return path;
+}
+
+/* Tells of a file in the words of the caller. */
+static void tell(const struct removal *r, const char *path, uint64_t size,
+		 const struct sluice_error *error)
+{
+	SLU_AUTO(slu_freep) char *shown = slu_asprintf("%s%s", r->base, below(r, path));
+
+	if (r->o->file)
+		r->o->file(r->o->user, shown ? shown : path, NULL, size, error);
+}
 
 static int on_file(void *user, const char *path, const struct slu_attr *a, struct slu_err *e)
 {
 	struct removal *r = user;
+	const char *rel = below(r, path);
 	char *copy;
 
+	if (!slu_filter_takes(&r->filter, *rel ? rel : path))
+		return 0;
 	if (r->keep) {
-		if (r->file)
-			r->file(r->user, path, NULL, a->size, NULL);
+		tell(r, path, a->size, NULL);
 		return 0;
 	}
 	copy = slu_strdup(path);
@@ -41,16 +67,16 @@ static void failed(void *user, const char *path, const struct slu_err *why)
 	const struct removal *r = user;
 	struct sluice_error e;
 
-	if (!r->file)
-		return;
 	slu_api_error(&e, why, -why->code);
-	r->file(r->user, path, NULL, 0, &e);
+	tell(r, path, 0, &e);
 }
 
+/* Of a pattern, or of a folder, what the filter takes: file by file. */
 static int remove_matches(struct removal *r, const struct slu_place *p, struct slu_err *e)
 {
 	struct slu_remove_opts o = {.failed = failed, .user = r};
-	int rc = slu_walk_glob(p->store, p->path, on_file, r, e);
+	int rc = p->glob ? slu_walk_glob(p->store, p->path, on_file, r, e)
+			 : slu_walk_with(p->store, p->path, SLU_WALK_NO_SUMS, on_file, r, e);
 
 	if (rc == 0 && !r->keep)
 		rc = slu_remove(p->store, (const char *const *)r->paths.p, r->paths.n, &o, e);
@@ -73,8 +99,11 @@ static int remove_place(struct removal *r, const struct slu_place *p, const char
 			"'%s' is a dataset, and versions are never removed; name its files by "
 			"the path of their datastore",
 			ref);
-	if (p->glob)
-		return remove_matches(r, p, e);
+	if (p->glob) {
+		r->strip = slu_glob_prefix(p->path);
+		r->base = slu_api_shown_base(ref, false, true);
+		return r->base ? remove_matches(r, p, e) : slu_fail_oom(e);
+	}
 	if (!p->path[0])
 		return slu_fail(e, EINVAL,
 				"'%s' is the root of a datastore; name what in it is to go", ref);
@@ -83,21 +112,36 @@ static int remove_place(struct removal *r, const struct slu_place *p, const char
 		return rc;
 	if (a.kind == SLU_KIND_DIR && !recursive)
 		return slu_fail(e, EISDIR, "'%s' is a folder; give --recursive to remove it", ref);
-	if (r->keep)
-		return slu_walk_with(p->store, p->path, SLU_WALK_NO_SUMS, on_file, r, e);
+	r->strip = strlen(p->path);
+	r->base = slu_api_shown_base(ref, a.kind == SLU_KIND_FILE, false);
+	if (!r->base)
+		return slu_fail_oom(e);
+	if (r->keep || slu_filter_any(&r->filter))
+		return remove_matches(r, p, e);
 	return a.kind == SLU_KIND_DIR ? slu_remove_tree(p->store, p->path, &o, e)
 				      : slu_store_delete(p->store, p->path, 0, e);
 }
 
-int sluice_remove(struct sluice *s, const char *ref, unsigned flags, sluice_file_fn *file,
-		  void *user, struct sluice_error *e)
+int sluice_remove(struct sluice *s, const char *ref, const struct sluice_remove_options *o,
+		  struct sluice_error *e)
 {
 	SLU_AUTO(slu_place_done) struct slu_place p = {0};
-	struct removal r = {.keep = flags & SLUICE_DRY_RUN, .file = file, .user = user};
+	struct removal r = {.o = o ? o : &no_options};
 	struct slu_err er = {0};
-	int rc = slu_place_find(s, ref, &p, &er);
+	int rc = 0;
 
+	if (r.o->size != sizeof no_options)
+		rc = slu_fail(&er, EINVAL, "sluice_remove_options.size is %zu, not %zu", r.o->size,
+			      sizeof no_options);
+	r.keep = r.o->flags & SLUICE_DRY_RUN;
+	if (rc == 0) {
+		r.filter = (struct slu_filter){r.o->include, r.o->exclude};
+		rc = slu_filter_check(&r.filter, &er);
+	}
 	if (rc == 0)
-		rc = remove_place(&r, &p, ref, flags & SLUICE_RECURSIVE, &er);
+		rc = slu_place_find(s, ref, &p, &er);
+	if (rc == 0)
+		rc = remove_place(&r, &p, ref, r.o->flags & SLUICE_RECURSIVE, &er);
+	free(r.base);
 	return slu_api_error(e, &er, rc);
 }

@@ -5,6 +5,7 @@ libdataset_la_SOURCES += dataset/api_place.c
 libdataset_la_SOURCES += dataset/api_object.c
 libdataset_la_SOURCES += dataset/api_move.c dataset/api_remove.c
 libdataset_la_SOURCES += dataset/api_copy.c dataset/api_writer.c
+libdataset_la_SOURCES += dataset/filter.c dataset/filter.h
 libdataset_la_SOURCES += dataset/api_data.c
 libdataset_la_SOURCES += dataset/api_view.c
 libdataset_la_SOURCES += dataset/doctor.c

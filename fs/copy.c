@@ -10,6 +10,7 @@
 #include "common/time.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define JOBS 32
 #define TICK_NS (100 * SLU_MS)
@@ -55,6 +56,45 @@ static const struct slu_copy_file *take(struct slu_copy *c)
 	return f;
 }
 
+int slu_copy_needed(struct slu_store *to, const struct slu_copy_file *f, enum slu_copy_skip skip,
+		    struct slu_err *e)
+{
+	struct slu_err why = {0};
+	struct slu_attr a;
+	int r = skip == SLU_COPY_ALL ? -ENOENT : slu_store_stat(to, f->to, &a, &why);
+
+	if (r == -ENOENT)
+		return 1;
+	if (r < 0) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	if (a.kind != SLU_KIND_FILE)
+		return 1; /* the copy says what is wrong with that */
+	if (skip == SLU_COPY_NEW)
+		return 0;
+	if (a.size != f->size)
+		return 1;
+	if (a.sum[0] && f->sum[0])
+		return strcmp(a.sum, f->sum) != 0;
+	return f->mtime_ns > a.mtime_ns;
+}
+
+/* 0: copied; 1: not needed; -errno */
+static int copy_or_skip(struct slu_copy *c, const struct slu_copy_file *f, char *buf,
+			struct slu_err *e)
+{
+	int r = slu_copy_needed(c->to, f, c->o->skip, e);
+
+	if (r == 1)
+		r = slu_copy_one(c, f, buf, e);
+	else if (r == 0)
+		r = 1;
+	/* another was quicker */
+	return r == -EEXIST && c->o->skip == SLU_COPY_NEW ? 1 : r;
+}
+
 static void *work(void *arg)
 {
 	struct slu_copy *c = arg;
@@ -63,12 +103,17 @@ static void *work(void *arg)
 
 	while ((f = take(c))) {
 		struct slu_err e = {0};
-		int r = buf ? slu_copy_one(c, f, buf, &e) : slu_fail_oom(&e);
+		int r = buf ? copy_or_skip(c, f, buf, &e) : slu_fail_oom(&e);
 
 		if (r < 0)
 			note(c, f, &e);
 		pthread_mutex_lock(&c->lock);
 		c->files += r == 0;
+		if (r == 1) {
+			c->skipped++;
+			c->skipped_bytes += f->size;
+			atomic_fetch_add(&c->bytes, f->size);
+		}
 		pthread_cond_signal(&c->ended);
 		pthread_mutex_unlock(&c->lock);
 	}
@@ -116,7 +161,7 @@ static void tell_progress(struct slu_copy *c, const struct outcome *out)
 	if (!c->o->progress)
 		return;
 	pthread_mutex_lock(&c->lock);
-	p.files = c->files;
+	p.files = c->files + c->skipped;
 	pthread_mutex_unlock(&c->lock);
 	p.bytes = atomic_load(&c->bytes);
 	if (c->o->progress(c->o->user, &p))
@@ -206,6 +251,13 @@ int slu_copy(const struct slu_copy_file *f, size_t n, struct slu_store *to, stru
 	r = run(&c, n < jobs ? (unsigned)(n ? n : 1) : jobs, &out, e);
 	if (r == 0)
 		r = result(&c, &out, e);
+	if (o->totals)
+		*o->totals = (struct slu_copy_totals){
+			.files = c.files,
+			.bytes = atomic_load(&c.bytes) - c.skipped_bytes,
+			.skipped = c.skipped,
+			.failed = c.failed,
+		};
 	pthread_cond_destroy(&c.room);
 	pthread_cond_destroy(&c.ended);
 	pthread_mutex_destroy(&c.lock);

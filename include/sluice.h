@@ -97,6 +97,8 @@ typedef int sluice_entry_fn(void *user, const struct sluice_entry *entry);
 #define SLUICE_OVERWRITE 2u
 #define SLUICE_NO_SYNC 4u
 #define SLUICE_DRY_RUN 8u
+#define SLUICE_UPDATE 16u /* copy what is not there, or differs */
+#define SLUICE_SKIP 32u   /* copy what is not there; what is, is no failure */
 
 SLUICE_API int sluice_list(struct sluice *s, const char *ref, unsigned flags, sluice_entry_fn *fn,
 			   void *user, struct sluice_error *e);
@@ -142,13 +144,19 @@ typedef int sluice_progress_fn(void *user, const struct sluice_progress *p); /* 
 #define SLUICE_CHECK_OFF 3
 
 /* A file that failed (error), or, with SLUICE_DRY_RUN, that would be copied or removed (error NULL, to
- * NULL when it would be removed).  Valid during the callback; the thread of the call. */
+ * NULL when it would be removed).  Paths begin with
+ * the operands as they were given.  Valid during the callback; the thread of the call. */
 typedef void sluice_file_fn(void *user, const char *path, const char *to, uint64_t size,
 			    const struct sluice_error *error);
 
+struct sluice_copy_totals {
+	uint64_t files, bytes, skipped, failed; /* bytes: of what was copied, or begun */
+};
+
 struct sluice_copy_options {
 	size_t size;    /* sizeof(struct sluice_copy_options) */
-	unsigned flags; /* SLUICE_RECURSIVE, SLUICE_OVERWRITE, SLUICE_NO_SYNC, SLUICE_DRY_RUN */
+	unsigned flags; /* SLUICE_RECURSIVE, SLUICE_OVERWRITE, SLUICE_NO_SYNC, SLUICE_DRY_RUN,
+			 * SLUICE_UPDATE, SLUICE_SKIP */
 	unsigned jobs;  /* files at once, 0 = chosen */
 	int check;      /* SLUICE_CHECK_... */
 	/* {"content_type", "tier", "metadata": {}, "tags": {}} of what is written, where the store
@@ -157,14 +165,20 @@ struct sluice_copy_options {
 	sluice_progress_fn *progress;
 	sluice_file_fn *file;
 	void *user; /* of both */
+	/* Patterns, NULL ends them; NULL: all.  One without '/' is matched against the file's name, one
+	 * with it against its path below the source.  exclude wins. */
+	const char *const *include, *const *exclude;
+	struct sluice_copy_totals *totals; /* what was done, also of a failure; NULL */
 };
 #define SLUICE_COPY_OPTIONS_INIT                                                                   \
 	{                                                                                          \
-		sizeof(struct sluice_copy_options), 0, 0, 0, 0, 0, 0, 0                            \
+		sizeof(struct sluice_copy_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                   \
 	}
 
 /* Copies files, patterns, and with SLUICE_RECURSIVE folders, between any two places.  dst ending in '/',
  * being a folder, or several sources: into it.  Nothing is replaced without SLUICE_OVERWRITE (-EEXIST).
+ * With SLUICE_UPDATE a file is skipped that is there with the same length and, where both places keep an
+ * MD5, the same one; else one that is not older than its source.
  * Each file appears whole; when one fails the others go on and the first failure is the result. */
 SLUICE_API int sluice_copy(struct sluice *s, const char *const *src, size_t n, const char *dst,
 			   const struct sluice_copy_options *o, struct sluice_error *e);
@@ -173,10 +187,22 @@ SLUICE_API int sluice_copy(struct sluice *s, const char *const *src, size_t n, c
  * replaced with SLUICE_OVERWRITE only (-EEXIST), a folder only when it is empty. */
 SLUICE_API int sluice_move(struct sluice *s, const char *src, const char *dst, unsigned flags,
 			   struct sluice_error *e);
+struct sluice_remove_options {
+	size_t size;                                 /* sizeof(struct sluice_remove_options) */
+	unsigned flags;                              /* SLUICE_RECURSIVE, SLUICE_DRY_RUN */
+	const char *const *include, *const *exclude; /* as in struct sluice_copy_options */
+	sluice_file_fn *file;                        /* NULL: not told */
+	void *user;
+};
+#define SLUICE_REMOVE_OPTIONS_INIT                                                                 \
+	{                                                                                          \
+		sizeof(struct sluice_remove_options), 0, 0, 0, 0, 0                                \
+	}
+
 /* Deletes a file, what a pattern matches, or with SLUICE_RECURSIVE a folder and all in it.  Datasets and
- * the root of a datastore are refused (-EINVAL).  file may be NULL. */
-SLUICE_API int sluice_remove(struct sluice *s, const char *ref, unsigned flags,
-			     sluice_file_fn *file, void *user, struct sluice_error *e);
+ * the root of a datastore are refused (-EINVAL).  o may be NULL. */
+SLUICE_API int sluice_remove(struct sluice *s, const char *ref,
+			     const struct sluice_remove_options *o, struct sluice_error *e);
 
 /* --- datasets --- */
 

@@ -57,6 +57,8 @@ struct cli {
 /* The last value of an option, NULL when absent; the i-th of a repeated one. */
 const char *cli_get(const struct cli *c, const char *name);
 const char *cli_nth(const struct cli *c, const char *name, size_t i);
+/* All values of a repeated option, NULL at the end; the caller frees the array.  NULL: no memory. */
+const char **cli_all(const struct cli *c, const char *name);
 bool cli_has(const struct cli *c, const char *name);
 
 /* The number of an option, *ret as it was when it is absent; false after telling what is wrong. */

@@ -7,7 +7,9 @@
 #include "common/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SHOWN 10 /* failures that are told one by one */
 
@@ -98,14 +100,41 @@ static int properties(struct cli *c, char **ret)
 	return *ret ? 0 : sluice_exit_code(-ENOMEM);
 }
 
+static int show_totals(const struct cli *c, const struct sluice_copy_totals *n)
+{
+	/* a caller that closed the output wants the copy alone */
+	bool closed = (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY;
+
+	if (!c->json || cli_has(c, "dry-run") || closed)
+		return 0;
+	return printf("{\"files\": %llu, \"bytes\": %llu, \"skipped\": %llu, \"failed\": %llu}\n",
+		      (unsigned long long)n->files, (unsigned long long)n->bytes,
+		      (unsigned long long)n->skipped, (unsigned long long)n->failed);
+}
+
+static unsigned copy_flags(const struct cli *c)
+{
+	return (cli_has(c, "recursive") ? SLUICE_RECURSIVE : 0) |
+	       (cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0) |
+	       (cli_has(c, "update") ? SLUICE_UPDATE : 0) |
+	       (cli_has(c, "no-clobber") ? SLUICE_SKIP : 0) |
+	       (cli_has(c, "no-sync") ? SLUICE_NO_SYNC : 0) |
+	       (cli_has(c, "dry-run") ? SLUICE_DRY_RUN : 0);
+}
+
 int cmd_cp(struct cli *c)
 {
 	struct sluice_copy_options o = SLUICE_COPY_OPTIONS_INIT;
 	SLU_AUTO(slu_freep) char *props = NULL;
 	struct sluice_error e = {0};
 	struct told t = {.c = c};
+	struct sluice_copy_totals totals = {0};
+	SLU_AUTO(slu_freep) const char **include = cli_all(c, "include");
+	SLU_AUTO(slu_freep) const char **exclude = cli_all(c, "exclude");
 	int64_t jobs = 0;
 
+	if (cli_has(c, "overwrite") + cli_has(c, "update") + cli_has(c, "no-clobber") > 1)
+		return cli_usage(c, "--overwrite, --update and --no-clobber exclude each other");
 	if (cmd_cp_streams(c))
 		return cmd_cp_stream(c);
 	if (!cli_int(c, "jobs", 1, 1024, &jobs) || !cli_check(c, &o.check))
@@ -116,10 +145,10 @@ int cmd_cp(struct cli *c)
 		status = cli_open(c, SLUICE_OPTIONAL);
 	if (status)
 		return status;
-	o.flags = (cli_has(c, "recursive") ? SLUICE_RECURSIVE : 0) |
-		  (cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0) |
-		  (cli_has(c, "no-sync") ? SLUICE_NO_SYNC : 0) |
-		  (cli_has(c, "dry-run") ? SLUICE_DRY_RUN : 0);
+	o.flags = copy_flags(c);
+	o.include = include;
+	o.exclude = exclude;
+	o.totals = &totals;
 	o.jobs = (unsigned)jobs;
 	o.properties_json = props;
 	o.progress = show_progress;
@@ -130,6 +159,7 @@ int cmd_cp(struct cli *c)
 			    c->args[c->nargs - 1], &o, &e);
 
 	progress_end(&t.progress);
+	show_totals(c, &totals);
 	return r < 0 ? cli_fail(c, r, &e) : 0;
 }
 
@@ -147,16 +177,23 @@ int cmd_mv(struct cli *c)
 /* All are tried; the status is that of the first that failed. */
 int cmd_rm(struct cli *c)
 {
-	unsigned flags = (cli_has(c, "recursive") ? SLUICE_RECURSIVE : 0) |
-			 (cli_has(c, "dry-run") ? SLUICE_DRY_RUN : 0);
+	struct sluice_remove_options o = SLUICE_REMOVE_OPTIONS_INIT;
+	SLU_AUTO(slu_freep) const char **include = cli_all(c, "include");
+	SLU_AUTO(slu_freep) const char **exclude = cli_all(c, "exclude");
 	int status = cli_open(c, SLUICE_OPTIONAL);
 
 	int failed = 0;
 
+	o.flags = (cli_has(c, "recursive") ? SLUICE_RECURSIVE : 0) |
+		  (cli_has(c, "dry-run") ? SLUICE_DRY_RUN : 0);
+	o.include = include;
+	o.exclude = exclude;
+	o.file = tell;
 	for (int i = 0; status == 0 && i < c->nargs; i++) {
 		struct sluice_error e = {0};
 		struct told t = {.c = c};
-		int r = sluice_remove(c->s, c->args[i], flags, tell, &t, &e);
+		o.user = &t;
+		int r = sluice_remove(c->s, c->args[i], &o, &e);
 
 		if (r < 0 && !(r == -ENOENT && cli_has(c, "force")) && (r = cli_fail(c, r, &e)) &&
 		    !failed)

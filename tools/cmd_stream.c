@@ -194,9 +194,9 @@ bool cmd_cp_streams(const struct cli *c)
 
 int cmd_cp_stream(struct cli *c)
 {
-	static const char *const not_here[] = {"recursive", "dry-run",   "content-type",
-					       "tier",      "metadata",  "tag",
-					       "jobs",      "check-md5", NULL};
+	static const char *const not_here[] = {
+		"recursive", "dry-run", "content-type", "tier", "metadata",  "tag", "include",
+		"exclude",   "update",  "no-clobber",   "jobs", "check-md5", NULL};
 	SLU_AUTO(slu_freep) char *buf = slu_malloc(CHUNK);
 	struct stream t = {.c = c, .buf = buf, .most = UINT64_MAX};
 

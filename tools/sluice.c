@@ -109,6 +109,15 @@ const char *cli_nth(const struct cli *c, const char *name, size_t n)
 	return NULL;
 }
 
+const char **cli_all(const struct cli *c, const char *name)
+{
+	const char **all = slu_calloc(c->nvalues + 1, sizeof(char *));
+
+	for (size_t i = 0; all && (all[i] = cli_nth(c, name, i)); i++)
+		;
+	return all;
+}
+
 int cli_pair(struct json_t *o, const char *pair)
 {
 	const char *eq = strchr(pair, '=');

@@ -71,10 +71,10 @@ def test_a_big_file_is_not_sent_when_its_name_is_taken(ws, src):
 
 def test_a_dry_run_only_tells(ws, src):
     out = ws.run("cp", "-n", "-R", "src/d", ws.ref("t")).out
-    assert out.splitlines() == ["deep/y -> t/deep/y", "x -> t/x"]
+    assert out.splitlines() == [f"src/d/{x} -> {ws.ref('t')}/{x}" for x in ["deep/y", "x"]]
     assert not ws.exists("t")
     told = ws.run("cp", "-n", "-o", "json", "src/small", ws.ref("t/s")).json
-    assert told == {"path": "small", "to": "t/s", "size": 1}
+    assert told == {"path": "src/small", "to": ws.ref("t/s"), "size": 1}
 
 
 def test_a_killed_copy_leaves_nothing_half_done(ws, src):
@@ -116,7 +116,7 @@ def test_rm_of_a_folder_needs_recursive(ws):
     ws.put("d/g", "g")
     ws.put("dd", "stays")
     assert "--recursive" in ws.run("rm", ws.ref("d"), code=BAD_INPUT).err
-    assert ws.run("rm", "-n", "-R", ws.ref("d")).out == "d/e/f\nd/g\n"
+    assert ws.run("rm", "-n", "-R", ws.ref("d")).out == f"{ws.ref('d')}/e/f\n{ws.ref('d')}/g\n"
     assert ws.exists("d/e/f")
     ws.run("rm", "-R", ws.ref("d"))
     assert not ws.exists("d")
@@ -152,3 +152,58 @@ def test_where_no_sum_is_kept_the_strict_check_fails(ws):
     assert not (ws.cwd / "g").exists()
     ws.run("download", "--check-md5", "fail-if-different-or-missing", ws.ref("f"), "h", code=BAD_INPUT)
     ws.run("cp", "--check-md5", "sometimes", ws.ref("f"), "g", code=USAGE)
+
+
+def test_a_dry_run_shows_places_as_they_were_written(ws, src):
+    ws.put("p/a.csv", "a")
+    assert ws.run("cp", "-n", "./src/small", "src/d/x", ws.ref("new/")).out.splitlines() == [
+        f"./src/small -> {ws.ref('new/small')}",
+        f"src/d/x -> {ws.ref('new/x')}",
+    ]
+    assert ws.run("cp", "-n", ws.ref("p/*.csv"), "out/").out == f"{ws.ref('p/a.csv')} -> out/a.csv\n"
+    assert ws.run("rm", "-n", ws.ref("p/*.csv"), ws.ref("p/a.csv")).out == f"{ws.ref('p/a.csv')}\n" * 2
+    assert ws.exists("p/a.csv")
+
+
+def test_include_and_exclude_choose_files(ws):
+    make(ws.cwd / "s", {"a.csv": b"1", "b.txt": b"2", "d/c.csv": b"3", "d/tmp/e.csv": b"4", "_x.csv": b"5"})
+    ws.run("cp", "-R", "--include", "*.csv", "--exclude", "_*", "--exclude", "**/tmp/**", "s", ws.ref("t"))
+    assert ws.run("ls", "-R", ws.ref("t")).out.splitlines() == ["a.csv", "d/c.csv"]
+    ws.run("rm", "-R", "--exclude", "a.*", ws.ref("t"))
+    assert ws.get("t/a.csv") == b"1" and not ws.exists("t/d/c.csv")
+    ws.run("cp", "-R", "--include", "[", "s", ws.ref("u"), code=BAD_INPUT)
+
+
+def test_no_clobber_skips_what_is_there(ws, src):
+    ws.put("t/small", "there")
+    got = ws.json("cp", "-R", "--no-clobber", "src", ws.ref("t"))
+    assert (got["files"], got["skipped"], got["failed"]) == (4, 1, 0)
+    assert ws.get("t/small") == b"there" and ws.get("t/big") == BIG
+
+
+def test_update_copies_what_is_new_or_differs(ws, src):
+    total = sum(map(len, src.values()))
+    for path in src:  # stores of whole seconds cannot tell what was written within the one of the copy
+        os.utime(ws.cwd / "src" / path, (1e9, 1e9))
+    assert ws.json("cp", "-R", "--update", "src", ws.ref("t")) == {
+        "files": 5, "bytes": total, "skipped": 0, "failed": 0,
+    }  # fmt: skip
+    (ws.cwd / "src/small").write_bytes(b"longer")
+    (ws.cwd / "src/new").write_bytes(b"new")
+    later = ws.config.stat().st_mtime + 3600
+    os.utime(ws.cwd / "src/d/x", (later, later))
+    told = ws.run("cp", "-n", "-R", "-u", "src", ws.ref("t")).out
+    assert [x.split()[0] for x in told.splitlines()] == ["src/d/x", "src/new", "src/small"]
+    got = ws.json("cp", "-R", "-u", "src", ws.ref("t"))
+    assert (got["files"], got["skipped"]) == (3, 3)
+    assert ws.get("t/small") == b"longer" and ws.get("t/new") == b"new"
+
+
+def test_ways_to_treat_what_is_there_exclude_each_other(ws, src):
+    ws.run("cp", "--update", "--no-clobber", "src/small", ws.ref("t"), code=USAGE)
+
+
+def test_failures_are_counted(ws, src):
+    ws.put("t/small", "there")
+    done = ws.run("cp", "-R", "-o", "json", "src", ws.ref("t"), code=EXISTS)
+    assert (done.json["files"], done.json["failed"]) == (4, 1)

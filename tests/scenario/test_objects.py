@@ -32,6 +32,26 @@ def test_ls_shows_one_level_and_folders_with_a_slash(tree):
     assert tree.run("ls", tree.ref()).out.splitlines() == ["a/", "a.b", "b.txt"]
 
 
+def test_ls_sorts_and_sums_up(ws):
+    ws.put_all({"s/b": "22", "s/a": "333", "s/c": "1", "s/d/e": "4444"})
+    assert ws.run("ls", "-R", "--sort", "size", ws.ref("s")).out.split() == ["d/e", "a", "b", "c"]
+    assert ws.run("ls", "-R", "--reverse", ws.ref("s")).out.split() == ["d/e", "c", "b", "a"]
+    newest = ws.run("ls", "-R", "--sort", "time", "-o", "json", ws.ref("s")).out.splitlines()
+    times = [json.loads(x)["mtime_ns"] for x in newest]
+    assert times == sorted(times, reverse=True) and len(times) == 4
+    out = ws.run("ls", "-R", "--summary", ws.ref("s")).out.splitlines()
+    assert out[-1] == "4 files, 0 folders, 10 bytes (10)"
+    out = ws.run("ls", "--summary", "-o", "json", ws.ref("s")).out.splitlines()
+    assert json.loads(out[-1]) == {"summary": {"files": 3, "folders": 1, "bytes": 6}}
+    ws.run("ls", "--sort", "colour", ws.ref("s"), code=USAGE)
+
+
+def test_ls_human_sizes(ws):
+    ws.put("f", bytes(1536 << 10))
+    assert ws.run("ls", "-l", "--human", ws.ref("f")).out.split()[0] == "1.5M"
+    assert ws.run("ls", "-l", ws.ref("f")).out.split()[0] == str(1536 << 10)
+
+
 def test_ls_recursive_is_sorted_by_the_bytes_of_the_path(tree):
     got = [json.loads(x)["path"] for x in tree.run("ls", "-R", tree.ref(), "-o", "json").out.splitlines()]
     assert got == sorted(got, key=os.fsencode) and len(got) == 6
