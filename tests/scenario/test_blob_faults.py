@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Workspace, needs_fuse, server_of
+from conftest import RUNG, Workspace, needs_fuse, server_of
 from stores import BlobStore
 
 SMALL = b"some bytes that are not many\n" * 40
@@ -306,7 +306,8 @@ def test_a_mount_lives_through_all_of_it_and_does_not_grow(ws):
             seen.append(gauges(pid))
     first, last = seen[1], seen[-1]  # the first round fills pools
     assert last["fds"] <= first["fds"] + 1 and last["Threads"] <= first["Threads"] + 2, seen
-    assert last["RssAnon"] <= first["RssAnon"] + 4096, seen
+    if RUNG == "scenario":  # a sanitizer keeps what was freed
+        assert last["RssAnon"] <= first["RssAnon"] + 4096, seen
 
 
 @needs_fuse
