@@ -3,11 +3,12 @@
 
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, CANCELED, EXISTS, NOT_FOUND, NOT_SUPPORTED, USAGE, local_only, read_tree
+from conftest import BAD_INPUT, CANCELED, EXISTS, NO_SPACE, NOT_FOUND, NOT_SUPPORTED, USAGE, local_only, read_tree
 
 BIG = os.urandom(1 << 20) * 21 + b"and a bit"  # several blocks on each store
 
@@ -207,3 +208,16 @@ def test_failures_are_counted(ws, src):
     ws.put("t/small", "there")
     done = ws.run("cp", "-R", "-o", "json", "src", ws.ref("t"), code=EXISTS)
     assert (done.json["files"], done.json["failed"]) == (4, 1)
+
+
+@local_only
+def test_a_full_disk_leaves_nothing_and_says_so(ws, src):
+    def small_files_only():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    done = ws.run("cp", "-R", "-o", "json", "src", "out", code=NO_SPACE, preexec=small_files_only)
+    assert (done.json["files"], done.json["failed"]) == (4, 1) and "big" in done.err
+    assert not (ws.cwd / "out/big").exists()
+    ws.run("cp", "-R", "--update", "src", "out")
+    assert read_tree(ws.cwd / "out") == src
