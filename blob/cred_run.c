@@ -10,7 +10,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +21,7 @@
 extern char **environ;
 
 /* In a process group of its own, so that what it started can be ended with it. */
-static int start(const char *command, int out, pid_t *ret)
+static int start(const char *command, int out, int err, pid_t *ret)
 {
 	char sh[] = "sh", dash_c[] = "-c";
 	char *const argv[] = {sh, dash_c, (char *)command, NULL};
@@ -40,6 +42,8 @@ static int start(const char *command, int out, pid_t *ret)
 	r = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
 	if (!r)
 		r = posix_spawn_file_actions_adddup2(&files, out, 1);
+	if (!r)
+		r = posix_spawn_file_actions_adddup2(&files, err, 2);
 	if (!r)
 		r = posix_spawn(ret, "/bin/sh", &files, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&files);
@@ -75,17 +79,57 @@ static int collect(int fd, struct slu_buf *b)
 	}
 }
 
+/* What it said last, for people; nothing that looks like a secret. */
+static void last_words(int fd, char *out, size_t max)
+{
+	static const char *const secret[] = {"sig=", "AccountKey=", "eyJ", "Bearer "};
+	char text[4096];
+	off_t size = lseek(fd, 0, SEEK_END);
+	ssize_t n = pread(fd, text, sizeof(text) - 1, size > 4095 ? size - 4095 : 0);
+	char *line;
+
+	*out = '\0';
+	while (n > 0 && strchr(" \t\r\n", text[n - 1]))
+		n--;
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	for (char *c = line; *c; c++)
+		*c = (unsigned char)*c < ' ' || *c == 0x7f ? ' ' : *c;
+	for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+		if (strstr(line, secret[i]))
+			return;
+	snprintf(out, max, "%s", line);
+}
+
+static int ended(int status, int err, const char *where, struct slu_err *e)
+{
+	char words[200];
+
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	last_words(err, words, sizeof(words));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return slu_fail(e, ENOENT, "%s: its command names a program that is not there%s%s",
+				where, *words ? ": " : "", words);
+	return slu_fail(e, EIO, "%s: its command failed: %s", where,
+			*words ? words : "run it by hand to see why");
+}
+
 int slu_cred_run(const char *command, const char *where, struct slu_buf *b, struct slu_err *e)
 {
 	SLU_AUTO(slu_closep) int in = -1, out = -1;
+	SLU_AUTO(slu_closep) int err = memfd_create("stderr", MFD_CLOEXEC);
 	int fds[2], status = 0, r;
 	pid_t pid = -1;
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	if (err < 0 || pipe2(fds, O_CLOEXEC) < 0)
 		return slu_fail_sys(e, errno, "%s: cannot run its command", where);
 	in = fds[0];
 	out = fds[1];
-	r = start(command, out, &pid);
+	r = start(command, out, err, &pid);
 	if (r < 0)
 		return slu_fail_sys(e, -r, "%s: cannot run its command", where);
 	close(slu_take_fd(out));
@@ -96,9 +140,5 @@ int slu_cred_run(const char *command, const char *where, struct slu_buf *b, stru
 		;
 	if (r < 0)
 		return slu_fail_sys(e, -r, "%s: its command gave no secret", where);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) /* as the shell says it */
-		return slu_fail(e, ENOENT, "%s: there is no such command", where);
-	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return slu_fail(e, EIO, "%s: its command failed: run it by hand to see why", where);
-	return 0;
+	return ended(status, err, where, e);
 }

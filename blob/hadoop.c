@@ -16,11 +16,17 @@ static bool is_gen2(const struct slu_blob *b)
 	return b->at.gen2 || b->hierarchical;
 }
 
+/* The older driver knows no identities. */
+static bool is_wasb(const struct slu_blob *b)
+{
+	return b->at.suffix && !is_gen2(b) && !b->identity;
+}
+
 /* The host by which the driver names the account, whatever the endpoint. */
 static char *host_of(const struct slu_blob *b)
 {
 	const char *suffix = b->at.suffix ? b->at.suffix : "core.windows.net";
-	const char *kind = b->at.suffix && !is_gen2(b) ? "blob" : "dfs";
+	const char *kind = is_wasb(b) ? "blob" : "dfs";
 
 	return slu_asprintf("%s.%s.%s", b->at.account, kind, suffix);
 }
@@ -63,13 +69,35 @@ static int set_secret(const struct slu_blob *b, enum slu_blob_secret_kind kind, 
 		return 0;
 	if (kind == SLU_BLOB_KEY)
 		return set_for(h->secret_refs, "fs.azure.account.key", host, b->cred_ref);
-	if (b->at.suffix && !is_gen2(b)) {
+	if (is_wasb(b)) {
 		wasb = slu_asprintf("fs.azure.sas.%s", b->at.container);
 		return wasb ? set_for(h->secret_refs, wasb, host, b->cred_ref) : -ENOMEM;
 	}
 	if (set_for(h->conf, "fs.azure.account.auth.type", host, "SAS") < 0)
 		return -ENOMEM;
 	return set_for(h->secret_refs, "fs.azure.sas.fixed.token", host, b->cred_ref);
+}
+
+/* What its token providers cannot do; NULL: this one they can. */
+static const char *cannot(const struct json_t *o, const char *type)
+{
+	if (slu_streq(type, "service_principal"))
+		return slu_json_get(o, "client_secret") ? NULL
+							: "an application without client_secret";
+	if (slu_streq(type, "managed_identity"))
+		return slu_json_get(o, "object_id") || slu_json_get(o, "resource_id")
+			       ? "a managed identity that is not named by its client_id"
+			       : NULL;
+	return type;
+}
+
+/* A flat account by the Blob service, since the other driver cannot sign in like this; from the documentation
+ * of Hadoop 3.4.2, no real account has confirmed it. */
+static int set_flat(struct json_t *conf)
+{
+	return slu_json_set_str(conf, "fs.azure.account.hns.enabled", "false") < 0
+		       ? -ENOMEM
+		       : slu_json_set_str(conf, "fs.azure.fns.account.service.type", "BLOB");
 }
 
 /* The token providers of hadoop-azure ("ABFS: OAuth 2.0" of its documentation). */
@@ -82,19 +110,17 @@ static int set_identity(const struct slu_blob *b, const char *host, struct slu_h
 	const char *provider = NULL, *client = slu_json_str(o, "client_id");
 	SLU_AUTO(slu_freep) char *name = NULL, *endpoint = NULL;
 
-	if (slu_streq(type, "service_principal"))
-		provider = "ClientCredsTokenProvider";
-	else if (slu_streq(type, "managed_identity"))
-		provider = "MsiTokenProvider";
-	else
+	if (cannot(o, type))
 		return slu_fail(e, ENOTSUP,
 				"Hadoop cannot sign in as \"%s\": give the datastore a managed "
-				"identity, a service principal, a key or a SAS",
-				type);
+				"identity, a service principal with a secret, a key or a SAS",
+				cannot(o, type));
+	provider = slu_streq(type, "managed_identity") ? "MsiTokenProvider"
+						       : "ClientCredsTokenProvider";
 	name = slu_asprintf("%s%s", prefix, provider);
 	endpoint = slu_asprintf("%s/%s/oauth2/token", slu_identity_authority(b->identity),
 				slu_json_str(o, "tenant_id") ? slu_json_str(o, "tenant_id") : "");
-	if (!name || !endpoint ||
+	if (!name || !endpoint || (b->at.suffix && !is_gen2(b) && set_flat(h->conf) < 0) ||
 	    set_for(h->conf, "fs.azure.account.auth.type", host, "OAuth") < 0 ||
 	    set_for(h->conf, "fs.azure.account.oauth.provider.type", host, name) < 0 ||
 	    (client && set_for(h->conf, "fs.azure.account.oauth2.client.id", host, client) < 0))
@@ -111,7 +137,7 @@ static int set_identity(const struct slu_blob *b, const char *host, struct slu_h
 static const char *scheme_of(const struct slu_blob *b)
 {
 	if (b->at.suffix)
-		return is_gen2(b) ? "abfss" : "wasbs";
+		return is_wasb(b) ? "wasbs" : "abfss";
 	return slu_starts(b->at.base, "https://") ? "abfss" : "abfs";
 }
 

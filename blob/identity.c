@@ -29,7 +29,7 @@
 #define ANSWER_MAX (64u << 10)
 #define LIFE_UNKNOWN (5 * 60 * SLU_SEC)
 #define CERT_MAX (256u << 10)
-#define SCOPE "https%3A%2F%2Fstorage.azure.com%2F.default"
+#define AUDIENCE "https://storage.azure.com" /* of every cloud that Microsoft runs */
 #define ASSERTION "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
 
 /* --- asking --- */
@@ -140,12 +140,15 @@ int slu_identity_ask(struct slu_identity *id, const char *who, const char *url,
 		     struct slu_token *ret, struct slu_err *e)
 {
 	static const char *const form[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
+	bool near =
+		slu_starts(url, "http://169.254."); /* on this machine: in the clear, no proxy */
 	struct slu_xfer x = {.method = body ? "POST" : "GET",
 			     .url = url,
-			     .headers = body ? form : headers,
+			     .headers = headers ? headers : form,
 			     .body = body,
 			     .body_len = body ? strlen(body) : 0,
-			     .plain_ok = slu_starts(url, SLU_IDENTITY_METADATA "/"),
+			     .plain_ok = near,
+			     .proxy = near ? "" : NULL,
 			     .deadline = slu_deadline_in(wait),
 			     .connect_ns = wait < 10 * SLU_SEC ? wait : 0,
 			     .sink = SLU_SINK_BUF,
@@ -190,7 +193,9 @@ static int ask_authority(struct slu_identity *id, const char *who, const char *t
 	int r;
 
 	add_endpoint(id, tenant, &url);
-	slu_buf_str(&body, "grant_type=client_credentials&scope=" SCOPE "&client_id=");
+	slu_buf_str(&body, "grant_type=client_credentials&scope=");
+	slu_url_encode(&body, id->audience, strlen(id->audience), "");
+	slu_buf_str(&body, "%2F.default&client_id=");
 	slu_url_encode(&body, client, strlen(client), "");
 	slu_buf_fmt(&body, "&%s", proof);
 	if (slu_buf_err(&url) < 0 || slu_buf_err(&body) < 0)
@@ -384,12 +389,14 @@ static int by_program(const char *command, const char *who, const char *sign_in,
 		      struct slu_token *ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(ANSWER_MAX);
-	int r = slu_cred_run(command, who, &b, e);
+	struct slu_err why = {0};
+	int r = slu_cred_run(command, who, &b, &why);
 
 	if (r == -ENOENT)
 		return slu_fail(e, ENOENT, "%s is not installed", who);
 	if (r < 0)
-		return slu_fail(e, EACCES, "%s gave no token: sign in with `%s`", who, sign_in);
+		return slu_fail(e, EACCES, "%s gave no token: sign in with `%s` (%s)", who, sign_in,
+				why.msg);
 	r = slu_identity_read(b.p ? b.p : "", b.len, who, ret, e);
 	if (b.p)
 		explicit_bzero(b.p, b.len);
@@ -400,7 +407,7 @@ static int az_cli(struct slu_identity *id, struct slu_token *ret, struct slu_err
 {
 	(void)id;
 	return by_program("az account get-access-token --resource https://storage.azure.com/ "
-			  "--output json 2>/dev/null",
+			  "--output json",
 			  "the Azure CLI", "az login", ret, e);
 }
 
@@ -408,7 +415,7 @@ static int azd_cli(struct slu_identity *id, struct slu_token *ret, struct slu_er
 {
 	(void)id;
 	return by_program("azd auth token --output json --scope "
-			  "https://storage.azure.com/.default 2>/dev/null",
+			  "https://storage.azure.com/.default",
 			  "the Azure Developer CLI", "azd auth login", ret, e);
 }
 
@@ -469,6 +476,7 @@ static const struct slu_identity_source sources[] = {
 	{"workload_identity", workload},
 	{"managed_identity", slu_identity_managed},
 	{"az_cli", az_cli},
+	{"azd_cli", azd_cli},
 	{"token", given},
 	{"default", chain},
 };
@@ -489,7 +497,7 @@ bool slu_identity_is(const struct json_t *credential)
 	return find(credential);
 }
 
-static const char *authority_of(const char *suffix)
+const char *slu_identity_authority_of(const char *suffix)
 {
 	if (suffix && slu_ends(suffix, "usgovcloudapi.net"))
 		return "https://login.microsoftonline.us";
@@ -529,6 +537,18 @@ static bool copy(char **to, const struct json_t *o, const char *key)
 	return !v || *to;
 }
 
+static bool copy_audience(struct slu_identity *id, const struct json_t *o)
+{
+	const char *v = slu_json_is_object(o) ? slu_json_str(o, "audience") : NULL;
+	size_t n;
+
+	v = v ? v : AUDIENCE;
+	for (n = strlen(v); n && v[n - 1] == '/'; n--)
+		;
+	id->audience = slu_strndup(v, n);
+	return id->audience;
+}
+
 int slu_identity_new(const struct json_t *credential, const char *dir, const char *suffix,
 		     struct slu_loops *loops, struct slu_pool *pool, struct slu_identity **ret,
 		     struct slu_err *e)
@@ -542,9 +562,9 @@ int slu_identity_new(const struct json_t *credential, const char *dir, const cha
 	id->source = find(credential);
 	id->loops = loops;
 	url = slu_json_is_object(credential) ? slu_json_str(credential, "authority_url") : NULL;
-	id->authority = slu_strdup(url ? url : authority_of(suffix));
-	ok = copy(&id->tenant, credential, "tenant_id") && id->authority &&
-	     copy(&id->client, credential, "client_id") &&
+	id->authority = slu_strdup(url ? url : slu_identity_authority_of(suffix));
+	ok = copy_audience(id, credential) && copy(&id->tenant, credential, "tenant_id") &&
+	     id->authority && copy(&id->client, credential, "client_id") &&
 	     copy(&id->object, credential, "object_id") &&
 	     copy(&id->resource, credential, "resource_id") &&
 	     copy_ref(&id->secret_ref, credential, "client_secret", dir) &&
@@ -576,6 +596,7 @@ void slu_identity_free(struct slu_identity *id)
 	free(id->assertion_ref);
 	free(id->token_ref);
 	free(id->authority);
+	free(id->audience);
 	free(id);
 }
 

@@ -6,16 +6,15 @@
  *   {"type": "service_principal", tenant_id, client_id, ...}   the token endpoint, by one of
  *       client_secret, certificate (and certificate_password), client_assertion
  *   workload_identity     AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_ID, AZURE_TENANT_ID
- *   managed_identity      IDENTITY_ENDPOINT of App Service or Azure Arc, else the metadata service of the
- *       machine; {"type": "managed_identity", client_id | object_id | resource_id} for one of several
+ *   managed_identity      App Service, Azure Arc, Azure ML, Cloud Shell, else the metadata service of the machine; {"type": "managed_identity", client_id | object_id | resource_id} for one of several
  *   {"type": "token", "token"}   a token that somebody else keeps fresh
- *   az_cli                `az account get-access-token`
+ *   az_cli, azd_cli       `az account get-access-token`, `azd auth token`
  *   default               the first of these that answers, with a service principal of AZURE_TENANT_ID,
  *                         AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH before
  *                         them, and `azd auth token` after them
  *
  * The order is that of DefaultAzureCredential.  AZURE_AUTHORITY_HOST names another authority than that of
- * the cloud.
+ * the cloud.  The audience is that of Azure Storage, the same in all clouds, unless "audience" names another.
  */
 #ifndef SLU_BLOB_IDENTITY_H
 #define SLU_BLOB_IDENTITY_H
@@ -39,6 +38,8 @@ int slu_identity_new(const struct json_t *credential, const char *dir, const cha
 		     struct slu_err *e);
 void slu_identity_free(struct slu_identity *id);
 struct slu_tokens *slu_identity_tokens(struct slu_identity *id);
+/* Where the tokens of a cloud are given. */
+const char *slu_identity_authority_of(const char *suffix);
 /* Of a service principal, borrowed: "https://login...", and where its secret is. */
 const char *slu_identity_authority(const struct slu_identity *id);
 const char *slu_identity_secret_ref(const struct slu_identity *id);

@@ -26,12 +26,13 @@ struct slu_identity {
 	char *secret_ref, *cert_ref, *cert_password_ref, *assertion_ref, *token_ref;
 	_Atomic(const char *) link; /* who gave the newest token; NULL: nobody yet */
 	char *authority;
+	char *audience; /* without '/' behind it */
 	struct slu_loops *loops;
 	struct slu_tokens *tokens;
 };
 
 const char *slu_identity_env(const char *name); /* NULL: not set, or empty */
-/* One exchange: a POST of a form with a body, else a GET with these headers. */
+/* One exchange: a POST of a form with a body (headers NULL: none but that of the form), else a GET with these headers. */
 int slu_identity_ask(struct slu_identity *id, const char *who, const char *url,
 		     const char *const *headers, const char *body, int64_t wait,
 		     struct slu_token *ret, struct slu_err *e);

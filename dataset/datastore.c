@@ -101,18 +101,18 @@ static const struct key principal_keys[] = {
 	{"certificate", V_SECRET, false},
 	{"certificate_password", V_SECRET, false},
 	{"client_assertion", V_SECRET, false},
-	{"authority_url", V_TEXT, false},
+	{"authority_url", V_ENDPOINT, false},
+	{"audience", V_ENDPOINT, false},
 	{NULL, V_END, false},
 };
 
 static const struct key token_keys[] = {
 	{"type", V_TEXT, true}, {"token", V_SECRET, true}, {NULL, V_END, false}};
 
-static const struct key managed_keys[] = {{"type", V_TEXT, true},
-					  {"client_id", V_TEXT, false},
-					  {"object_id", V_TEXT, false},
-					  {"resource_id", V_TEXT, false},
-					  {NULL, V_END, false}};
+static const struct key managed_keys[] = {
+	{"type", V_TEXT, true},          {"client_id", V_TEXT, false},
+	{"object_id", V_TEXT, false},    {"resource_id", V_TEXT, false},
+	{"audience", V_ENDPOINT, false}, {NULL, V_END, false}};
 
 static const struct key kerberos_keys[] = {
 	{"realm", V_TEXT, false},  {"kdc", V_HOSTPORT, false},    {"principal", V_TEXT, true},
@@ -179,6 +179,7 @@ int slu_cred_parse(const char *text, const char *where, struct slu_cred *ret, st
 	} identities[] = {{"managed_identity", SLU_CRED_MANAGED_IDENTITY},
 			  {"workload_identity", SLU_CRED_WORKLOAD_IDENTITY},
 			  {"az_cli", SLU_CRED_AZ_CLI},
+			  {"azd_cli", SLU_CRED_AZD_CLI},
 			  {"default", SLU_CRED_DEFAULT}},
 	  refs[] = {{"env:", SLU_CRED_ENV}, {"file:", SLU_CRED_FILE}, {"cmd:", SLU_CRED_CMD}};
 
@@ -207,7 +208,7 @@ int slu_cred_parse(const char *text, const char *where, struct slu_cred *ret, st
 		e, EINVAL,
 		"%s holds a secret itself or no known reference: put the secret into an "
 		"environment variable or a file of mode 0600 and write \"env:NAME\" or "
-		"\"file:PATH\" (also cmd:COMMAND, managed_identity, workload_identity, az_cli, default)",
+		"\"file:PATH\" (also cmd:COMMAND, managed_identity, workload_identity, az_cli, azd_cli, default)",
 		where);
 }
 

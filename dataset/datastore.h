@@ -24,11 +24,12 @@
  * or "direct"; without it https_proxy and no_proxy of the environment hold, as for curl (and a user and
  * password for a proxy stand there only).  "allow_plain_http": true lets http go beyond this machine.
  *
- * credential: one of "credential": REFERENCE, managed_identity, workload_identity, az_cli, default (the
+ * credential: one of "credential": REFERENCE, managed_identity, workload_identity, az_cli, azd_cli, default (the
  * first of these that answers), {"type": "managed_identity", one of "client_id", "object_id" and
- * "resource_id"}, {"type": "token", "token": REFERENCE} or {"type": "service_principal", "tenant_id",
+ * "resource_id"?}, {"type": "token", "token": REFERENCE} or {"type": "service_principal", "tenant_id",
  * "client_id", "authority_url"?, one of "client_secret", "certificate" (PEM or PKCS#12, with its key; and
- * "certificate_password"?) and "client_assertion": each a REFERENCE};
+ * "certificate_password"?) and "client_assertion": each a REFERENCE; both may have an
+ * "audience" other than https://storage.azure.com};
  * "account_key": REFERENCE; "sas_token": REFERENCE.  All may have a
  * "description" and "tags".
  */
@@ -57,6 +58,7 @@ enum slu_cred_kind {
 	SLU_CRED_MANAGED_IDENTITY,
 	SLU_CRED_WORKLOAD_IDENTITY,
 	SLU_CRED_AZ_CLI,
+	SLU_CRED_AZD_CLI,
 	SLU_CRED_DEFAULT
 };
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import token_server
-from conftest import BAD_INPUT, NO_PERMISSION, NOT_FOUND, Workspace, needs_root
+from conftest import BAD_INPUT, NO_PERMISSION, NOT_FOUND, NOT_SUPPORTED, Workspace, needs_root
 from stores import BlobStore
 from token_server import ASSERTION, CLIENT, SECRET, TENANT, TokenServer
 
@@ -348,3 +348,44 @@ def test_a_program_that_is_not_there(ws, tokens):
     (ws.cwd / "bin/az").unlink()
     done = read(ws, env={"PATH": f"{Path(shutil.which('sluice')).parent}:/nowhere"}, code=NOT_FOUND)
     assert "the Azure CLI is not installed" in done.err and "sh:" not in done.err
+
+
+def test_the_identity_of_azure_ml_and_of_cloud_shell(ws, tokens):
+    credential(ws, "managed_identity")
+    env = {"MSI_ENDPOINT": f"{tokens.url}/ml", "MSI_SECRET": "CANARY-HEADER"}
+    assert read(ws, env=env).out == "bytes"
+    assert read(ws, env={"MSI_ENDPOINT": f"{tokens.url}/shell"}).out == "bytes"
+    assert tokens.asked == ["ml", "shell"]
+    credential(ws, {"type": "managed_identity", "object_id": CLIENT})
+    assert "one identity only" in read(ws, code=BAD_INPUT, env={"MSI_ENDPOINT": f"{tokens.url}/shell"}).err
+
+
+def test_an_audience_of_ones_own(ws, tokens):
+    tokens.audience = "https://store.example.org"
+    credential(ws, {**principal(ws), "audience": "https://store.example.org/"})
+    assert read(ws).out == "bytes"
+    assert tokens.asked == ["secret"]
+
+
+def test_what_hadoop_cannot_sign_in_as(ws, tokens):
+    who = {
+        "type": "service_principal",
+        "tenant_id": TENANT,
+        "client_id": CLIENT,
+        "client_assertion": f"cmd:echo {ASSERTION}",
+    }
+    for what in [who, {"type": "managed_identity", "object_id": CLIENT}, {"type": "token", "token": "env:T"}, "az_cli"]:
+        credential(ws, what)
+        assert (
+            "Hadoop cannot sign in"
+            in ws.run("hdfs", ws.ref("f"), env={"T": token_server.token()}, code=NOT_SUPPORTED).err
+        )
+
+
+def test_why_a_program_gave_no_token(ws, tokens):
+    credential(ws, "az_cli")
+    az(ws, "echo first >&2; echo 'AADSTS50173: sign in again' >&2; exit 1")
+    err = read(ws, code=NO_PERMISSION).err
+    assert "AADSTS50173" in err and "az login" in err and len(err.splitlines()) == 1
+    az(ws, "echo 'eyJ0.CANARY' >&2; exit 1")
+    no_canary(read(ws, code=NO_PERMISSION).err)

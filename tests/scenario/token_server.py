@@ -57,6 +57,7 @@ class TokenServer:
         self.asked = []  # what was asked, in order
         self.fail = None  # (status, body) that everybody gets
         self.life = 3600
+        self.audience = "https://storage.azure.com"
         self.token = token
         self.certificate = None  # a file; assertions have to be signed by its key
         self.arc_key = ""
@@ -99,9 +100,13 @@ class TokenServer:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 form = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
+                if self.path == "/shell":
+                    right = form == {"resource": f"{server.audience}/"} and self.headers["Metadata"] == "true"
+                    self.answer("shell", right)
+                    return
                 right = (
                     self.path == f"/{TENANT}/oauth2/v2.0/token"
-                    and form["scope"] == "https://storage.azure.com/.default"
+                    and form["scope"] == f"{server.audience}/.default"
                     and form["grant_type"] == "client_credentials"
                     and form["client_id"] == CLIENT
                 )
@@ -117,12 +122,15 @@ class TokenServer:
             def do_GET(self):
                 url = urllib.parse.urlsplit(self.path)
                 query = dict(urllib.parse.parse_qsl(url.query))
-                right = query.get("resource") == "https://storage.azure.com/"
+                right = query.get("resource") == f"{server.audience}/"
                 which = "".join(
                     f" {k}={v}" for k, v in query.items() if k not in ("api-version", "resource", "client_id")
                 )
                 if url.path == "/arc":
                     self.arc(right and query["api-version"] == "2020-06-01")
+                elif url.path == "/ml":
+                    right &= self.headers["secret"] == "CANARY-HEADER" and query["api-version"] == "2017-09-01"
+                    self.answer("ml" + query.get("clientid", ""), right)
                 elif url.path == "/metadata/identity/oauth2/token":
                     right &= self.headers["Metadata"] == "true" and query["api-version"] == "2018-02-01"
                     self.answer("machine" + query.get("client_id", "") + which, right)

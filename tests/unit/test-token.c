@@ -4,6 +4,7 @@
 
 #include "blob/identity.h"
 #include "blob/token.h"
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/time.h"
 #include "io/pool.h"
@@ -224,6 +225,43 @@ static void answers_of_endpoints(void **state)
 	}
 }
 
+/* The authorities that the clouds' documentation names. */
+static void authorities_of_clouds(void **state)
+{
+	static const struct {
+		const char *suffix, *url;
+	} in[] = {
+		{NULL, "https://login.microsoftonline.com"},
+		{"core.windows.net", "https://login.microsoftonline.com"},
+		{"core.usgovcloudapi.net", "https://login.microsoftonline.us"},
+		{"core.chinacloudapi.cn", "https://login.chinacloudapi.cn"},
+		{"storage.example.org", "https://login.microsoftonline.com"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++)
+		assert_string_equal(slu_identity_authority_of(in[i].suffix), in[i].url);
+}
+
+static void custom_authority(void **state)
+{
+	struct json_t *o = NULL;
+	struct slu_identity *id = NULL;
+	static const char text[] = "{\"type\": \"service_principal\", \"tenant_id\": \"t\", "
+				   "\"client_id\": \"c\", \"client_secret\": \"file:s\", "
+				   "\"authority_url\": \"https://login.example.org\"}";
+
+	(void)state;
+	assert_int_equal(slu_json_parse(text, strlen(text), "x", &o, NULL), 0);
+	assert_true(slu_identity_is(o));
+	assert_int_equal(slu_identity_new(o, "/d", "core.chinacloudapi.cn", NULL, NULL, &id, NULL),
+			 0);
+	assert_string_equal(slu_identity_authority(id), "https://login.example.org");
+	assert_string_equal(slu_identity_secret_ref(id), "file:/d/s");
+	slu_identity_free(id);
+	slu_json_free(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +272,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(one_that_is_refused_is_replaced, setup, teardown),
 		cmocka_unit_test(answers_of_endpoints),
+		cmocka_unit_test(authorities_of_clouds),
+		cmocka_unit_test(custom_authority),
 	};
 
 	return cmocka_run_group_tests_name("token", tests, NULL, NULL);
