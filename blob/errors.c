@@ -320,19 +320,24 @@ static void explain_denied(struct slu_buf *b, const struct slu_xfer *x,
 		slu_buf_str(b, "the credential has no right to do this");
 }
 
+static void explain_stale(struct slu_buf *b, const struct slu_op *op,
+			  const struct slu_blob_fault *f)
+{
+	slu_buf_str(b, "it was ");
+	if (f->status == 404)
+		slu_buf_str(b, "deleted by somebody else meanwhile");
+	else
+		slu_buf_fmt(b, "changed by somebody else (it is no longer %s)", op->if_match);
+	slu_buf_str(b, ": begin again with what is there now");
+}
+
 static void explain(struct slu_buf *b, const struct slu_op *op, const struct slu_xfer *x,
 		    const struct slu_blob_fault *f, int error, const char *sas)
 {
 	int i = find_code(f->code);
 
-	if (error == ESTALE && op->if_match && f->status == 404)
-		slu_buf_str(b, "it was deleted by somebody else meanwhile: begin again with what "
-			       "is there now");
-	else if (error == ESTALE && op->if_match)
-		slu_buf_fmt(b,
-			    "it was changed by somebody else (it is no longer %s): begin again "
-			    "with what is there now",
-			    op->if_match);
+	if (error == ESTALE && op->if_match)
+		explain_stale(b, op, f);
 	else if (error == EEXIST)
 		slu_buf_str(b, "it exists already");
 	else if (i >= 0 && codes[i].why)

@@ -181,6 +181,13 @@ static const struct {
 	{CURLOPT_SSL_VERIFYHOST, 2},
 };
 
+static bool set_proxy(const struct slu_xfer_state *st, CURL *h)
+{
+	const char *proxy = st->url.direct ? "" : st->x->proxy;
+
+	return !proxy || SET(h, CURLOPT_PROXY, proxy);
+}
+
 static bool set_connection(struct slu_xfer_state *st, CURL *h)
 {
 	const struct slu_xfer *x = st->x;
@@ -193,9 +200,7 @@ static bool set_connection(struct slu_xfer_state *st, CURL *h)
 	return SET(h, CURLOPT_CURLU, st->url.u) && SET(h, CURLOPT_PROTOCOLS_STR, "http,https") &&
 	       SET(h, CURLOPT_REDIR_PROTOCOLS_STR, "https") &&
 	       SET(h, CURLOPT_CONNECTTIMEOUT_MS, ms) && SET(h, CURLOPT_USERAGENT, AGENT) &&
-	       (!st->url.direct || SET(h, CURLOPT_PROXY, "")) &&
-	       (st->url.direct || !x->proxy || SET(h, CURLOPT_PROXY, x->proxy)) &&
-	       (!x->ca_file || SET(h, CURLOPT_CAINFO, x->ca_file));
+	       set_proxy(st, h) && (!x->ca_file || SET(h, CURLOPT_CAINFO, x->ca_file));
 }
 
 static bool set_sockets(struct slu_xfer_state *st, CURL *h)

@@ -107,8 +107,6 @@ static void endpoints(void **state)
 		 "https://acct-secondary.blob.core.windows.net", "", NULL},
 		{"http://127.0.0.1:10000/acct-secondary", NULL,
 		 "http://127.0.0.1:10000/acct-secondary", "/acct-secondary", NULL},
-		{"blob.storage.example.org", NULL, "https://acct.blob.storage.example.org", "",
-		 "storage.example.org"},
 	};
 	static const struct {
 		const char *endpoint, *protocol;
