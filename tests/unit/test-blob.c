@@ -108,13 +108,6 @@ static void endpoints(void **state)
 		{"http://127.0.0.1:10000/acct-secondary", NULL,
 		 "http://127.0.0.1:10000/acct-secondary", "/acct-secondary", NULL},
 	};
-	static const struct {
-		const char *endpoint, *protocol;
-	} plain[] = {{"http://data.example.org", NULL},
-		     {NULL, "http"},
-		     {"10.0.0.4:80", "http"},
-		     {"http://localhost.example.org", NULL},
-		     {"http://127.0.0.1.example.org", NULL}};
 	struct slu_blob_place p;
 
 	(void)state;
@@ -130,6 +123,20 @@ static void endpoints(void **state)
 			assert_null(p.suffix);
 		slu_blob_place_done(&p);
 	}
+}
+
+static void plain_http_has_to_be_allowed(void **state)
+{
+	static const struct {
+		const char *endpoint, *protocol;
+	} plain[] = {{"http://data.example.org", NULL},
+		     {NULL, "http"},
+		     {"10.0.0.4:80", "http"},
+		     {"http://localhost.example.org", NULL},
+		     {"http://127.0.0.1.example.org", NULL}};
+	struct slu_blob_place p;
+
+	(void)state;
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
 		struct slu_err e = {0};
 		int r = slu_blob_place_init(&p, "acct", "data", plain[i].endpoint,
@@ -450,6 +457,7 @@ int main(void)
 		cmocka_unit_test(signatures_are_those_of_the_sdk),
 		cmocka_unit_test(a_source_is_signed_as_by_the_sdk),
 		cmocka_unit_test(endpoints),
+		cmocka_unit_test(plain_http_has_to_be_allowed),
 		cmocka_unit_test(secrets),
 		cmocka_unit_test(a_file_that_changed_is_read_again),
 		cmocka_unit_test(references),
