@@ -153,7 +153,10 @@ static int open_cred(struct slu_blob *b, struct slu_blob_secret *ret, struct slu
 	if (!where)
 		return slu_fail_oom(e);
 	r = slu_blob_cred_new(b->cred_ref, where, &b->cred, e);
-	return r < 0 ? r : slu_blob_cred_get(b->cred, ret, e);
+	if (r < 0)
+		return r;
+	return slu_blob_cred_renew(b->cred, b->pool) < 0 ? slu_fail_oom(e)
+							 : slu_blob_cred_get(b->cred, ret, e);
 }
 
 /* "direct": none, whatever the environment says. */

@@ -284,9 +284,9 @@ static int get_secret(struct slu_call *c)
 {
 	int r;
 
-	if (!c->b->identity)
-		return slu_blob_cred_get(c->b->cred, &c->secret, &c->op->err);
 	c->wait.fn = on_token;
+	if (!c->b->identity)
+		return slu_blob_cred_ask(c->b->cred, &c->wait, &c->secret, &c->op->err);
 	r = slu_tokens_get(slu_identity_tokens(c->b->identity), &c->wait, &c->secret.token,
 			   &c->op->err);
 	if (r == 0)

@@ -75,15 +75,22 @@ static void token_there(struct slu_token_wait *w)
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* The identity's token; waits while it is fetched. */
-static int wait_token(struct slu_blob *b, char **ret, struct slu_err *e)
+static int ask_secret(struct slu_blob *b, struct slu_token_wait *w, struct slu_blob_secret *ret,
+		      char **token, struct slu_err *e)
+{
+	return b->identity ? slu_tokens_get(slu_identity_tokens(b->identity), w, token, e)
+			   : slu_blob_cred_ask(b->cred, w, ret, e);
+}
+
+/* The secret, or the identity's token; waits while it is fetched. */
+static int wait_secret(struct slu_blob *b, struct slu_blob_secret *ret, char **token,
+		       struct slu_err *e)
 {
 	struct token_wait t = {
 		{.fn = token_there}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
 	int r;
 
-	while ((r = slu_tokens_get(slu_identity_tokens(b->identity), &t.w, ret, e)) ==
-	       -EINPROGRESS) {
+	while ((r = ask_secret(b, &t.w, ret, token, e)) == -EINPROGRESS) {
 		pthread_mutex_lock(&t.lock);
 		while (!t.there)
 			pthread_cond_wait(&t.cond, &t.lock);
@@ -103,7 +110,7 @@ int slu_blob_source(struct slu_store *s, const char *path, const struct slu_attr
 	SLU_AUTO(slu_buf_done) struct slu_buf url = SLU_BUF(64u << 10);
 	SLU_AUTO(slu_freep) char *sas = NULL;
 	SLU_AUTO(slu_freep) char *token = NULL;
-	int r = b->identity ? wait_token(b, &token, e) : slu_blob_cred_get(b->cred, &now, e);
+	int r = wait_secret(b, &now, &token, e);
 
 	if (r < 0)
 		return r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Credentials by reference.  Reading a file again costs one stat a request, which is below a
- * thousandth of the request; a variable does not change, a command is run once.
+ * thousandth of the request; a variable does not change; a command is run again when what it gave has an
+ * end.
  */
 #include "blob/cred.h"
 
@@ -9,6 +10,7 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "common/time.h"
 #include "io/crypt.h"
 
 #include <errno.h>
@@ -18,11 +20,14 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#define LIFE_PAST (5 * 60 * SLU_SEC) /* of what has ended by our clock */
+
 struct slu_blob_cred {
 	char *where, *path, *var, *command;
 	pthread_mutex_t lock; /* guards what follows */
 	struct stat seen;     /* of the file when it was read */
 	struct slu_blob_secret now;
+	struct slu_tokens *tokens; /* when the command is run again; NULL: never */
 };
 
 /* --- the text --- */
@@ -268,12 +273,97 @@ static int read_file(struct slu_blob_cred *c, struct slu_err *e)
 	return 0;
 }
 
-static int read_command(struct slu_blob_cred *c, struct slu_err *e)
+static int read_command(struct slu_blob_cred *c, struct slu_blob_secret *ret, struct slu_err *e)
 {
 	SLU_AUTO(buf_wipe) struct slu_buf b = SLU_BUF(SLU_CRED_TEXT_MAX);
 	int r = slu_cred_run(c->command, c->where, &b, e);
 
-	return r < 0 ? r : slu_blob_secret_parse(b.p ? b.p : "", c->where, &c->now, e);
+	return r < 0 ? r : slu_blob_secret_parse(b.p ? b.p : "", c->where, ret, e);
+}
+
+/* "2026-11-21T08%3A00%3A00Z", or with less behind the day. */
+int64_t slu_blob_sas_ends(const char *sas)
+{
+	char text[40];
+	size_t n = 0;
+	int64_t at;
+
+	while (sas && !slu_starts(sas, "se=")) {
+		sas = strchr(sas, '&');
+		sas = sas ? sas + 1 : NULL;
+	}
+	if (!sas)
+		return 0;
+	for (sas += 3; *sas && *sas != '&' && n < sizeof(text) - 12; sas++) {
+		bool colon = slu_iafter(sas, "%3a");
+
+		text[n++] = colon ? ':' : *sas;
+		sas += colon ? 2 : 0;
+	}
+	text[n] = '\0';
+	if (n == 10)
+		memcpy(text + n, "T00:00:00Z", 11);
+	else if (n == 17 && text[16] == 'Z')
+		memcpy(text + 16, ":00Z", 5);
+	return slu_time_parse(text, &at) ? at : 0;
+}
+
+/* What has ended by our clock may not have by that of the service, which decides. */
+static int when(const struct slu_blob_secret *s, struct slu_token *ret)
+{
+	int64_t at = s->sas ? slu_blob_sas_ends(s->sas) : 0;
+
+	ret->ends = !at ? INT64_MAX : at > slu_wall() ? at : slu_wall() + LIFE_PAST;
+	ret->text = slu_strdup("held"); /* the secret itself stays here */
+	return ret->text ? 0 : -ENOMEM;
+}
+
+static int run_again(void *arg, struct slu_token *ret, struct slu_err *e)
+{
+	struct slu_blob_cred *c = arg;
+	struct slu_blob_secret s = {0};
+	int r = read_command(c, &s, e);
+
+	if (r < 0)
+		return r;
+	r = when(&s, ret);
+	if (r < 0) {
+		slu_blob_secret_done(&s);
+		return slu_fail_oom(e);
+	}
+	pthread_mutex_lock(&c->lock);
+	slu_blob_secret_done(&c->now);
+	c->now = s;
+	pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
+int slu_blob_cred_renew(struct slu_blob_cred *c, struct slu_pool *pool)
+{
+	struct slu_token first = {0};
+	int r;
+
+	if (!c->command || !c->now.sas || !slu_blob_sas_ends(c->now.sas))
+		return 0;
+	r = when(&c->now, &first);
+	first.ends = slu_blob_sas_ends(c->now.sas); /* has it ended, so it is run again at once */
+	if (r == 0)
+		r = slu_tokens_new(pool, run_again, c, &c->tokens);
+	if (r == 0)
+		slu_tokens_put(c->tokens, &first);
+	else
+		slu_token_done(&first);
+	return r;
+}
+
+int slu_blob_cred_ask(struct slu_blob_cred *c, struct slu_token_wait *w,
+		      struct slu_blob_secret *ret, struct slu_err *e)
+{
+	char *held = NULL;
+	int r = c->tokens ? slu_tokens_get(c->tokens, w, &held, e) : 0;
+
+	free(held);
+	return r < 0 ? r : slu_blob_cred_get(c, ret, e);
 }
 
 static int set_source(struct slu_blob_cred *c, const char *ref, struct slu_err *e)
@@ -288,7 +378,7 @@ static int set_source(struct slu_blob_cred *c, const char *ref, struct slu_err *
 	arg = slu_after(ref, "cmd:");
 	if (arg) {
 		c->command = slu_strdup(arg);
-		return c->command ? read_command(c, e) : slu_fail_oom(e);
+		return c->command ? read_command(c, &c->now, e) : slu_fail_oom(e);
 	}
 	arg = slu_after(ref, "file:");
 	if (arg) {
@@ -355,6 +445,7 @@ void slu_blob_cred_free(struct slu_blob_cred *c)
 {
 	if (!c)
 		return;
+	slu_tokens_free(c->tokens);
 	slu_blob_secret_done(&c->now);
 	pthread_mutex_destroy(&c->lock);
 	free(c->where);

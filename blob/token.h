@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct slu_pool;
@@ -32,12 +33,16 @@ struct slu_token_wait {
 
 int slu_tokens_new(struct slu_pool *pool, slu_token_fetch *fetch, void *arg,
 		   struct slu_tokens **ret); /* 0 or -ENOMEM */
+/* One that is had already; taken over.  Before the first get. */
+void slu_tokens_put(struct slu_tokens *t, struct slu_token *first);
 /* Waits for a fetch that is under way; nobody waits for a token. */
 void slu_tokens_free(struct slu_tokens *t);
 
 /* A copy of the token that holds now (caller wipes it), or -EINPROGRESS: w->fn will be called, then ask
  * again; or why there is none.  Any thread, does not block. */
 int slu_tokens_get(struct slu_tokens *t, struct slu_token_wait *w, char **ret, struct slu_err *e);
+/* When the newest one ends and the caller's copy of it, or false: there is none. */
+bool slu_tokens_last(struct slu_tokens *t, struct slu_token *ret);
 /* The service refused this one: the next who asks waits for another. */
 void slu_tokens_refused(struct slu_tokens *t, const char *text);
 

@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NO_PERMISSION, NOT_FOUND, Workspace
+from conftest import BAD_INPUT, EXISTS, IO_ERROR, NO_PERMISSION, NOT_FOUND, Workspace
 from stores import BlobStore
 
 
@@ -102,6 +102,18 @@ def test_a_sas_that_was_replaced_is_taken_while_the_mount_goes_on(blob):
             (m / "b").read_bytes()
         secret(blob, account_sas(blob))
         assert (m / "b").read_bytes() == blob.placed["in/b"]
+
+
+def test_a_command_is_run_again_when_its_sas_has_ended(blob):
+    blob.put("f", "bytes")
+    old, new = account_sas(blob, hours=-1), account_sas(blob)
+    entry(blob, account_key=None, sas_token=f"cmd:echo >>runs; test $(wc -l <runs) = 1 && echo '{old}' || echo '{new}'")
+    assert blob.run("cat", blob.ref("f")).out == "bytes"
+    assert (blob.cwd / "runs").read_text() == "\n\n"
+    (blob.cwd / "runs").write_text("")
+    entry(blob, account_key=None, sas_token=f"cmd:echo >>runs; test $(wc -l <runs) = 1 && echo '{old}' || exit 7")
+    err = blob.run("cat", blob.ref("f"), code=IO_ERROR).err
+    assert "its command failed" in err and "sig=" not in err
 
 
 @pytest.mark.parametrize(

@@ -374,7 +374,7 @@ def test_what_hadoop_cannot_sign_in_as(ws, tokens):
         "client_id": CLIENT,
         "client_assertion": f"cmd:echo {ASSERTION}",
     }
-    for what in [who, {"type": "managed_identity", "object_id": CLIENT}, {"type": "token", "token": "env:T"}, "az_cli"]:
+    for what in [who, {"type": "managed_identity", "object_id": CLIENT}, {"type": "token", "token": "env:T"}]:
         credential(ws, what)
         assert (
             "Hadoop cannot sign in"

@@ -97,13 +97,15 @@ class TokenServer:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
+            def shell(self, form):
+                right = form == {"resource": f"{server.audience}/"} and self.headers["Metadata"] == "true"
+                self.answer("shell", right)
+
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 form = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
                 if self.path == "/shell":
-                    right = form == {"resource": f"{server.audience}/"} and self.headers["Metadata"] == "true"
-                    self.answer("shell", right)
-                    return
+                    return self.shell(form)
                 right = (
                     self.path == f"/{TENANT}/oauth2/v2.0/token"
                     and form["scope"] == f"{server.audience}/.default"
@@ -130,7 +132,7 @@ class TokenServer:
                     self.arc(right and query["api-version"] == "2020-06-01")
                 elif url.path == "/ml":
                     right &= self.headers["secret"] == "CANARY-HEADER" and query["api-version"] == "2017-09-01"
-                    self.answer("ml" + query.get("clientid", ""), right)
+                    self.answer("ml", right)
                 elif url.path == "/metadata/identity/oauth2/token":
                     right &= self.headers["Metadata"] == "true" and query["api-version"] == "2018-02-01"
                     self.answer("machine" + query.get("client_id", "") + which, right)

@@ -11,10 +11,15 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "io/crypt.h"
+#include "io/pool.h"
 #include "tests/unit/blob-vectors.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/fuzz/fuzz-bloblist.c"
 
@@ -270,6 +275,85 @@ static void references(void **state)
 	unit_dir_done(&d);
 }
 
+static void ends_of_a_sas(void **state)
+{
+	static const struct {
+		const char *sas;
+		int64_t sec;
+	} in[] = {
+		{"sv=1&se=2026-11-21T08%3A00%3A00Z&sig=x", 1795248000},
+		{"se=2026-11-21T08:00:00Z", 1795248000},
+		{"sv=1&se=2026-11-21T08%3a00Z", 1795248000},
+		{"se=2026-11-21", 1795219200},
+		{"sv=1&si=policy&sig=x", 0},
+		{"sse=2026-11-21&sig=se=", 0},
+		{"se=&sig=x", 0},
+		{"se=2026-13-41T99%3A00%3A00Z", 0},
+		{"se=%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A%3A",
+		 0},
+		{"", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++)
+		assert_int_equal(slu_blob_sas_ends(in[i].sas), in[i].sec * SLU_SEC);
+}
+
+struct woken {
+	struct slu_token_wait w;
+	sem_t sem;
+};
+
+static void wake(struct slu_token_wait *w)
+{
+	sem_post(&((struct woken *)w)->sem);
+}
+
+/* A SAS that has ended is not sent: the command runs again, once for all who ask. */
+static void a_command_is_run_again(void **state)
+{
+	SLU_AUTO(slu_blob_cred_freep) struct slu_blob_cred *c = NULL;
+	struct slu_pool *pool = NULL;
+	struct slu_blob_secret s;
+	struct unit_dir d;
+	struct woken a = {.w.fn = wake}, b = {.w.fn = wake};
+	char ref[400], text[8];
+
+	(void)state;
+	unit_dir_make(&d);
+	sem_init(&a.sem, 0, 0);
+	sem_init(&b.sem, 0, 0);
+	assert_int_equal(slu_pool_new(1, &pool, NULL), 0);
+	snprintf(ref, sizeof(ref),
+		 "cmd:cd %s; echo >>n; if test $(wc -l <n) = "
+		 "1; then echo 'se=2006-11-21&sig=old'; else mkfifo p; read x <p; echo "
+		 "'se=2126-11-21&sig=new'; fi",
+		 d.path);
+	assert_int_equal(slu_blob_cred_new(ref, "'s'", &c, NULL), 0);
+	assert_int_equal(slu_blob_cred_renew(c, pool), 0);
+	assert_int_equal(slu_blob_cred_ask(c, &a.w, &s, NULL), -EINPROGRESS);
+	assert_int_equal(slu_blob_cred_ask(c, &b.w, &s, NULL), -EINPROGRESS);
+	snprintf(ref, sizeof(ref), "%s/p", d.path);
+	while (access(ref, F_OK) < 0)
+		sched_yield();
+	SLU_AUTO(slu_closep) int fd = open(ref, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "\n", 1), 1);
+	sem_wait(&a.sem);
+	sem_wait(&b.sem);
+	assert_int_equal(slu_blob_cred_ask(c, &a.w, &s, NULL), 0);
+	assert_string_equal(s.sas, "se=2126-11-21&sig=new");
+	slu_blob_secret_done(&s);
+	snprintf(ref, sizeof(ref), "%s/n", d.path);
+	SLU_AUTO(slu_closep) int n = open(ref, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(read(n, text, sizeof(text)), 2);
+	slu_blob_cred_free(slu_take(c));
+	slu_pool_free(pool);
+	unit_dir_done(&d);
+}
+
 /* --- XML --- */
 
 static char *corpus_file(const char *name, size_t *ret_len)
@@ -461,6 +545,8 @@ int main(void)
 		cmocka_unit_test(secrets),
 		cmocka_unit_test(a_file_that_changed_is_read_again),
 		cmocka_unit_test(references),
+		cmocka_unit_test(ends_of_a_sas),
+		cmocka_unit_test(a_command_is_run_again),
 		cmocka_unit_test(a_page_of_a_folder),
 		cmocka_unit_test(markers_are_no_files),
 		cmocka_unit_test(other_pages),
