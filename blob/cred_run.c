@@ -101,7 +101,7 @@ static void last_words(int fd, char *out, size_t max)
 	for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
 		if (strstr(line, secret[i]))
 			return;
-	snprintf(out, max, "%s", line);
+	snprintf(out, max, "%.*s", (int)max - 1, line);
 }
 
 static int ended(int status, int err, const char *where, struct slu_err *e)

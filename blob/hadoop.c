@@ -100,6 +100,21 @@ static int set_flat(struct json_t *conf)
 		       : slu_json_set_str(conf, "fs.azure.fns.account.service.type", "BLOB");
 }
 
+static int set_principal(const struct slu_blob *b, const char *host, struct slu_hadoop *h)
+{
+	const char *tenant = slu_json_str(b->entry, "tenant_id");
+	SLU_AUTO(slu_freep)
+	char *endpoint = slu_asprintf("%s/%s/oauth2/token", slu_identity_authority(b->identity),
+				      tenant ? tenant : "");
+
+	if (!endpoint)
+		return -ENOMEM;
+	if (set_for(h->conf, "fs.azure.account.oauth2.client.endpoint", host, endpoint) < 0)
+		return -ENOMEM;
+	return set_for(h->secret_refs, "fs.azure.account.oauth2.client.secret", host,
+		       slu_identity_secret_ref(b->identity));
+}
+
 /* The token providers of hadoop-azure ("ABFS: OAuth 2.0" of its documentation). */
 static int set_identity(const struct slu_blob *b, const char *host, struct slu_hadoop *h,
 			struct slu_err *e)
@@ -108,7 +123,7 @@ static int set_identity(const struct slu_blob *b, const char *host, struct slu_h
 	const struct json_t *o = b->entry;
 	const char *type = slu_json_is_object(o) ? slu_json_str(o, "type") : slu_json_string(o);
 	const char *provider = NULL, *client = slu_json_str(o, "client_id");
-	SLU_AUTO(slu_freep) char *name = NULL, *endpoint = NULL;
+	SLU_AUTO(slu_freep) char *name = NULL;
 
 	if (cannot(o, type))
 		return slu_fail(e, ENOTSUP,
@@ -118,20 +133,14 @@ static int set_identity(const struct slu_blob *b, const char *host, struct slu_h
 	provider = slu_streq(type, "managed_identity") ? "MsiTokenProvider"
 						       : "ClientCredsTokenProvider";
 	name = slu_asprintf("%s%s", prefix, provider);
-	endpoint = slu_asprintf("%s/%s/oauth2/token", slu_identity_authority(b->identity),
-				slu_json_str(o, "tenant_id") ? slu_json_str(o, "tenant_id") : "");
-	if (!name || !endpoint || (b->at.suffix && !is_gen2(b) && set_flat(h->conf) < 0) ||
+	if (!name || (b->at.suffix && !is_gen2(b) && set_flat(h->conf) < 0) ||
 	    set_for(h->conf, "fs.azure.account.auth.type", host, "OAuth") < 0 ||
 	    set_for(h->conf, "fs.azure.account.oauth.provider.type", host, name) < 0 ||
 	    (client && set_for(h->conf, "fs.azure.account.oauth2.client.id", host, client) < 0))
 		return slu_fail_oom(e);
 	if (slu_streq(type, "managed_identity"))
 		return 0;
-	if (set_for(h->conf, "fs.azure.account.oauth2.client.endpoint", host, endpoint) < 0 ||
-	    set_for(h->secret_refs, "fs.azure.account.oauth2.client.secret", host,
-		    slu_identity_secret_ref(b->identity)) < 0)
-		return slu_fail_oom(e);
-	return 0;
+	return set_principal(b, host, h) < 0 ? slu_fail_oom(e) : 0;
 }
 
 static const char *scheme_of(const struct slu_blob *b)

@@ -549,6 +549,30 @@ static bool copy_audience(struct slu_identity *id, const struct json_t *o)
 	return id->audience;
 }
 
+/* What the entry says. */
+static bool copy_entry(struct slu_identity *id, const struct json_t *o, const char *dir)
+{
+	const struct {
+		const char *key;
+		char **to;
+		bool ref;
+	} all[] = {{"tenant_id", &id->tenant, false},
+		   {"client_id", &id->client, false},
+		   {"object_id", &id->object, false},
+		   {"resource_id", &id->resource, false},
+		   {"client_secret", &id->secret_ref, true},
+		   {"certificate", &id->cert_ref, true},
+		   {"certificate_password", &id->cert_password_ref, true},
+		   {"client_assertion", &id->assertion_ref, true},
+		   {"token", &id->token_ref, true}};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].ref ? !copy_ref(all[i].to, o, all[i].key, dir)
+			       : !copy(all[i].to, o, all[i].key))
+			return false;
+	return copy_audience(id, o);
+}
+
 int slu_identity_new(const struct json_t *credential, const char *dir, const char *suffix,
 		     struct slu_loops *loops, struct slu_pool *pool, struct slu_identity **ret,
 		     struct slu_err *e)
@@ -563,15 +587,7 @@ int slu_identity_new(const struct json_t *credential, const char *dir, const cha
 	id->loops = loops;
 	url = slu_json_is_object(credential) ? slu_json_str(credential, "authority_url") : NULL;
 	id->authority = slu_strdup(url ? url : slu_identity_authority_of(suffix));
-	ok = copy_audience(id, credential) && copy(&id->tenant, credential, "tenant_id") &&
-	     id->authority && copy(&id->client, credential, "client_id") &&
-	     copy(&id->object, credential, "object_id") &&
-	     copy(&id->resource, credential, "resource_id") &&
-	     copy_ref(&id->secret_ref, credential, "client_secret", dir) &&
-	     copy_ref(&id->cert_ref, credential, "certificate", dir) &&
-	     copy_ref(&id->cert_password_ref, credential, "certificate_password", dir) &&
-	     copy_ref(&id->assertion_ref, credential, "client_assertion", dir) &&
-	     copy_ref(&id->token_ref, credential, "token", dir) &&
+	ok = id->authority && copy_entry(id, credential, dir) &&
 	     slu_tokens_new(pool, fetch_any, id, &id->tokens) == 0;
 	if (!ok) {
 		slu_identity_free(id);
