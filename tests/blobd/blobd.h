@@ -44,6 +44,7 @@ struct options {
 	bool bearer;    /* any bearer token is taken */
 	bool versions;  /* each write makes a version */
 	bool hns;       /* a hierarchical namespace: dfs.c */
+	bool lax;       /* digests of what comes are not checked: for the bench */
 	bool old;       /* copies from URLs and startFrom are not known, as on an older service */
 	size_t page;    /* entries of a page at most */
 	int64_t skew;   /* seconds that its clock is ahead */

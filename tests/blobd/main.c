@@ -7,7 +7,7 @@
  *   blobd [--port N] [--dir DIR] [--serve CONTAINER=FOLDER]... [--container NAME]...
  *         [--synthetic CONTAINER=NAMES] [--sparse CONTAINER/NAME=BYTES]
  *         [--open CONTAINER] [--account NAME] [--key BASE64] [--anonymous] [--bearer] [--versions] [--hns] [--old]
- *         [--skew SECONDS] [--page ENTRIES] [--tls-cert PEM --tls-key PEM [--tls-max 1.1]]
+ *         [--skew SECONDS] [--page ENTRIES] [--lax] [--tls-cert PEM --tls-key PEM [--tls-max 1.1]]
  *
  * Prints the port once it listens on 127.0.0.1 and ends with its standard input.  URLs are
  * http://127.0.0.1:PORT/ACCOUNT/CONTAINER/NAME; the dfs endpoint is /ACCOUNT.dfs/...  DIR is where the
@@ -354,6 +354,7 @@ enum {
 	O_TLS_KEY,
 	O_TLS_MAX,
 	O_PAGE,
+	O_LAX,
 	O_OPEN
 };
 
@@ -376,6 +377,7 @@ static const struct option longs[] = {
 	{"tls-key", 1, NULL, O_TLS_KEY},
 	{"tls-max", 1, NULL, O_TLS_MAX},
 	{"page", 1, NULL, O_PAGE},
+	{"lax", 0, NULL, O_LAX},
 	{"open", 1, NULL, O_OPEN},
 	{0},
 };
@@ -446,6 +448,9 @@ static void take_option(int o, const char *arg)
 		break;
 	case O_OLD:
 		opt.old = true;
+		break;
+	case O_LAX:
+		opt.lax = true;
 		break;
 	case O_PAGE:
 		opt.page = strtoul(arg, NULL, 10);

@@ -112,6 +112,8 @@ static void endpoints(void **state)
 		 "https://acct-secondary.blob.core.windows.net", "", NULL},
 		{"http://127.0.0.1:10000/acct-secondary", NULL,
 		 "http://127.0.0.1:10000/acct-secondary", "/acct-secondary", NULL},
+		{"blob.storage.example.org", NULL, "https://acct.blob.storage.example.org", "",
+		 "storage.example.org"},
 	};
 	struct slu_blob_place p;
 
@@ -128,6 +130,43 @@ static void endpoints(void **state)
 			assert_null(p.suffix);
 		slu_blob_place_done(&p);
 	}
+}
+
+/* Where the Data Lake service is: beside the Blob service, or where the entry says. */
+static void endpoints_of_data_lakes(void **state)
+{
+	static const struct {
+		const char *endpoint, *dfs, *want; /* want NULL: none is known */
+	} in[] = {
+		{NULL, NULL, "https://acct.dfs.core.windows.net"},
+		{"core.chinacloudapi.cn", NULL, "https://acct.dfs.core.chinacloudapi.cn"},
+		{"acct.privatelink.blob.core.windows.net", NULL,
+		 "https://acct.privatelink.dfs.core.windows.net"},
+		{"http://127.0.0.1:10000", NULL, NULL},
+		{"https://data.example.org", NULL, NULL},
+		{"https://data.example.org", "https://lake.example.org/",
+		 "https://lake.example.org"},
+		{"http://127.0.0.1:1", "http://127.0.0.1:1/acct.dfs",
+		 "http://127.0.0.1:1/acct.dfs"},
+	};
+	struct slu_blob_place p;
+	struct slu_err e = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++) {
+		assert_int_equal(
+			slu_blob_place_init(&p, "acct", "data", in[i].endpoint, NULL, false, NULL),
+			0);
+		assert_int_equal(slu_blob_place_dfs(&p, in[i].dfs, NULL), 0);
+		if (in[i].want)
+			assert_string_equal(p.dfs, in[i].want);
+		else
+			assert_null(p.dfs);
+		slu_blob_place_done(&p);
+	}
+	assert_int_equal(slu_blob_place_init(&p, "acct", "data", NULL, NULL, false, NULL), 0);
+	assert_failed(slu_blob_place_dfs(&p, "lake.example.org", &e), e, EINVAL, "URL");
+	slu_blob_place_done(&p);
 }
 
 static void plain_http_has_to_be_allowed(void **state)
@@ -541,6 +580,7 @@ int main(void)
 		cmocka_unit_test(signatures_are_those_of_the_sdk),
 		cmocka_unit_test(a_source_is_signed_as_by_the_sdk),
 		cmocka_unit_test(endpoints),
+		cmocka_unit_test(endpoints_of_data_lakes),
 		cmocka_unit_test(plain_http_has_to_be_allowed),
 		cmocka_unit_test(secrets),
 		cmocka_unit_test(a_file_that_changed_is_read_again),
