@@ -61,7 +61,7 @@ class Behind:
     """The server as it is seen through the proxy; objects are put and got past it."""
 
     def __init__(self, server, port):
-        self.client, self.key_file = server.client, server.key_file
+        self.client, self.key_file, self.more = server.client, server.key_file, server.more
         self.url = f"http://127.0.0.1:{port}/{server.client.account_name}"
 
 

@@ -78,5 +78,6 @@ build_env()
 	[ ! -d "$cache/hadoop-azure-3.4.2" ] || export SLUICE_HADOOP_AZURE_JARS=$cache/hadoop-azure-3.4.2
 	[ ! -e "$cache/$DEPS_AZURITE_MAIN" ] || export SLUICE_AZURITE=$cache/$DEPS_AZURITE_MAIN
 	[ ! -x "$1/tests/blobd/blobd" ] || export SLUICE_BLOBD=$1/tests/blobd/blobd
+	[ ! -x "$cache/$DEPS_TOXIPROXY" ] || export SLUICE_TOXIPROXY=$cache/$DEPS_TOXIPROXY
 	[ -z "$java" ] || export JAVA_HOME=$java
 }

@@ -65,6 +65,13 @@ blob     | azurite@3.35.0     | the emulator of Blob storage, about 190 MB
 '
 DEPS_AZURITE_MAIN=npm/azurite@3.35.0/node_modules/azurite/dist/src/blob/main.js
 
+# rung | module@version and program | why.  Only where a Go that can build it is: Debian 12 has none in its
+# packages, and the tests that want it are skipped then.
+DEPS_GO='
+scenario | github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0 | a network that is slow and breaks
+'
+DEPS_TOXIPROXY=go/bin/server
+
 # The groups of the tables that a rung stands for.
 deps_groups()
 {
@@ -253,6 +260,19 @@ deps_npm()
 	done <<<"$rows"
 }
 
+deps_go()
+{
+	local module why rows
+	rows=$(deps_rows "$DEPS_GO" "$@")
+	[ -n "$rows" ] && deps_met cmd:go || return 0
+	while IFS=$'\t' read -r _ module why; do
+		[ ! -e "$cache/$DEPS_TOXIPROXY" ] || continue
+		say "building $module (go): $why"
+		GOBIN=$cache/go/bin go install "$module" >"$cache/go.log" 2>&1 </dev/null ||
+			say "it could not be built, and its tests are skipped ($cache/go.log)"
+	done <<<"$rows"
+}
+
 # Installs what rung $1 lacks.  One at a time: two scripts may share the cache.
 deps_install()
 {
@@ -266,5 +286,6 @@ deps_install()
 	deps_pip "${groups[@]}"
 	deps_maven "${groups[@]}"
 	deps_npm "${groups[@]}"
+	deps_go "${groups[@]}"
 	exec {lock}>&-
 }
