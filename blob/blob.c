@@ -107,6 +107,7 @@ static const struct slu_store_ops dfs_ops = {
 	.cancel = blob_cancel,
 	.hadoop = slu_blob_hadoop,
 	.source = slu_blob_source,
+	.inspect = slu_blob_inspect,
 	.free = blob_free,
 };
 
@@ -116,6 +117,7 @@ static const struct slu_store_ops blob_ops = {
 	.cancel = blob_cancel,
 	.hadoop = slu_blob_hadoop,
 	.source = slu_blob_source,
+	.inspect = slu_blob_inspect,
 	.free = blob_free,
 };
 

@@ -198,6 +198,12 @@ void slu_blob_keep_md5(struct slu_call *c); /* the op's MD5, to be kept with the
 
 int slu_blob_source(struct slu_store *s, const char *path, const struct slu_attr *attr,
 		    struct slu_source *ret, struct slu_err *e);
+/* The secret that holds now, or the identity's token into *token (caller frees and wipes); waits while it is
+ * fetched. */
+int slu_blob_wait_secret(struct slu_blob *b, struct slu_blob_secret *ret, char **token,
+			 struct slu_err *e);
+/* inspect.c: struct slu_store_ops. */
+int slu_blob_inspect(struct slu_store *s, struct json_t *ret, struct slu_err *e);
 /* The query with which anybody may read the blob until end_ns (wall clock); caller frees and wipes. */
 char *slu_blob_read_sas(const struct slu_blob *b, const char *path, const struct slu_blob_secret *s,
 			int64_t end_ns);

@@ -82,9 +82,8 @@ static int ask_secret(struct slu_blob *b, struct slu_token_wait *w, struct slu_b
 			   : slu_blob_cred_ask(b->cred, w, ret, e);
 }
 
-/* The secret, or the identity's token; waits while it is fetched. */
-static int wait_secret(struct slu_blob *b, struct slu_blob_secret *ret, char **token,
-		       struct slu_err *e)
+int slu_blob_wait_secret(struct slu_blob *b, struct slu_blob_secret *ret, char **token,
+			 struct slu_err *e)
 {
 	struct token_wait t = {
 		{.fn = token_there}, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
@@ -110,7 +109,7 @@ int slu_blob_source(struct slu_store *s, const char *path, const struct slu_attr
 	SLU_AUTO(slu_buf_done) struct slu_buf url = SLU_BUF(64u << 10);
 	SLU_AUTO(slu_freep) char *sas = NULL;
 	SLU_AUTO(slu_freep) char *token = NULL;
-	int r = wait_secret(b, &now, &token, e);
+	int r = slu_blob_wait_secret(b, &now, &token, e);
 
 	if (r < 0)
 		return r;

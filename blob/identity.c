@@ -630,3 +630,13 @@ const char *slu_identity_secret_ref(const struct slu_identity *id)
 {
 	return id->secret_ref;
 }
+
+const char *slu_identity_type(const struct slu_identity *id)
+{
+	return id->source->name;
+}
+
+const char *slu_identity_link(const struct slu_identity *id)
+{
+	return atomic_load(&id->link);
+}

@@ -38,6 +38,9 @@ int slu_identity_new(const struct json_t *credential, const char *dir, const cha
 		     struct slu_err *e);
 void slu_identity_free(struct slu_identity *id);
 struct slu_tokens *slu_identity_tokens(struct slu_identity *id);
+/* Its "type", and who of the default chain gave the newest token (NULL: nobody, or there is no chain). */
+const char *slu_identity_type(const struct slu_identity *id);
+const char *slu_identity_link(const struct slu_identity *id);
 /* Where the tokens of a cloud are given. */
 const char *slu_identity_authority_of(const char *suffix);
 /* Of a service principal, borrowed: "https://login...", and where its secret is. */

@@ -12,6 +12,7 @@ libblob_la_SOURCES += blob/get.c
 libblob_la_SOURCES += blob/hadoop.c
 libblob_la_SOURCES += blob/identity.c blob/identity.h blob/identity_impl.h blob/identity_managed.c
 libblob_la_SOURCES += blob/jwt.c blob/jwt.h
+libblob_la_SOURCES += blob/inspect.c
 libblob_la_SOURCES += blob/list.c blob/list.h
 libblob_la_SOURCES += blob/names.c
 libblob_la_SOURCES += blob/copy.c

@@ -86,17 +86,6 @@ void slu_tokens_put(struct slu_tokens *t, struct slu_token *first)
 	pthread_mutex_unlock(&t->lock);
 }
 
-bool slu_tokens_last(struct slu_tokens *t, struct slu_token *ret)
-{
-	pthread_mutex_lock(&t->lock);
-	struct slu_token copy = {.text = slu_strdup(t->now.text), .ends = t->now.ends};
-
-	pthread_mutex_unlock(&t->lock);
-	if (copy.text)
-		*ret = copy;
-	return copy.text;
-}
-
 static void fetch(struct slu_work *w)
 {
 	struct slu_tokens *t = (struct slu_tokens *)((char *)w - offsetof(struct slu_tokens, work));

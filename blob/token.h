@@ -41,8 +41,6 @@ void slu_tokens_free(struct slu_tokens *t);
 /* A copy of the token that holds now (caller wipes it), or -EINPROGRESS: w->fn will be called, then ask
  * again; or why there is none.  Any thread, does not block. */
 int slu_tokens_get(struct slu_tokens *t, struct slu_token_wait *w, char **ret, struct slu_err *e);
-/* When the newest one ends and the caller's copy of it, or false: there is none. */
-bool slu_tokens_last(struct slu_tokens *t, struct slu_token *ret);
 /* The service refused this one: the next who asks waits for another. */
 void slu_tokens_refused(struct slu_tokens *t, const char *text);
 

@@ -4,7 +4,11 @@
  * thing to ask for in a bug report, so it never stops at a failure and shows no secret.
  */
 #include "dataset/api.h"
+#include "dataset/datastore.h"
+#include "dataset/doctor_store.h"
 
+#include "common/buf.h"
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/path.h"
 
@@ -23,8 +27,10 @@ struct report {
 	bool oom;
 };
 
-static void __attribute__((format(printf, 5, 6)))
-add(struct report *r, const char *check, bool ok, const char *remedy, const char *fmt, ...)
+/* facts, may be NULL: what programs want to know beside; taken over. */
+static void __attribute__((format(printf, 6, 7)))
+add_facts(struct report *r, const char *check, bool ok, const char *remedy, struct json_t *facts,
+	  const char *fmt, ...)
 {
 	va_list ap;
 
@@ -36,9 +42,13 @@ add(struct report *r, const char *check, bool ok, const char *remedy, const char
 	if (!o || !detail || slu_json_set_str(o, "check", check) < 0 ||
 	    slu_json_set_bool(o, "ok", ok) < 0 || slu_json_set_str(o, "detail", detail) < 0 ||
 	    slu_json_set_str(o, "remedy", ok ? "" : remedy) < 0 ||
+	    (facts && slu_json_set(o, "facts", slu_json_ref(facts)) < 0) ||
 	    slu_json_append(r->list, slu_json_ref(o)) < 0)
 		r->oom = true;
+	slu_json_free(facts);
 }
+
+#define add(r, check, ok, remedy, ...) add_facts(r, check, ok, remedy, NULL, __VA_ARGS__)
 
 /* The absolute path of a program on PATH; NULL: none.  Caller frees. */
 static char *on_path(const char *program)
@@ -82,6 +92,25 @@ static void check_fuse(struct report *r)
 		add(r, "kernel", true, "", "%s %s", u.sysname, u.release);
 }
 
+static bool is_azure(const struct json_t *entry)
+{
+	enum slu_datastore_type t = slu_datastore_type(entry);
+
+	return t == SLU_DATASTORE_AZURE_BLOB || t == SLU_DATASTORE_AZURE_DATA_LAKE_GEN2;
+}
+
+/* What the store says of itself and lets us do. */
+static void check_remote(struct report *r, const char *check, struct slu_store *store)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf said = SLU_BUF(8192);
+	struct json_t *facts = slu_json_object();
+	bool ok = facts && slu_doctor_store(store, facts, &said);
+
+	add_facts(r, check, ok,
+		  "mend the credential of the entry in config.json, or have the rights given",
+		  facts, "%s%s", ok ? "answers: " : "", said.p ? said.p : "");
+}
+
 static void check_stores(struct report *r, struct sluice *s)
 {
 	struct json_t *all = slu_json_get(slu_context_workspace(s)->config, "datastores");
@@ -94,6 +123,10 @@ static void check_stores(struct report *r, struct sluice *s)
 		struct slu_attr a;
 		int rc = slu_context_store(s, name, &store, &e);
 
+		if (rc == 0 && is_azure(slu_json_iter_value(it))) {
+			check_remote(r, check ? check : "datastore", store);
+			continue;
+		}
 		if (rc == 0)
 			rc = slu_store_stat(store, "", &a, &e);
 		add(r, check ? check : "datastore", rc == 0,

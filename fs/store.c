@@ -173,6 +173,13 @@ int slu_store_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *r
 	return s->ops->hadoop(s, path, ret, e);
 }
 
+int slu_store_inspect(struct slu_store *s, struct json_t *ret, struct slu_err *e)
+{
+	while (s && !s->ops->inspect)
+		s = s->below;
+	return s ? s->ops->inspect(s, ret, e) : 0;
+}
+
 int slu_store_source(struct slu_store *s, const char *path, const struct slu_attr *attr,
 		     struct slu_source *ret, struct slu_err *e)
 {

@@ -64,7 +64,8 @@ SLUICE_API int sluice_open(const char *path, unsigned flags, struct sluice **ret
 			   struct sluice_error *e);
 SLUICE_API void sluice_close(struct sluice *s);
 SLUICE_API int sluice_workspace(struct sluice *s, char **ret_json, struct sluice_error *e);
-/* Checks of the machine and the workspace: [{"check","ok","detail","remedy"}].  s may be NULL. */
+/* Checks of the machine and the workspace: [{"check","ok","detail","remedy","facts"?}].  s may be
+ * NULL. */
 SLUICE_API int sluice_doctor(struct sluice *s, char **ret_json, struct sluice_error *e);
 
 /* --- datastores --- */

@@ -27,10 +27,10 @@ def unpart(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def token(life=3600, audience="https://storage.azure.com"):
+def token(life=3600, audience="https://storage.azure.com", claims=None):
     now = int(time.time())
     times = {"iat": now - 9000, "nbf": now - 9000, "exp": now + life, "jti": str(time.time_ns())}
-    claims = {"aud": audience, "iss": f"https://sts.windows.net/{TENANT}/", **times}
+    claims = {"aud": audience, "iss": f"https://sts.windows.net/{TENANT}/", **times, **(claims or {})}
     return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(claims)}.CANARY"
 
 
@@ -52,6 +52,82 @@ def signed(jwt, server):
     )
 
 
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def give(self, status, body):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def answer(self, who, right):
+        self.server.owner.asked.append(who)
+        if self.server.owner.fail:
+            self.give(*self.server.owner.fail)
+        elif not right:
+            why = "AADSTS7000215: Invalid client secret provided.\r\nTrace"
+            self.give(401, {"error": "invalid_client", "error_description": why})
+        else:
+            life = self.server.owner.life
+            self.give(200, {"access_token": self.server.owner.token(life), "expires_in": str(life)})
+
+    def arc(self, right):
+        given = self.headers["Authorization"]
+        if given:
+            return self.answer("arc", right and given == "Basic CANARY-ARC")
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", f"Basic realm={self.server.owner.arc_key}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def shell(self, form):
+        right = form == {"resource": f"{self.server.owner.audience}/"} and self.headers["Metadata"] == "true"
+        self.answer("shell", right)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        form = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
+        if self.path == "/shell":
+            return self.shell(form)
+        right = (
+            self.path == f"/{TENANT}/oauth2/v2.0/token"
+            and form["scope"] == f"{self.server.owner.audience}/.default"
+            and form["grant_type"] == "client_credentials"
+            and form["client_id"] == CLIENT
+        )
+        if self.server.owner.certificate and "client_assertion" in form:
+            self.answer("certificate", right and signed(form["client_assertion"], self.server.owner))
+        elif "client_assertion" in form:
+            kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+            right &= form["client_assertion"] == ASSERTION and form["client_assertion_type"] == kind
+            self.answer("workload", right)
+        else:
+            self.answer("secret", right and form["client_secret"] == SECRET)
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        right = query.get("resource") == f"{self.server.owner.audience}/"
+        which = "".join(f" {k}={v}" for k, v in query.items() if k not in ("api-version", "resource", "client_id"))
+        if url.path == "/arc":
+            self.arc(right and query["api-version"] == "2020-06-01")
+        elif url.path == "/ml":
+            right &= self.headers["secret"] == "CANARY-HEADER" and query["api-version"] == "2017-09-01"
+            self.answer("ml", right)
+        elif url.path == "/metadata/identity/oauth2/token":
+            right &= self.headers["Metadata"] == "true" and query["api-version"] == "2018-02-01"
+            self.answer("machine" + query.get("client_id", "") + which, right)
+        else:
+            right &= self.headers["X-IDENTITY-HEADER"] == "CANARY-HEADER"
+            self.answer("service" + which, right and query["api-version"] == "2019-08-01")
+
+
 class TokenServer:
     def __init__(self):
         self.asked = []  # what was asked, in order
@@ -61,86 +137,8 @@ class TokenServer:
         self.token = token
         self.certificate = None  # a file; assertions have to be signed by its key
         self.arc_key = ""
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args):
-                pass
-
-            def give(self, status, body):
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def answer(self, who, right):
-                server.asked.append(who)
-                if server.fail:
-                    self.give(*server.fail)
-                elif not right:
-                    why = "AADSTS7000215: Invalid client secret provided.\r\nTrace"
-                    self.give(401, {"error": "invalid_client", "error_description": why})
-                else:
-                    life = server.life
-                    self.give(200, {"access_token": server.token(life), "expires_in": str(life)})
-
-            def arc(self, right):
-                given = self.headers["Authorization"]
-                if given:
-                    return self.answer("arc", right and given == "Basic CANARY-ARC")
-                self.send_response(401)
-                self.send_header("WWW-Authenticate", f"Basic realm={server.arc_key}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def shell(self, form):
-                right = form == {"resource": f"{server.audience}/"} and self.headers["Metadata"] == "true"
-                self.answer("shell", right)
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                form = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
-                if self.path == "/shell":
-                    return self.shell(form)
-                right = (
-                    self.path == f"/{TENANT}/oauth2/v2.0/token"
-                    and form["scope"] == f"{server.audience}/.default"
-                    and form["grant_type"] == "client_credentials"
-                    and form["client_id"] == CLIENT
-                )
-                if server.certificate and "client_assertion" in form:
-                    self.answer("certificate", right and signed(form["client_assertion"], server))
-                elif "client_assertion" in form:
-                    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-                    right &= form["client_assertion"] == ASSERTION and form["client_assertion_type"] == kind
-                    self.answer("workload", right)
-                else:
-                    self.answer("secret", right and form["client_secret"] == SECRET)
-
-            def do_GET(self):
-                url = urllib.parse.urlsplit(self.path)
-                query = dict(urllib.parse.parse_qsl(url.query))
-                right = query.get("resource") == f"{server.audience}/"
-                which = "".join(
-                    f" {k}={v}" for k, v in query.items() if k not in ("api-version", "resource", "client_id")
-                )
-                if url.path == "/arc":
-                    self.arc(right and query["api-version"] == "2020-06-01")
-                elif url.path == "/ml":
-                    right &= self.headers["secret"] == "CANARY-HEADER" and query["api-version"] == "2017-09-01"
-                    self.answer("ml", right)
-                elif url.path == "/metadata/identity/oauth2/token":
-                    right &= self.headers["Metadata"] == "true" and query["api-version"] == "2018-02-01"
-                    self.answer("machine" + query.get("client_id", "") + which, right)
-                else:
-                    right &= self.headers["X-IDENTITY-HEADER"] == "CANARY-HEADER"
-                    self.answer("service" + which, right and query["api-version"] == "2019-08-01")
-
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.owner = self
         self.url = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 

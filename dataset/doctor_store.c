@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rights are found out by trying, with requests that change nothing: a name that does not exist is read and
+ * deleted, and written on the condition that it is what it cannot be.  A service that lets us answers that it
+ * is not there; one that does not says so first.
+ */
+#include "dataset/doctor_store.h"
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/str.h"
+#include "fs/op.h"
+#include "io/crypt.h"
+
+#include <errno.h>
+
+#define CLOCK_MS (60 * 1000)
+
+struct trial {
+	const char *fact, *verb, *role;
+	int rc;
+	struct slu_err e;
+};
+
+static int try_list(struct slu_store *s, const char *name, struct slu_err *e)
+{
+	struct slu_list list = {0};
+	struct slu_op op = {0};
+	int r;
+
+	(void)name;
+	slu_op_list(&op, "", NULL, &list);
+	r = slu_store_wait(s, &op, e);
+	slu_list_done(&list);
+	return r;
+}
+
+static int try_read(struct slu_store *s, const char *name, struct slu_err *e)
+{
+	struct slu_op op = {0};
+	char byte;
+
+	slu_op_read(&op, name, 0, 1, &byte, NULL);
+	return slu_store_wait(s, &op, e);
+}
+
+static int try_write(struct slu_store *s, const char *name, struct slu_err *e)
+{
+	struct slu_op op = {0};
+
+	if (!slu_store_can(s, SLU_CAP_PUT_MATCH) || slu_store_can(s, SLU_CAP_READ_ONLY))
+		return -ENOTSUP;
+	slu_op_put(&op, name, "", 0, 0);
+	op.if_match = "0x0";
+	return slu_store_wait(s, &op, e);
+}
+
+static int try_delete(struct slu_store *s, const char *name, struct slu_err *e)
+{
+	if (slu_store_can(s, SLU_CAP_READ_ONLY))
+		return -ENOTSUP;
+	return slu_store_delete(s, name, 0, e);
+}
+
+static bool is_allowed(int rc)
+{
+	return rc == 0 || rc == -ENOENT || rc == -ESTALE || rc == -EEXIST;
+}
+
+static bool is_refused(int rc)
+{
+	return rc == -EACCES || rc == -EPERM;
+}
+
+static void tell(struct slu_buf *b, const char *before, const char *what, const char *behind)
+{
+	if (what)
+		slu_buf_fmt(b, "%s%s%s%s", b->len ? ", " : "", before, what, behind);
+}
+
+static void tell_facts(const struct json_t *facts, struct slu_buf *b)
+{
+	int64_t ms = slu_json_int(facts, "clock_ahead_ms", 0);
+
+	tell(b, "", slu_json_str(facts, "credential"), "");
+	tell(b, "from ", slu_json_str(facts, "reference"), "");
+	tell(b, "", slu_json_str(facts, "link"), " answered");
+	tell(b, "letters ", slu_json_str(facts, "sas_permissions"), "");
+	tell(b, "until ", slu_json_str(facts, "sas_ends"), "");
+	tell(b, "token for ", slu_json_str(facts, "token_audience"), "");
+	tell(b, "until ", slu_json_str(facts, "token_ends"), "");
+	tell(b, "application ", slu_json_str(facts, "token_client_id"), "");
+	tell(b, "object ", slu_json_str(facts, "token_object_id"), "");
+	tell(b, "", slu_json_str(facts, "namespace"), " namespace");
+	if (ms >= CLOCK_MS || ms <= -CLOCK_MS)
+		slu_buf_fmt(b, ", the clock of this machine is %lld s %s: set it",
+			    (long long)(ms < 0 ? -ms : ms) / 1000, ms < 0 ? "behind" : "ahead");
+}
+
+static void tell_trials(struct trial *t, size_t n, bool identity, struct json_t *facts,
+			struct slu_buf *b)
+{
+	const char *role = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (is_allowed(t[i].rc) || is_refused(t[i].rc))
+			slu_json_set_bool(facts, t[i].fact, is_allowed(t[i].rc));
+		if (is_allowed(t[i].rc))
+			tell(b, "may ", t[i].verb, "");
+		else if (is_refused(t[i].rc))
+			tell(b, "may not ", t[i].verb, "");
+		else if (t[i].rc != -ENOTSUP)
+			tell(b, "no answer to whether it may ", t[i].verb, "");
+		if (is_refused(t[i].rc) && !role)
+			role = t[i].role;
+	}
+	if (!role || !identity)
+		return;
+	slu_json_set_str(facts, "missing_role", role);
+	tell(b, "the role '", role, "' is missing");
+}
+
+bool slu_doctor_store(struct slu_store *s, struct json_t *facts, struct slu_buf *said)
+{
+	static int (*const tries[])(struct slu_store *, const char *,
+				    struct slu_err *) = {try_list, try_read, try_write, try_delete};
+	struct trial t[] = {
+		{.fact = "may_list", .verb = "list", .role = "Storage Blob Data Reader"},
+		{.fact = "may_read", .verb = "read", .role = "Storage Blob Data Reader"},
+		{.fact = "may_write", .verb = "write", .role = "Storage Blob Data Contributor"},
+		{.fact = "may_delete", .verb = "delete", .role = "Storage Blob Data Contributor"}};
+	struct slu_err e = {0};
+	char id[17] = "", name[40];
+
+	if (slu_store_inspect(s, facts, &e) < 0) {
+		tell_facts(facts, said);
+		tell(said, "", e.msg, "");
+		return false;
+	}
+	tell_facts(facts, said);
+	if (slu_random_id(id, 8) < 0)
+		return false;
+	snprintf(name, sizeof(name), "sluice-doctor-%s", id);
+	for (size_t i = 0; i < 4; i++)
+		t[i].rc = tries[i](s, name, &t[i].e);
+	tell_trials(t, 4, slu_json_str(facts, "token_audience"), facts, said);
+	for (size_t i = 0; i < 2; i++)
+		if (!is_allowed(t[i].rc)) {
+			tell(said, "", t[i].e.msg, "");
+			return false;
+		}
+	return true;
+}
