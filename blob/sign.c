@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <strings.h>
 
 #define TEXT_MAX (256u << 10)
 #define HEADERS_MAX 64
@@ -43,13 +42,41 @@ static void add_standard(const struct slu_blob_req *q, struct slu_buf *b)
 	}
 }
 
-/* There are few: insertion is the simplest sort. */
 static void add_lower(struct slu_buf *b, const char *name)
 {
 	for (; *name; name++)
 		slu_buf_ch(b, *name >= 'A' && *name <= 'Z' ? (char)(*name + 'a' - 'A') : *name);
 }
 
+/* The service sorts like a dictionary: '_' before digits, digits before letters, and '-' does not count
+ * unless nothing else differs. */
+static int weight(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c + 'a' - 'A';
+	return c == '_' ? 1 : (unsigned char)c;
+}
+
+static int compare_names(const char *a, const char *b)
+{
+	const char *p = a, *q = b;
+
+	for (;; p++, q++) {
+		p += strspn(p, "-");
+		q += strspn(q, "-");
+		if (weight(*p) != weight(*q))
+			return weight(*p) - weight(*q);
+		if (!*p)
+			break;
+	}
+	while (*a && (*a == '-') == (*b == '-')) {
+		a++;
+		b++;
+	}
+	return (*a == '-') - (*b == '-');
+}
+
+/* There are few: insertion is the simplest sort. */
 static void add_ms(const struct slu_blob_req *q, struct slu_buf *b)
 {
 	const struct slu_blob_pair *sorted[HEADERS_MAX];
@@ -60,7 +87,7 @@ static void add_ms(const struct slu_blob_req *q, struct slu_buf *b)
 
 		if (!slu_starts(q->header[i].name, "x-ms-"))
 			continue;
-		for (; at > 0 && strcasecmp(sorted[at - 1]->name, q->header[i].name) > 0; at--)
+		for (; at > 0 && compare_names(sorted[at - 1]->name, q->header[i].name) > 0; at--)
 			sorted[at] = sorted[at - 1];
 		sorted[at] = &q->header[i];
 		n++;

@@ -59,6 +59,23 @@ static void signatures_are_those_of_the_sdk(void **state)
 	}
 }
 
+/* In the order of the SDK, which is that of the service. */
+static void headers_are_sorted_as_by_the_service(void **state)
+{
+	static const struct slu_blob_pair h[] = {
+		{"x-ms-meta-b", "9"},   {"x-ms-meta-a-b", "8"}, {"x-ms-meta-ab", "7"},
+		{"x-ms-meta-aa", "6"},  {"x-ms-meta-a11", "5"}, {"x-ms-meta-A1", "4"},
+		{"x-ms-meta-a_1", "3"}, {"x-ms-meta-a", "2"},   {"x-ms-meta-_z", "1"}};
+	struct slu_blob_req q = {.method = "PUT", .path = "/c/b", .header = h, .headers = 9};
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
+
+	(void)state;
+	slu_blob_signed_text(&q, "acct", &b);
+	assert_non_null(strstr(b.p, "\nx-ms-meta-_z:1\nx-ms-meta-a:2\nx-ms-meta-a_1:3\n"
+				    "x-ms-meta-a1:4\nx-ms-meta-a11:5\nx-ms-meta-aa:6\n"
+				    "x-ms-meta-ab:7\nx-ms-meta-a-b:8\nx-ms-meta-b:9\n"));
+}
+
 /* Those of generate_blob_sas() for the same blob, key, right and end. */
 static void a_source_is_signed_as_by_the_sdk(void **state)
 {
@@ -578,6 +595,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(signatures_are_those_of_the_sdk),
+		cmocka_unit_test(headers_are_sorted_as_by_the_service),
 		cmocka_unit_test(a_source_is_signed_as_by_the_sdk),
 		cmocka_unit_test(endpoints),
 		cmocka_unit_test(endpoints_of_data_lakes),
