@@ -158,6 +158,32 @@ static void check_part(struct slu_call *c)
 	}
 }
 
+/* The service has seen If-Match; a cache on the way may have answered without it. */
+static bool is_pinned(const struct slu_call *c)
+{
+	const char *etag = slu_xfer_header(&c->x, "etag"), *weak;
+	struct slu_attr a;
+
+	if (!etag || !c->op->if_match)
+		return true;
+	weak = slu_after(etag, "W/");
+	slu_blob_set_etag(&a, weak ? weak : etag);
+	return slu_streq(a.id, c->op->if_match);
+}
+
+/* EIO, so that the retry layer reads it once more. */
+static void unpinned(struct slu_call *c)
+{
+	struct slu_op *op = c->op;
+
+	slu_call_finish(c, slu_fail(&op->err, EIO,
+				    "'%s' in container '%s' came with the ETag %s though only %s "
+				    "was asked for: look for a cache or proxy between here and the "
+				    "service",
+				    op->path, c->b->at.container, slu_xfer_header(&c->x, "etag"),
+				    op->if_match));
+}
+
 /* A body that broke off: the next try asks for the rest, of the same ETag or version.  Where ranges are
  * checked, only whole parts have been. */
 static void keep(struct slu_call *c)
@@ -167,13 +193,15 @@ static void keep(struct slu_call *c)
 
 	if (c->b->check == SLU_CHECK_OFF && (c->x.rc == -ECONNRESET || c->x.rc == -ETIMEDOUT))
 		n += c->x.got;
-	if (op->if_match || op->version)
+	if ((op->if_match || op->version) && is_pinned(c))
 		op->kept = n < op->len ? n : 0;
 }
 
 static void on_range(struct slu_call *c)
 {
-	if (c->x.rc == 0 && c->b->check == SLU_CHECK_OFF) {
+	if (c->x.rc == 0 && !is_pinned(c)) {
+		unpinned(c);
+	} else if (c->x.rc == 0 && c->b->check == SLU_CHECK_OFF) {
 		slu_call_finish(c, 0);
 	} else if (c->x.rc == 0) {
 		check_part(c);

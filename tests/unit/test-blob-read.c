@@ -30,6 +30,32 @@ static void reads_are_pinned(void **state)
 	played();
 }
 
+#define STATE(etag)                                                                                \
+	"HTTP/1.1 206 Partial Content\r\nx-ms-request-id: 1\r\nETag: " etag                        \
+	"\r\nContent-Range: bytes 2-5/9\r\n"
+
+/* A cache on the way that knows no If-Match. */
+static void another_state_is_not_what_was_asked_for(void **state)
+{
+	struct slu_op op;
+	char buf[4];
+
+	(void)state;
+	PLAY({"GET", "if-match: \"0x1\"", STATE("\"0x2\""), "abcd"},
+	     {"GET", "if-match: \"0x1\"", STATE("\"0x2\"") "Content-Length: 4\r\n\r\nab", cut_here},
+	     {"GET", "if-match: \"0x1\"", STATE("W/\"0x1\""), "abcd"},
+	     {"GET", NULL, STATE("\"0x2\""), "abcd"});
+	slu_op_read(&op, "f", 2, 4, buf, "0x1");
+	assert_int_equal(slu_store_wait(store, &op, NULL), -EIO);
+	assert_contains(op.err.msg, "0x2");
+	assert_int_equal(slu_store_wait(store, &op, NULL), -ECONNRESET);
+	assert_int_equal(op.kept, 0);
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	slu_op_read(&op, "f", 2, 4, buf, NULL);
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	played();
+}
+
 #define CUT(range, more)                                                                           \
 	"HTTP/1.1 206 Partial Content\r\nx-ms-request-id: 1\r\nContent-Range: bytes " range        \
 	"/9\r\nContent-Length: 4\r\n\r\n" more,                                                    \
@@ -180,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_are_pinned),
+		cmocka_unit_test(another_state_is_not_what_was_asked_for),
 		cmocka_unit_test(a_body_that_breaks_off_goes_on_where_it_was),
 		cmocka_unit_test(it_goes_on_in_the_same_blob_only),
 		cmocka_unit_test(ranges_are_checked_in_four_modes),
