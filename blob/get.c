@@ -5,6 +5,7 @@
  */
 #include "blob/call.h"
 #include "blob/errors.h"
+#include "blob/list.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
