@@ -65,11 +65,15 @@ def ws(secure, tokens, tmp_path):
     return w
 
 
-def az(ws, script):
+def program(ws, name, script):
     (ws.cwd / "bin").mkdir(exist_ok=True)
-    program = ws.cwd / "bin" / "az"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+    path = ws.cwd / "bin" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def az(ws, script):
+    program(ws, "az", script)
 
 
 def credential(ws, value, **more):
