@@ -52,7 +52,7 @@ static int64_t seconds(const struct json_t *o, const char *key)
 	return n > 0 && n <= INT32_MAX * (int64_t)4 ? n : 0;
 }
 
-/* When the token ends, wall clock ns. */
+/* When the token ends, wall clock ns; 0: it is not told. */
 static int64_t ends(const struct json_t *o)
 {
 	int64_t life = seconds(o, "expires_in"), at = seconds(o, "expires_on"), when;
@@ -63,6 +63,15 @@ static int64_t ends(const struct json_t *o)
 		return slu_wall() + life * SLU_SEC;
 	if (at <= 0 && text && slu_time_parse(text, &when))
 		return when;
+	return at > 0 ? at * SLU_SEC : 0;
+}
+
+/* By what the token says of itself, where who gave it did not say. */
+static int64_t ends_by_claim(const char *token)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *claims = slu_jwt_claims(token);
+	int64_t at = seconds(claims, "exp");
+
 	return at > 0 ? at * SLU_SEC : slu_wall() + LIFE_UNKNOWN;
 }
 
@@ -89,6 +98,8 @@ int slu_identity_read(const char *json, size_t n, const char *who, struct slu_to
 	if (!text || !is_token(text))
 		return slu_fail(e, EPROTO, "%s answered without a token", who);
 	ret->ends = ends(o);
+	if (!ret->ends)
+		ret->ends = ends_by_claim(text);
 	ret->text = slu_strdup(text);
 	return ret->text ? 0 : slu_fail_oom(e);
 }
@@ -424,28 +435,30 @@ static int given(struct slu_identity *id, struct slu_token *ret, struct slu_err 
 {
 	static const char who[] = "the token's source";
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(SLU_CRED_TEXT_MAX);
-	SLU_AUTO(slu_json_freep) struct json_t *claims = NULL;
+	struct slu_token t = {0};
 	int r = read_secret(id->token_ref, who, &b, e);
 
-	if (r == 0 && *b.p != '{') {
-		claims = slu_jwt_claims(b.p);
-		ret->ends = seconds(claims, "exp") ? seconds(claims, "exp") * SLU_SEC
-						   : slu_wall() + LIFE_UNKNOWN;
-		if (!is_token(b.p))
-			r = slu_fail(e, EINVAL, "%s leads to something that is no token", who);
-		else if (ret->ends <= slu_wall())
-			r = slu_fail(e, EACCES, "%s leads to a token that has expired", who);
-		else if (!(ret->text = slu_strdup(b.p)))
-			r = slu_fail_oom(e);
+	if (r == 0 && *b.p == '{') {
+		r = slu_identity_read(b.p, b.len, who, &t, e);
+	} else if (r == 0 && !is_token(b.p)) {
+		r = slu_fail(e, EINVAL, "%s leads to something that is no token", who);
 	} else if (r == 0) {
-		r = slu_identity_read(b.p, b.len, who, ret, e);
+		t = (struct slu_token){.text = slu_strdup(b.p), .ends = ends_by_claim(b.p)};
+		r = t.text ? 0 : slu_fail_oom(e);
 	}
+	if (r == 0 && t.ends <= slu_wall())
+		r = slu_fail(e, EACCES, "%s leads to a token that has expired", who);
 	if (b.p)
 		explicit_bzero(b.p, b.len);
+	if (r < 0)
+		slu_token_done(&t);
+	else
+		*ret = t;
 	return r;
 }
 
-/* The first that answers; why each of the others did not is the error. */
+/* The first that answers; why each of the others did not is the error.  An application that was given and is
+ * refused ends the search: to go on as somebody else would be a surprise. */
 static int chain(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
 {
 	static const struct slu_identity_source links[] = {
@@ -458,10 +471,16 @@ static int chain(struct slu_identity *id, struct slu_token *ret, struct slu_err 
 
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
 		struct slu_err why = {0};
+		int r = links[i].fetch(id, ret, &why);
 
-		if (links[i].fetch(id, ret, &why) == 0) {
+		if (r == 0) {
 			atomic_store(&id->link, links[i].name);
 			return 0;
+		}
+		if (r != -ENOENT && (links[i].fetch == environment || links[i].fetch == workload)) {
+			if (e)
+				*e = why;
+			return r;
 		}
 		slu_debug("identity", "%s", why.msg);
 		slu_buf_fmt(&all, "%s%s", i ? "; " : "", why.msg);

@@ -393,3 +393,20 @@ def test_why_a_program_gave_no_token(ws, tokens):
     assert "AADSTS50173" in err and "az login" in err and len(err.splitlines()) == 1
     az(ws, "echo 'eyJ0.CANARY' >&2; exit 1")
     no_canary(read(ws, code=NO_PERMISSION).err)
+
+
+def test_an_application_that_is_refused_ends_the_chain(ws, tokens):
+    env = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": "wrong-CANARY"}
+    err = read(ws, env=env, code=NO_PERMISSION).err
+    assert "the client secret is wrong" in err
+    assert tokens.asked == ["secret"]
+    no_canary(err)
+
+
+@pytest.mark.parametrize(("life", "code"), [(3600, 0), (-60, NO_PERMISSION)])
+def test_the_end_of_a_token_in_json_is_its_own(ws, tokens, life, code):
+    path = ws.cwd / "token"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"accessToken": token_server.token(life), "expiresOn": "2026-11-21 08:00:00.000000"}))
+    credential(ws, {"type": "token", "token": "file:token"})
+    assert ("has expired" in read(ws, code=code).err) == (code != 0)
