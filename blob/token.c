@@ -13,7 +13,9 @@
 #include <string.h>
 
 #define MARGIN (5 * 60 * SLU_SEC) /* renewed so long before its end, or at half of its life */
-#define AGAIN (2 * SLU_SEC)       /* after a failure */
+#define ENDED                                                                                      \
+	(5 * 60 * SLU_SEC)  /* what has ended by our clock serves so long: the service decides */
+#define AGAIN (2 * SLU_SEC) /* after a failure */
 
 struct slu_tokens {
 	struct slu_pool *pool;
@@ -96,6 +98,10 @@ static void fetch(struct slu_work *w)
 
 	pthread_mutex_lock(&t->lock);
 	if (r == 0) {
+		int64_t now = slu_wall();
+
+		if (fresh.ends <= now)
+			fresh.ends = now + ENDED;
 		keep_locked(t, &fresh);
 	} else {
 		t->err = e;

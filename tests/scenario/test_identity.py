@@ -154,6 +154,18 @@ def test_the_azure_cli(ws, tokens):
     assert tokens.asked == []
 
 
+def test_a_token_that_has_ended_by_our_clock_is_sent_all_the_same(ws, tokens):
+    credential(ws, "az_cli")
+    told = json.dumps({"accessToken": token_server.token(), "expires_on": 1700000000})
+    az(ws, f"echo >>{ws.cwd}/asked; echo '{told}'")
+    assert read(ws).out == "bytes"
+    assert (ws.cwd / "asked").read_text() == "\n"
+    told = json.dumps({"accessToken": token_server.token(life=-7200), "expires_on": 1700000000})
+    az(ws, f"echo >>{ws.cwd}/asked; echo '{told}'")
+    assert "identity's token" in read(ws, code=NO_PERMISSION).err
+    assert len((ws.cwd / "asked").read_text()) <= 3  # once more when it is refused
+
+
 def test_the_default_chain_takes_the_first_that_answers(ws, tokens):
     env = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": SECRET}
     assert read(ws, env=env).out == "bytes"

@@ -162,6 +162,22 @@ static void it_is_renewed_while_the_old_one_serves(void **state)
 	expect("T2");
 }
 
+/* Our clock may be wrong: it is sent, and not fetched again and again. */
+static void one_that_has_ended_already_is_left_to_the_service(void **state)
+{
+	struct slu_token_wait w = {.fn = woken};
+	char *got = NULL;
+
+	(void)state;
+	answers(-3600 * SLU_SEC, 0);
+	change(&src.allowed, 1);
+	assert_int_equal(slu_tokens_get(tokens, &w, &got, NULL), -EINPROGRESS);
+	await(&src.woken, 1);
+	expect("T1");
+	expect("T1");
+	assert_int_equal(begun(), 1);
+}
+
 static void a_failure_is_told_and_not_repeated_at_once(void **state)
 {
 	struct slu_token_wait w = {.fn = woken};
@@ -268,6 +284,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_wait_for_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_is_renewed_while_the_old_one_serves, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(one_that_has_ended_already_is_left_to_the_service,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failure_is_told_and_not_repeated_at_once, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(one_that_is_refused_is_replaced, setup, teardown),
