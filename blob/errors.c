@@ -379,10 +379,11 @@ static int fail_status(struct slu_op *op, const struct slu_blob_place *at, const
 		op->retry_after = 0;
 	explain(&why, op, x, &f, error, sas);
 	slu_fail(&op->err, error,
-		 "cannot %s '%s' in container '%s' of account '%s': %s (%d%s%s%s%s%s%s)",
-		 slu_op_name(op->type), op->path, at->container, at->account, why.p ? why.p : "",
-		 f.status, f.code[0] ? " " : "", f.code, f.request[0] ? ", request " : "",
-		 f.request, *own_id(x) ? ", client request " : "", own_id(x));
+		 "cannot %s %s%s%scontainer '%s' of account '%s': %s (%d%s%s%s%s%s%s)",
+		 slu_op_name(op->type), *op->path ? "'" : "", op->path, *op->path ? "' in " : "",
+		 at->container, at->account, why.p ? why.p : "", f.status, f.code[0] ? " " : "",
+		 f.code, f.request[0] ? ", request " : "", f.request,
+		 *own_id(x) ? ", client request " : "", own_id(x));
 	op->err.http = f.status;
 	snprintf(op->err.svc, sizeof(op->err.svc), "%.39s", f.code);
 	return -error;
@@ -396,8 +397,9 @@ int slu_blob_fail(struct slu_op *op, const struct slu_blob_place *at, const stru
 	op->err = x->err;
 	if (op->err.code != -x->rc)
 		slu_fail_sys(&op->err, -x->rc, "no answer");
-	slu_fail_more(&op->err, "cannot %s '%s' in container '%s' of account '%s'%s%s",
-		      slu_op_name(op->type), op->path, at->container, at->account,
+	slu_fail_more(&op->err, "cannot %s %s%s%scontainer '%s' of account '%s'%s%s",
+		      slu_op_name(op->type), *op->path ? "'" : "", op->path,
+		      *op->path ? "' in " : "", at->container, at->account,
 		      *own_id(x) ? ", client request " : "", own_id(x));
 	return x->rc;
 }

@@ -43,9 +43,11 @@ static int move(const struct slu_place *from, const struct slu_place *to, const 
 	if (from->store != to->store || !slu_store_can(from->store, SLU_CAP_RENAME))
 		return slu_fail(
 			e, ENOTSUP,
-			"'%s' cannot become '%s' in one step: copy it with `sluice cp -R`, and "
-			"then remove it with `sluice rm -R`",
-			src, dst);
+			"'%s' cannot become '%s' in one step, since %s: copy it with `sluice "
+			"cp`, and then remove it with `sluice rm`",
+			src, dst,
+			from->store != to->store ? "they are in different datastores or folders"
+						 : "a flat container has no rename");
 	r = target(from, to, &path, e);
 	if (r < 0)
 		return r;

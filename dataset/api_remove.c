@@ -20,9 +20,11 @@ struct removal {
 	const struct sluice_remove_options *o;
 	struct slu_filter filter;
 	SLU_VEC(char *) paths;
-	size_t strip; /* bytes of a path before what is relative to the operand */
-	char *base;   /* slu_api_shown_base */
-	bool keep;    /* a dry run */
+	SLU_VEC(char *) trees; /* folders that a pattern matches */
+	size_t parts;          /* of that pattern */
+	size_t strip;          /* bytes of a path before what is relative to the operand */
+	char *base;            /* slu_api_shown_base */
+	bool keep;             /* a dry run */
 };
 
 static const char *below(const struct removal *r, const char *path)
@@ -71,6 +73,52 @@ static void failed(void *user, const char *path, const struct slu_err *why)
 	tell(r, path, 0, &e);
 }
 
+/* The folder that the pattern itself matches, above a file in it: once. */
+static int on_below(void *user, const char *path, const struct slu_attr *a, struct slu_err *e)
+{
+	struct removal *r = user;
+	const char *end = path - 1, *last = r->trees.n ? r->trees.p[r->trees.n - 1] : NULL;
+	char *copy;
+
+	if (r->keep)
+		return on_file(user, path, a, e);
+	for (size_t i = 0; i < r->parts && end; i++)
+		end = strchr(end + 1, '/');
+	if (!end || (last && !strncmp(path, last, (size_t)(end - path)) && !last[end - path]))
+		return 0;
+	copy = slu_strndup(path, (size_t)(end - path));
+	if (copy && slu_vec_push(&r->trees, copy))
+		return 0;
+	free(copy);
+	return slu_fail_oom(e);
+}
+
+/* The folders that a pattern matches, with all in them: not one with `**` or alternatives, which say
+ * themselves how deep they go.  -ENOENT: none. */
+static int remove_folders(struct removal *r, const struct slu_place *p, struct slu_err *e)
+{
+	struct slu_remove_opts o = {.failed = failed, .user = r};
+	SLU_AUTO(slu_freep) char *below = NULL;
+	int rc;
+
+	if (strstr(p->path, "**") || strchr(p->path, '{'))
+		return -ENOENT;
+	below = slu_asprintf("%s/**", p->path);
+	if (!below)
+		return slu_fail_oom(e);
+	r->parts = 1;
+	for (const char *s = p->path; *s; s++)
+		r->parts += *s == '/';
+	rc = slu_walk_glob(p->store, below, on_below, r, NULL);
+	for (size_t i = 0; i < r->trees.n; i++) {
+		if (rc == 0)
+			rc = slu_remove_tree(p->store, r->trees.p[i], &o, e);
+		free(r->trees.p[i]);
+	}
+	free(r->trees.p);
+	return rc;
+}
+
 /* Of a pattern, or of a folder, what the filter takes: file by file. */
 static int remove_matches(struct removal *r, const struct slu_place *p, struct slu_err *e)
 {
@@ -91,7 +139,7 @@ static int remove_place(struct removal *r, const struct slu_place *p, const char
 {
 	struct slu_remove_opts o = {.failed = failed, .user = r};
 	struct slu_attr a;
-	int rc;
+	int rc, gone;
 
 	if (p->dataset)
 		return slu_fail(
@@ -102,7 +150,13 @@ static int remove_place(struct removal *r, const struct slu_place *p, const char
 	if (p->glob) {
 		r->strip = slu_glob_prefix(p->path);
 		r->base = slu_api_shown_base(ref, false, true);
-		return r->base ? remove_matches(r, p, e) : slu_fail_oom(e);
+		if (!r->base)
+			return slu_fail_oom(e);
+		gone = recursive && !slu_filter_any(&r->filter) ? remove_folders(r, p, e) : -ENOENT;
+		if (gone < 0 && gone != -ENOENT)
+			return gone;
+		rc = remove_matches(r, p, e);
+		return rc == -ENOENT && gone == 0 ? 0 : rc;
 	}
 	if (!p->path[0])
 		return slu_fail(e, EINVAL,

@@ -134,7 +134,7 @@ static int check_content(const struct slu_download *d, struct slu_err *e)
 			r = slu_fail(
 				e, ENOTEMPTY,
 				"the target '%s' is not empty (it holds '%s'): choose an empty "
-				"folder, or allow to overwrite",
+				"folder, or give --overwrite",
 				d->target, de->d_name);
 	}
 	return r;

@@ -432,7 +432,10 @@ static int glob_start(const struct slu_store *s, const char *pattern, char **ret
 
 static int no_match(const char *pattern, struct slu_err *e)
 {
-	return slu_fail(e, ENOENT, "no file matches '%s'", pattern);
+	return slu_fail(
+		e, ENOENT,
+		"no file matches '%s': patterns match files, of folders what '**' stands for",
+		pattern);
 }
 
 /* Where the walk begins: each alternative, past the parts of the base. */

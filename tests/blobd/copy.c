@@ -29,6 +29,8 @@ static size_t take_header(char *p, size_t size, size_t n, void *arg)
 
 	if (n > 14 && n < sizeof(s->type) && !strncasecmp(p, "content-type: ", 14))
 		snprintf(s->type, sizeof(s->type), "%.*s", (int)strcspn(p + 14, "\r\n"), p + 14);
+	if (n > 13 && n < sizeof(s->md5) && !strncasecmp(p, "content-md5: ", 13))
+		snprintf(s->md5, sizeof(s->md5), "%.*s", (int)strcspn(p + 13, "\r\n"), p + 13);
 	return size * n;
 }
 
@@ -130,6 +132,8 @@ void do_put_from_url(struct request *q, struct container *c)
 	take_properties(q, b);
 	if (!pairs_get(&b->headers, "content-type") && *s.type)
 		pairs_add(&b->headers, "content-type", s.type);
+	if (!pairs_get(&b->headers, "content-md5") && *s.md5)
+		pairs_add(&b->headers, "content-md5", s.md5);
 	put_blob(q, c, b, 201);
 }
 
@@ -199,6 +203,8 @@ void do_copy(struct request *q, struct container *c)
 	}
 	if (!pairs_get(&b->headers, "content-type") && *s.type)
 		pairs_add(&b->headers, "content-type", s.type);
+	if (!pairs_get(&b->headers, "content-md5") && *s.md5)
+		pairs_add(&b->headers, "content-md5", s.md5);
 	snprintf(id, sizeof(id), "00000000-0000-0000-0000-%012llx", (unsigned long long)b->etag);
 	pairs_add(&b->headers, "x-ms-copy-id", id);
 	pairs_add(&b->headers, "x-ms-copy-status", "success");

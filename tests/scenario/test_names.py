@@ -142,6 +142,18 @@ def test_a_flat_container_has_no_rename_and_says_what_to_do(ws):
     assert "sluice cp" in err and ws.get("a") == b"x"
 
 
+def test_rm_of_a_pattern_takes_folders_with_it(ws):
+    ws.put_all({name: "x" for name in ["old1/a", "old1/b/c", "old-2", "older", "new/a", "d/old/x"]})
+    told = ws.run("rm", "-R", "-n", ws.ref("old*")).out
+    assert all(name in told for name in ["old1/a", "old1/b/c", "old-2", "older"])
+    ws.run("rm", ws.ref("old*"))  # files only
+    assert sorted(ws.run("ls", "-R", ws.ref("")).out.split()) == ["d/old/x", "new/a", "old1/a", "old1/b/c"]
+    ws.run("rm", "-R", ws.ref("old*"))
+    assert sorted(ws.run("ls", "-R", ws.ref("")).out.split()) == ["d/old/x", "new/a"]
+    assert not ws.exists("old1")
+    assert "'**'" in ws.run("rm", "-R", ws.ref("none*"), code=NOT_FOUND).err
+
+
 @pytest.mark.only_on("hns")
 class TestHierarchical:
     def test_stat_of_the_root_shows_its_access_control_list(self, ws):
