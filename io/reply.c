@@ -169,16 +169,16 @@ int slu_reply_check_range(const struct slu_reply *r, const struct slu_want *w, c
 		return slu_fail(e, EPROTO,
 				"'%s' answered a request for a range with status %d and no range",
 				what, r->status);
+	if (w->total != UINT64_MAX && r->total != UINT64_MAX && r->total != w->total)
+		return slu_fail(e, ESTALE,
+				"'%s' changed: it has %" PRIu64 " bytes now, it had %" PRIu64, what,
+				r->total, w->total);
 	uint64_t len = r->last - r->first + 1; /* last >= first: the parser saw to it */
 	if (r->first != w->off || len != w->len || (r->has_length && r->length != len))
 		return slu_fail(e, EPROTO,
 				"'%s' answered with bytes %" PRIu64 "-%" PRIu64 " where %" PRIu64
 				" bytes from %" PRIu64 " on were asked for",
 				what, r->first, r->last, w->len, w->off);
-	if (w->total != UINT64_MAX && r->total != UINT64_MAX && r->total != w->total)
-		return slu_fail(e, ESTALE,
-				"'%s' changed: it has %" PRIu64 " bytes now, it had %" PRIu64, what,
-				r->total, w->total);
 	return 0;
 }
 
