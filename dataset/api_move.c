@@ -26,6 +26,14 @@ static int target(const struct slu_place *from, const struct slu_place *to, char
 	return *ret ? 0 : slu_fail_oom(e);
 }
 
+static int cannot(const char *src, const char *dst, const char *why, struct slu_err *e)
+{
+	return slu_fail(e, ENOTSUP,
+			"'%s' cannot become '%s' in one step, since %s: copy it with `sluice cp`, "
+			"and then remove it with `sluice rm`",
+			src, dst, why);
+}
+
 static int move(const struct slu_place *from, const struct slu_place *to, const char *src,
 		const char *dst, unsigned flags, struct slu_err *e)
 {
@@ -40,20 +48,16 @@ static int move(const struct slu_place *from, const struct slu_place *to, const 
 	if (from->glob || to->glob || !from->path[0])
 		return slu_fail(e, EINVAL, "'%s': name one file or folder of a datastore",
 				to->glob ? dst : src);
-	if (from->store != to->store || !slu_store_can(from->store, SLU_CAP_RENAME))
-		return slu_fail(
-			e, ENOTSUP,
-			"'%s' cannot become '%s' in one step, since %s: copy it with `sluice "
-			"cp`, and then remove it with `sluice rm`",
-			src, dst,
-			from->store != to->store ? "they are in different datastores or folders"
-						 : "a flat container has no rename");
+	if (from->store != to->store)
+		return cannot(src, dst, "they are in different datastores or folders", e);
 	r = target(from, to, &path, e);
 	if (r < 0)
 		return r;
 	rest = slu_after(path, from->path);
 	if (rest && *rest == '/')
 		return slu_fail(e, EINVAL, "'%s' cannot go into itself", src);
+	if (!slu_store_can(from->store, SLU_CAP_RENAME))
+		return cannot(src, dst, "a flat container has no rename", e);
 	slu_op_rename(&op, from->path, path, flags & SLUICE_OVERWRITE ? 0 : SLU_OPF_ABSENT);
 	return slu_store_wait(from->store, &op, e);
 }

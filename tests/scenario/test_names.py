@@ -128,10 +128,9 @@ def test_mv_of_what_is_not_there(ws):
     assert "'none'" in ws.run("mv", ws.ref("none"), ws.ref("x"), code=NOT_FOUND).err
 
 
-@folders
 def test_a_folder_does_not_go_into_itself(ws):
     ws.put("d/f", "x")
-    ws.run("mv", ws.ref("d"), ws.ref("d/e"), code=BAD_INPUT)
+    assert "into itself" in ws.run("mv", ws.ref("d"), ws.ref("d/e"), code=BAD_INPUT).err
     assert ws.get("d/f") == b"x"
 
 
