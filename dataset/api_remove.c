@@ -134,12 +134,29 @@ static int remove_matches(struct removal *r, const struct slu_place *p, struct s
 	return rc;
 }
 
+static int remove_pattern(struct removal *r, const struct slu_place *p, const char *ref,
+			  bool recursive, struct slu_err *e)
+{
+	int gone = -ENOENT, rc;
+
+	r->strip = slu_glob_prefix(p->path);
+	r->base = slu_api_shown_base(ref, false, true);
+	if (!r->base)
+		return slu_fail_oom(e);
+	if (recursive && !slu_filter_any(&r->filter))
+		gone = remove_folders(r, p, e);
+	if (gone < 0 && gone != -ENOENT)
+		return gone;
+	rc = remove_matches(r, p, e);
+	return rc == -ENOENT && gone == 0 ? 0 : rc;
+}
+
 static int remove_place(struct removal *r, const struct slu_place *p, const char *ref,
 			bool recursive, struct slu_err *e)
 {
 	struct slu_remove_opts o = {.failed = failed, .user = r};
 	struct slu_attr a;
-	int rc, gone;
+	int rc;
 
 	if (p->dataset)
 		return slu_fail(
@@ -147,17 +164,8 @@ static int remove_place(struct removal *r, const struct slu_place *p, const char
 			"'%s' is a dataset, and versions are never removed; name its files by "
 			"the path of their datastore",
 			ref);
-	if (p->glob) {
-		r->strip = slu_glob_prefix(p->path);
-		r->base = slu_api_shown_base(ref, false, true);
-		if (!r->base)
-			return slu_fail_oom(e);
-		gone = recursive && !slu_filter_any(&r->filter) ? remove_folders(r, p, e) : -ENOENT;
-		if (gone < 0 && gone != -ENOENT)
-			return gone;
-		rc = remove_matches(r, p, e);
-		return rc == -ENOENT && gone == 0 ? 0 : rc;
-	}
+	if (p->glob)
+		return remove_pattern(r, p, ref, recursive, e);
 	if (!p->path[0])
 		return slu_fail(e, EINVAL,
 				"'%s' is the root of a datastore; name what in it is to go", ref);

@@ -74,7 +74,8 @@ static bool wants_md5(const struct slu_copy *c, const struct slu_copy_file *f)
 static int ended(const struct slu_copy_file *f, const struct slu_op *op, int r, struct slu_err *e)
 {
 	if (r == -EEXIST)
-		return slu_fail(e, EEXIST, "'%s' exists already; give --overwrite, --update or --no-clobber",
+		return slu_fail(e, EEXIST,
+				"'%s' exists already; give --overwrite, --update or --no-clobber",
 				f->to);
 	if (r == 0 && op->attr.size != f->size)
 		return slu_fail(e, EIO, "'%s' has %llu bytes after %llu were written", f->to,
