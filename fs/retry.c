@@ -45,6 +45,7 @@ static bool repeatable(const struct slu_op *op)
 	case SLU_OP_DELETE:
 		return true;
 	case SLU_OP_PUT:
+	case SLU_OP_COPY:
 		return !(op->flags & SLU_OPF_ABSENT) && !op->if_match;
 	default:
 		return false;

@@ -134,11 +134,13 @@ BLOCK = Verb("block", "putblock", "cp", "--overwrite", "big", "{d}/target", befo
              after=target_after(BIG))  # fmt: skip
 COMMIT = Verb("commit", "putlist", "cp", "--overwrite", "big", "{d}/target", before=target_before,
               after=target_after(BIG))  # fmt: skip
+COPY = Verb("copy", "copy", "cp", "--overwrite", "{d}/small", "{d}/target", before=target_before,
+            after=target_after(SMALL))  # fmt: skip
 RM = Verb("rm", "delete", "rm", "{d}/target", before=target_before, after=rm_after)
 REGISTER = Verb("register", "put", "data", "create", "--name", "t", "--path", "{d}", where="registry",
                 after=register_after)  # fmt: skip
 
-ALL = [STAT, LS, CAT, DOWN, UP, ABSENT, BLOCK, COMMIT, RM, REGISTER]
+ALL = [STAT, LS, CAT, DOWN, UP, ABSENT, BLOCK, COMMIT, COPY, RM, REGISTER]
 READS = [STAT, LS, CAT, DOWN]
 BODIES = [LS, CAT, DOWN]  # the answer has one
 UPLOADS = [UP, ABSENT, BLOCK, COMMIT, REGISTER]
