@@ -64,10 +64,11 @@ int slu_dfs_list_parse(const char *text, size_t n, const char *folder, bool recu
 {
 	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
 	const struct json_t *paths;
-	int r = slu_json_parse(text, n, "the listing", &o, e);
+	struct slu_err why = {0};
 
-	if (r < 0)
-		return r;
+	if (slu_json_parse(text, n, "JSON", &o, &why) < 0)
+		return slu_fail(e, why.code == ENOMEM ? ENOMEM : EPROTO,
+				"the listing of '%s' cannot be read: %s", folder, why.msg);
 	paths = slu_json_get(o, "paths");
 	if (!slu_json_is_array(paths))
 		return slu_fail(e, EPROTO, "the listing of '%s' has no paths", folder);
@@ -88,7 +89,7 @@ int slu_dfs_list_parse(const char *text, size_t n, const char *folder, bool recu
 					folder, name);
 		if (recursive && a.kind == SLU_KIND_DIR)
 			continue;
-		r = slu_list_add(ret, rest, strlen(rest), &a);
+		int r = slu_list_add(ret, rest, strlen(rest), &a);
 		if (r < 0)
 			return r == -ENOMEM ? slu_fail_oom(e) : r;
 	}

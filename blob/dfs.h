@@ -18,7 +18,7 @@ void slu_dfs_access(struct slu_call *c); /* adds owner, group, permissions, acl 
 void slu_dfs_probe(struct slu_call *c);
 
 /* Adds a page's entries, names relative to folder; recursive: without folders.  -EPROTO: a name that is
- * not below it, or too far, a file without size, time or ETag; -EBADMSG: no JSON.  Any thread. */
+ * not below it, or too far, a file without size, time or ETag, no JSON.  Any thread. */
 int slu_dfs_list_parse(const char *text, size_t n, const char *folder, bool recursive,
 		       struct slu_list *ret, struct slu_err *e);
 

@@ -71,6 +71,8 @@ static int no_such(struct slu_call *c)
 
 /* --- STAT --- */
 
+#define EMPTY_MAX 1000 /* pages */
+
 static void on_below(struct slu_call *c);
 
 static void ask_below(struct slu_call *c, const char *marker)
@@ -92,8 +94,13 @@ static void on_below(struct slu_call *c)
 	r = slu_blob_take_list(c, &page, &list, &c->op->err);
 	if (r == 0 && !list.n && !page.marks && list.next) {
 		/* the service may give a page with nothing but a marker */
-		ask_below(c, list.next);
-		return;
+		if (++c->tree_gone < EMPTY_MAX) {
+			ask_below(c, list.next);
+			return;
+		}
+		r = slu_fail(&c->op->err, EPROTO,
+			     "the listing of '%s' in container '%s' does not end: %d empty pages",
+			     c->op->path, c->b->at.container, EMPTY_MAX);
 	}
 	if (r == 0 && !list.n && !page.marks && *c->op->path)
 		r = no_such(c);

@@ -37,6 +37,7 @@ struct copy {
 	bool folder; /* they go into dst */
 	struct slu_props props;
 	struct json_t *json; /* of props */
+	const char *partial; /* a source with names that no path can say; NULL: none */
 };
 
 static void source_done(struct source *s)
@@ -145,7 +146,10 @@ static int find_in_store(struct copy *c, const char *src, struct slu_err *e)
 	if (a.kind == SLU_KIND_FILE)
 		return add(c, p->store, p->path, slu_path_base(p->path), &a, e);
 	c->strip = strlen(p->path);
-	return slu_walk(p->store, p->path, add_walked, c, e);
+	r = slu_walk_with(p->store, p->path, SLU_WALK_SAY, add_walked, c, e);
+	if (r == 1 && !c->partial)
+		c->partial = src;
+	return r == 1 ? 0 : r;
 }
 
 /* What of one source is copied. */
@@ -348,6 +352,12 @@ int sluice_copy(struct sluice *s, const char *const *src, size_t n, const char *
 		r = find_all(&c, s, src, n, dst, &er);
 	if (r == 0)
 		r = run(&c, s, &er);
+	if (r == 0 && c.partial)
+		r = slu_fail(
+			&er, EPROTO,
+			"'%s' was not copied whole: some of its names are left out, because no "
+			"path can say them",
+			c.partial);
 	copy_done(&c);
 	return slu_api_error(e, &er, r);
 }

@@ -180,8 +180,13 @@ static int remove_place(struct removal *r, const struct slu_place *p, const char
 		return slu_fail_oom(e);
 	if (r->keep || slu_filter_any(&r->filter))
 		return remove_matches(r, p, e);
-	return a.kind == SLU_KIND_DIR ? slu_remove_tree(p->store, p->path, &o, e)
-				      : slu_store_delete(p->store, p->path, 0, e);
+	if (a.kind == SLU_KIND_DIR)
+		return slu_remove_tree(p->store, p->path, &o, e);
+	rc = slu_store_delete(p->store, p->path, 0, e);
+	/* in a flat container a name may be a file and a folder */
+	if (rc == 0 && recursive && !slu_store_can(p->store, SLU_CAP_REAL_DIRS))
+		rc = slu_remove_tree(p->store, p->path, &o, e);
+	return rc;
 }
 
 int sluice_remove(struct sluice *s, const char *ref, const struct sluice_remove_options *o,

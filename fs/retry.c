@@ -124,7 +124,9 @@ static void try_again(struct slu_op *op, void *arg)
  * there says more than a timeout would. */
 static bool wait_for_try(struct retry *r, struct slu_op *op)
 {
-	int64_t delay = slu_backoff_delay(&r->backoff, vain_tries(op) - 1, op->retry_after);
+	/* a busy service needs more time than a connection that broke: from four times the base on */
+	unsigned step = vain_tries(op) - 1 + (op->rc == -EAGAIN ? 2 : 0);
+	int64_t delay = slu_backoff_delay(&r->backoff, step, op->retry_after);
 	int64_t at = slu_deadline_in(delay);
 
 	if (op->deadline && at >= op->deadline)

@@ -375,7 +375,7 @@ int slu_walk_with(struct slu_store *s, const char *path, unsigned flags, slu_wal
 						: walk_folder(&w, NULL, a.id, NULL, e);
 	if (r == 0 && !(flags & SLU_WALK_QUIET))
 		slu_odd_tell(&w.odd, path);
-	return r;
+	return r == 0 && w.odd.n && flags & SLU_WALK_SAY ? 1 : r;
 }
 
 int slu_walk(struct slu_store *s, const char *path, slu_walk_fn *fn, void *user, struct slu_err *e)

@@ -64,6 +64,19 @@ def test_a_view_of_what_has_such_names_is_not_told_to_be_whole(emulated):
     assert read_tree(emulated.cwd / "out") == {"a": b"1"}
 
 
+def test_a_copy_that_is_not_whole_says_so(emulated):
+    emulated.put_all({"in/a": "1", "in/b//c": "2"})
+    done = emulated.run("cp", "-R", emulated.ref("in"), "out", code=IO_ERROR)
+    assert left_out(done) == 1 and "not copied whole" in done.err
+    assert read_tree(emulated.cwd / "out") == {"a": b"1"}
+
+
+def test_rm_of_a_file_that_is_a_folder_too(emulated):
+    emulated.put_all({"x": "1", "x/y": "2", "xy": "3"})
+    emulated.run("rm", "-R", emulated.ref("x"))
+    assert list(emulated.store.container.list_blob_names()) == ["xy"]
+
+
 def test_what_a_server_makes_up_is_no_path(ws):
     ws.put("in/zz", "1")
     with ws.store.server.failing("list here-data/in/ * hostile"):

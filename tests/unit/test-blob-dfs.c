@@ -112,7 +112,7 @@ static void what_is_no_listing_is_refused(void **state)
 		const char *text, *why;
 		int error;
 	} bad[] = {
-		{"", "", EBADMSG},
+		{"", "the listing of 'in'", EPROTO},
 		{"{}", "no paths", EPROTO},
 		{PATHS(FILE_JSON("elsewhere/f")), "'elsewhere/f'", EPROTO},
 		{PATHS(FILE_JSON("in")), "'in'", EPROTO},
