@@ -268,7 +268,7 @@ deps_go()
 	while IFS=$'\t' read -r _ module why; do
 		[ ! -e "$cache/$DEPS_TOXIPROXY" ] || continue
 		say "building $module (go): $why"
-		GOBIN=$cache/go/bin go install "$module" >"$cache/go.log" 2>&1 </dev/null ||
+		GOBIN=$cache/go/bin timeout 300 go install "$module" >"$cache/go.log" 2>&1 </dev/null ||
 			say "it could not be built, and its tests are skipped ($cache/go.log)"
 	done <<<"$rows"
 }
