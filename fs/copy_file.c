@@ -68,7 +68,8 @@ static const char *stored_md5(const struct slu_copy *c, const struct slu_copy_fi
 /* Must the bytes be hashed: to be checked, or to be kept with the file? */
 static bool wants_md5(const struct slu_copy *c, const struct slu_copy_file *f)
 {
-	return stored_md5(c, f) || slu_store_can(c->to, SLU_CAP_PROPS);
+	return stored_md5(c, f) ||
+	       (c->o->check != SLU_CHECK_OFF && slu_store_can(c->to, SLU_CAP_PROPS));
 }
 
 static int ended(const struct slu_copy_file *f, const struct slu_op *op, int r, struct slu_err *e)
