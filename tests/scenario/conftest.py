@@ -37,6 +37,7 @@ RUN_FAILED, CANCELED, NOT_SUPPORTED = 10, 11, 12
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "xdist_group(name): runs in the process of that name")
     config.addinivalue_line("markers", "spark: needs pyspark and Java")
     config.addinivalue_line("markers", "local_only: about local folders, not about stores")
     config.addinivalue_line("markers", "only_on(*kinds): about these kinds of store")
@@ -49,6 +50,20 @@ def pytest_generate_tests(metafunc):
         only = metafunc.definition.get_closest_marker("only_on")
         kinds = only.args if only else STORES
         metafunc.parametrize("store", ["local"] if local else [k for k in kinds if k in STORES], indirect=True)
+
+
+# The servers that are started once a session; the tests of one of them run in one process (--dist loadgroup).
+SERVERS = {"azurite": "blob", "blobd": "blobd", "hns": "hns", "hdfs": "hdfs"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        params = getattr(item, "callspec", None)
+        kind = params and params.params.get("store")
+        if not kind or kind == "local":
+            kind = next((group for name, group in SERVERS.items() if name in item.fixturenames), None)
+        if kind:
+            item.add_marker(pytest.mark.xdist_group(kind))
 
 
 def fuse_usable():
@@ -89,6 +104,13 @@ def until(what, check, patience=PATIENCE):
             return got
         time.sleep(0.02)
     raise AssertionError(f"never came: {what}")
+
+
+def let_others_in(path):
+    """Opens a folder of a test to other users, with the way there."""
+    for p in [path, *path.parents]:
+        if p.stat().st_mode & 0o005 != 0o005:
+            p.chmod(p.stat().st_mode | 0o055)
 
 
 def is_mount(path):

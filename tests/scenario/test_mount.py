@@ -11,7 +11,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, RUNG, is_mount, local_only, needs_fuse, needs_root, read_tree, server_of, until
+from conftest import (
+    BAD_INPUT,
+    EXISTS,
+    RUNG,
+    is_mount,
+    let_others_in,
+    local_only,
+    needs_fuse,
+    needs_root,
+    read_tree,
+    server_of,
+    until,
+)
 
 pytestmark = [needs_fuse, pytest.mark.tsan]
 
@@ -331,8 +343,7 @@ def test_another_user_sees_it_only_when_allowed(files):
         code = f"import os; os.setgid(65534); os.setuid(65534); print(len(os.listdir({str(path)!r})))"
         return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
 
-    for p in [files.cwd, *files.cwd.parents][:3]:
-        p.chmod(p.stat().st_mode | 0o055)
+    let_others_in(files.cwd)
     with files.mounted(files.ref("in")) as m:
         assert as_nobody(m) != 0
     with files.mounted(files.ref("in"), None, "--allow-other") as m:

@@ -48,6 +48,7 @@ lint     | cmd:codespell      | codespell                | spelling
 DEPS_PIP='
 scenario | pytest==8.3.5         | runs the scenarios
 scenario | pytest-timeout==2.3.1 | ends a scenario that hangs
+scenario | pytest-xdist==3.6.1   | runs scenarios side by side
 blob     | azure-storage-blob==12.24.0 | writes and reads blobs beside sluice
 spark    | pyspark==4.1.4        | Spark with Hadoop 3.4, about 450 MB
 lint     | ruff==0.11.13         | static analysis and format of Python

@@ -82,7 +82,8 @@ piece_scenario()
 	(
 		build_env "$dir"
 		cd "$top" || exit
-		python -m pytest -p no:cacheprovider -ra --color=no --timeout=300 "$@" tests/scenario
+		python -m pytest -p no:cacheprovider -ra --color=no --timeout=300 \
+			-n "$(nproc)" --dist loadgroup "$@" tests/scenario
 	) 2>&1 | tee "$out" || status=$?
 	[ $status -ne 5 ] || status=0
 	# shellcheck disable=SC2046
