@@ -27,6 +27,7 @@ libfs_la_SOURCES += fs/download_check.c
 libfs_la_SOURCES += fs/download_commit.c
 libfs_la_SOURCES += fs/download_copy.c
 libfs_la_SOURCES += fs/download_hash.c
+libfs_la_SOURCES += fs/download_journal.c fs/download_journal.h
 libfs_la_SOURCES += fs/hdfsview.c
 libfs_la_SOURCES += fs/mount.c fs/mount_impl.h
 libfs_la_SOURCES += fs/mount_attach.c

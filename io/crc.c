@@ -213,3 +213,28 @@ uint64_t slu_crc64(uint64_t crc, const void *p, size_t n)
 {
 	return slu_crc_hard() ? slu_crc64_hard(crc, p, n) : slu_crc64_soft(crc, p, n);
 }
+
+/* The product modulo the polynomial. */
+static uint32_t times32(uint32_t a, uint32_t b)
+{
+	uint32_t v = 0;
+
+	for (; a; a <<= 1) {
+		if (a >> 31)
+			v ^= b;
+		b = b >> 1 ^ (b & 1 ? POLY32 : 0);
+	}
+	return v;
+}
+
+uint32_t slu_crc32c_join(uint32_t a, uint32_t b, uint64_t b_len)
+{
+	uint32_t shift = 1u << 31, square = 1u << 23; /* 1 and x^8 */
+
+	for (; b_len; b_len >>= 1) {
+		if (b_len & 1)
+			shift = times32(shift, square);
+		square = times32(square, square);
+	}
+	return times32(shift, a) ^ b;
+}

@@ -113,7 +113,7 @@ static void crc_in_pieces(void **state)
 	static uint8_t b[MAX];
 	for (size_t i = 0; i < MAX; i++)
 		b[i] = (uint8_t)slu_random();
-	uint32_t whole32 = slu_crc32c(0, b, MAX), c32 = 0, s32 = 0;
+	uint32_t whole32 = slu_crc32c(0, b, MAX), c32 = 0, s32 = 0, j32 = 0;
 	uint64_t whole64 = slu_crc64(0, b, MAX), c64 = 0, s64 = 0;
 	for (size_t at = 0, n; at < MAX; at += n) {
 		n = slu_random() % 5000;
@@ -121,9 +121,10 @@ static void crc_in_pieces(void **state)
 		c32 = slu_crc32c(c32, b + at, n);
 		c64 = slu_crc64(c64, b + at, n);
 		s32 = slu_crc32c_soft(s32, b + at, n);
+		j32 = slu_crc32c_join(j32, slu_crc32c(0, b + at, n), n);
 		s64 = slu_crc64_soft(s64, b + at, n);
 	}
-	assert_true(c32 == whole32 && s32 == whole32);
+	assert_true(c32 == whole32 && s32 == whole32 && j32 == whole32);
 	assert_true(c64 == whole64 && s64 == whole64);
 	b[MAX / 2] ^= 1;
 	assert_true(slu_crc32c(0, b, MAX) != whole32 && slu_crc64(0, b, MAX) != whole64);
