@@ -340,6 +340,9 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->wake < 0)
 		return slu_fail_sys(e, errno, "cannot make an event descriptor");
+	r = slu_mlink_open(&m->link, -1, e);
+	if (r)
+		return r;
 	r = slu_minit_setup(&m->init, e);
 	if (r)
 		return r;
@@ -450,6 +453,7 @@ static int end(struct slu_mount *m)
 	}
 	slu_mreads_free(m->reads);
 	slu_mtree_free(m->nodes);
+	slu_mlink_close(&m->link);
 	if (m->wake >= 0)
 		close(m->wake);
 	free(m->where);
@@ -474,6 +478,7 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	m->t = t;
 	m->o = o;
 	m->wake = -1;
+	slu_mlink_init(&m->link);
 	pthread_mutex_init(&m->lock, NULL);
 	harden();
 	atomic_store(&signals, 0);

@@ -8,6 +8,7 @@
 #define SLU_FS_MOUNT_IMPL_H
 
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
+#include "fs/mount_link.h"
 #include "fs/mount_tree.h"
 #include "fs/tree.h"
 #include "fs/view.h"
@@ -45,6 +46,7 @@ struct slu_mount {
 	char *where; /* mount point, without symlinks */
 	struct fuse_session *se;
 	struct slu_minit init;
+	struct slu_mlink link; /* to the supervisor; link.share is always there */
 	struct slu_mreads *reads;
 	uint32_t major, minor; /* the mount's device number */
 	bool no_open, no_opendir, attached;
