@@ -26,6 +26,37 @@ struct sluice_view {
 
 static const struct sluice_view_options no_options = SLUICE_VIEW_OPTIONS_INIT;
 
+static int view_kind(const char *view, char *ret, struct slu_err *e)
+{
+	if (!slu_streq(view, "mount") && !slu_streq(view, "download"))
+		return slu_fail(e, EINVAL, "'%s' has no settings: mount and download have", view);
+	*ret = view[0];
+	return 0;
+}
+
+static int settle(struct sluice *s, char view, const char *const *settings,
+		  struct slu_settings *ret, struct slu_err *e)
+{
+	const struct slu_workspace *w = s ? slu_context_workspace(s) : NULL;
+
+	return slu_settings_resolve(view, w ? w->config : NULL, settings, ret, e);
+}
+
+int sluice_settings(struct sluice *s, const char *view, const char *const *settings,
+		    char **ret_json, struct sluice_error *e)
+{
+	struct slu_settings set;
+	struct slu_err er = {0};
+	char kind = 'm';
+	int r = view_kind(view, &kind, &er);
+
+	if (r == 0)
+		r = settle(s, kind, settings, &set, &er);
+	if (r == 0)
+		r = slu_api_json(slu_settings_json(kind, &set), ret_json, &er);
+	return slu_api_error(e, &er, r);
+}
+
 static int check_options(const struct sluice_view_options **o, struct slu_err *e)
 {
 	if (!*o)
@@ -92,9 +123,12 @@ int sluice_download(struct sluice *s, const char *ref, const char *target,
 {
 	SLU_AUTO(slu_freep) char *abs = NULL;
 	struct sluice_view *v = NULL;
+	struct slu_settings set;
 	struct slu_err er = {0};
 	int r = check_options(&o, &er);
 
+	if (r == 0)
+		r = settle(s, 'd', o->settings, &set, &er);
 	if (r == 0)
 		r = slu_path_absolute(target, &abs, &er);
 	if (r == 0)
@@ -104,7 +138,8 @@ int sluice_download(struct sluice *s, const char *ref, const char *target,
 		struct slu_download_opts d = {
 			.overwrite = o->flags & SLUICE_OVERWRITE,
 			.nosync = o->flags & SLUICE_NO_SYNC,
-			.jobs = o->jobs,
+			.jobs = o->jobs ? o->jobs : set.jobs,
+			.set = &set,
 			.check = (enum slu_check)o->check,
 			.progress = o->progress ? bridge : NULL,
 			.user = &b,
@@ -124,9 +159,9 @@ int sluice_download(struct sluice *s, const char *ref, const char *target,
 
 /* argv of the process that serves the mount; strings that are made are in `made`. */
 struct mount_argv {
-	const char *argv[16];
+	const char *argv[16 + SLU_SETTINGS];
 	size_t n;
-	char *made[4];
+	char *made[4 + SLU_SETTINGS];
 	size_t nmade;
 	bool oom;
 };
@@ -170,6 +205,11 @@ static int mount_argv(struct sluice *s, const char *ref, const char *mountpoint,
 	if (o->io_timeout_ns)
 		arg_made(a, slu_asprintf("--io-timeout=%lldms",
 					 (long long)(o->io_timeout_ns / 1000000)));
+	for (size_t i = 0; o->settings && o->settings[i]; i++) {
+		if (i == SLU_SETTINGS)
+			return slu_fail(e, EINVAL, "more than %d settings", SLU_SETTINGS);
+		arg_made(a, slu_asprintf("--set=%s", o->settings[i]));
+	}
 	if (o->manifest)
 		arg_made(a, slu_asprintf("--manifest=%s", o->manifest));
 	arg(a, "--");
@@ -185,10 +225,13 @@ int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
 {
 	SLU_AUTO(mount_argv_done) struct mount_argv a = {0};
 	SLU_AUTO(slu_freep) char *abs = NULL;
+	struct slu_settings set;
 	struct slu_err er = {0};
 	struct sluice_view *v = slu_new0(struct sluice_view);
 	int r = v ? check_options(&o, &er) : slu_fail_oom(&er);
 
+	if (r == 0)
+		r = settle(s, 'm', o->settings, &set, &er);
 	if (r == 0)
 		r = slu_path_absolute(mountpoint, &abs, &er);
 	if (r == 0)
@@ -212,9 +255,12 @@ int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 {
 	SLU_AUTO(slu_freep) char *abs = NULL, *source = slu_asprintf("sluice:%s", ref);
 	struct slu_dataset *d = NULL;
+	struct slu_settings set;
 	struct slu_err er = {0};
 	int r = source ? check_options(&o, &er) : slu_fail_oom(&er);
 
+	if (r == 0)
+		r = settle(s, 'm', o->settings, &set, &er);
 	if (r == 0)
 		r = slu_path_absolute(mountpoint, &abs, &er);
 	if (r == 0)
@@ -225,7 +271,8 @@ int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 			.uid = geteuid(),
 			.gid = getegid(),
 			.source = source,
-			.io_timeout = o->io_timeout_ns,
+			.io_timeout = o->io_timeout_ns ? o->io_timeout_ns : set.io_timeout,
+			.set = &set,
 			.ready_fd = ready_fd,
 			.lifeline_fd = lifeline_fd,
 		};

@@ -9,6 +9,7 @@ libfs_la_SOURCES += fs/manifest.c fs/manifest.h
 libfs_la_SOURCES += fs/manifest_parts.h
 libfs_la_SOURCES += fs/manifest_text.c
 libfs_la_SOURCES += fs/op.c fs/op.h
+libfs_la_SOURCES += fs/settings.c fs/settings.h fs/settings_table.h
 libfs_la_SOURCES += fs/store.c fs/store.h
 libfs_la_SOURCES += fs/tree.c fs/tree.h
 libfs_la_SOURCES += fs/walk.c fs/walk.h

@@ -7,6 +7,7 @@
 #define SLU_FS_VIEW_H
 
 #include "common/cleanup.h"
+#include "fs/settings.h"
 #include "fs/tree.h"
 
 struct json_t;
@@ -63,6 +64,7 @@ struct slu_download_opts {
 	enum slu_check check;
 	slu_progress_fn *progress;
 	void *user;
+	const struct slu_settings *set; /* NULL: the defaults */
 };
 /* Every file as `.sluice-part-*` first; a batch is synced (syncfs) and then renamed; with overwrite,
  * files of other names stay.  A final name present means complete.  Blocks.  target: absolute. */
@@ -79,6 +81,7 @@ struct slu_mount_opts {
 	int ready_fd; /* when usable: "R" is written; when not: the error's code and text; then closed.  -1: none */
 	int lifeline_fd; /* end of file on it unmounts and ends the process.  -1: none */
 	uint64_t budget; /* of read-ahead; 0: 64 MiB */
+	const struct slu_settings *set; /* NULL: the defaults */
 };
 /* Mounts and serves until unmounted, SIGTERM, SIGINT or the lifeline's end; unmounts.  Blocks.  One
  * mount a process; call it before other threads exist except pool and loops.  */

@@ -236,12 +236,19 @@ struct sluice_view_options {
 	void *user;
 	const char *log; /* mount: file for the log of the serving process, NULL = none */
 	int check;       /* download: SLUICE_CHECK_... */
+	const char *const
+		*settings; /* "name=value" of sluice_settings(), NULL at the end; NULL: none */
 };
 #define SLUICE_VIEW_OPTIONS_INIT                                                                   \
 	{                                                                                          \
-		sizeof(struct sluice_view_options), 0, 0, 0, 0, 0, 0, 0, 0, 0                      \
+		sizeof(struct sluice_view_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                   \
 	}
 
+/* The settings of a view ("mount" or "download") as they would hold now, and where each comes from:
+ * [{"name", "value", "origin", "default", "variable", "aliases", "help"}].  settings: as in struct
+ * sluice_view_options.  -EINVAL: one makes no sense. */
+SLUICE_API int sluice_settings(struct sluice *s, const char *view, const char *const *settings,
+			       char **ret_json, struct sluice_error *e);
 /* Options may be NULL.  download: returns when all files are there. */
 SLUICE_API int sluice_download(struct sluice *s, const char *ref, const char *target,
 			       const struct sluice_view_options *o, struct sluice_view **ret,

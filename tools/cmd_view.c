@@ -4,6 +4,7 @@
  */
 #include "tools/cli.h"
 
+#include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
 
@@ -21,21 +22,80 @@ static bool get_time(struct cli *c, const char *name, int64_t *ret)
 	return false;
 }
 
-int cmd_download(struct cli *c)
-{
-	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
-	struct sluice_error e = {0};
-	struct sluice_view *v;
-	struct progress p;
-	int64_t jobs = 0;
+/* Options that are settings by another name. */
+static const char *const settings[] = {"attr-timeout", "cache-dir", "cache-size", "io-timeout",
+				       "jobs",         "live",      "memory"};
 
-	if (!cli_int(c, "jobs", 1, 1024, &jobs) || !cli_check(c, &o.check))
-		return CLI_USAGE;
+struct set {
+	const char *list[CLI_VALUES + 1]; /* "name=value" */
+	char *made[sizeof settings / sizeof settings[0]];
+};
+
+static void set_done(struct set *s)
+{
+	for (size_t i = 0; i < sizeof s->made / sizeof s->made[0]; i++)
+		free(s->made[i]);
+}
+
+/* All that the command line sets: options of their own win over --set. */
+static bool set_collect(const struct cli *c, struct set *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; n < CLI_VALUES && cli_nth(c, "set", i); i++)
+		s->list[n++] = cli_nth(c, "set", i);
+	for (size_t i = 0; n < CLI_VALUES && i < sizeof settings / sizeof settings[0]; i++) {
+		const char *text = cli_get(c, settings[i]);
+
+		if (!text)
+			continue;
+		s->made[i] = slu_asprintf("%s=%s", settings[i], *text ? text : "true");
+		if (!s->made[i])
+			return false;
+		s->list[n++] = s->made[i];
+	}
+	return true;
+}
+
+static int out_of_memory(const struct cli *c)
+{
+	static const struct sluice_error none = {0};
+
+	return cli_fail(c, -ENOMEM, &none);
+}
+
+static int show_settings(struct cli *c, const struct set *set)
+{
+	struct sluice_error e = {0};
+	char *text;
 	int status = cli_open(c, SLUICE_OPTIONAL);
 
 	if (status)
 		return status;
-	o.jobs = (unsigned)jobs;
+	int r = sluice_settings(c->s, c->verb->name, set->list, &text, &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : render(c, text, "name,value,origin,help");
+}
+
+int cmd_download(struct cli *c)
+{
+	SLU_AUTO(set_done) struct set set = {0};
+	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
+	struct sluice_error e = {0};
+	struct sluice_view *v;
+	struct progress p;
+
+	if (!cli_check(c, &o.check))
+		return CLI_USAGE;
+	if (!set_collect(c, &set))
+		return out_of_memory(c);
+	if (cli_has(c, "show-settings"))
+		return show_settings(c, &set);
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	o.settings = set.list;
 	o.flags = (cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0) |
 		  (cli_has(c, "no-sync") ? SLUICE_NO_SYNC : 0);
 	o.progress = progress_show;
@@ -71,12 +131,16 @@ static int serve(struct cli *c, const struct sluice_view_options *o)
 
 int cmd_mount(struct cli *c)
 {
+	SLU_AUTO(set_done) struct set set = {0};
 	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
 	struct sluice_error e = {0};
 	struct sluice_view *v;
 
-	if (!get_time(c, "io-timeout", &o.io_timeout_ns))
-		return CLI_USAGE;
+	if (!set_collect(c, &set))
+		return out_of_memory(c);
+	if (cli_has(c, "show-settings"))
+		return show_settings(c, &set);
+	o.settings = set.list;
 	o.allow_other = cli_has(c, "allow-other");
 	o.manifest = cli_get(c, "manifest");
 	o.log = cli_get(c, "log");

@@ -209,7 +209,8 @@ static int check(struct cli *c)
 	}
 	if (format && !slu_streq(format, "json") && !slu_streq(format, "table"))
 		return 1 + cli_usage(c, "--output is json or table, not '%s'", format);
-	if (c->nargs < c->verb->min || (c->verb->max >= 0 && c->nargs > c->verb->max))
+	if ((c->nargs < c->verb->min && !cli_has(c, "show-settings")) ||
+	    (c->verb->max >= 0 && c->nargs > c->verb->max))
 		return 1 + cli_usage(c, "%s arguments",
 				     c->nargs < c->verb->min ? "too few" : "too many");
 	if (cli_has(c, "verbose"))

@@ -7,6 +7,14 @@
 #define CHECK_HELP                                                                                  \
 	"when the MD5 that the store keeps is not that of the bytes: fail-if-different (default), " \
 	"fail-if-different-or-missing, log-only or no-check"
+#define SET_OPTIONS                                                                                \
+	{"set", 0, "NAME=VALUE", "a setting; may be repeated"},                                    \
+		{"show-settings", 0, NULL, "print them, and where each comes from"},               \
+		{"memory", 0, "BYTES", "most memory for data (default: by the cgroup)"},           \
+		{"cache-dir", 0, "DIR", "keep what was read there"},                               \
+	{                                                                                          \
+		"cache-size", 0, "BYTES", "most bytes there; negative: leave so much free"         \
+	}
 #define OPTIONS(...) ((const struct cli_option[]){__VA_ARGS__{NULL, 0, NULL, NULL}})
 
 const struct cli_option cli_common[] = {
@@ -95,12 +103,15 @@ const struct cli_verb cli_verbs[] = {
 
 	{"download", "REF TARGET", "stage files on disk", 2, 2, false, cmd_download,
 	 OPTIONS({"overwrite", 0, NULL, "into a folder that is not empty, replacing files"},
-		 {"jobs", 'j', "N", "files in flight (default: by the cores)"},
+		 SET_OPTIONS, {"jobs", 'j', "N", "files in flight (default: by the cores)"},
 		 {"check-md5", 0, "MODE", CHECK_HELP},
 		 {"no-sync", 0, NULL, "do not wait for the disk"}, )},
 	{"mount", "REF MOUNTPOINT", "mount read-only; returns when usable", 2, 2, false, cmd_mount,
 	 OPTIONS({"foreground", 'f', NULL, "serve in this process until unmounted"},
-		 {"allow-other", 0, NULL, "let other users read"},
+		 {"allow-other", 0, NULL, "let other users read"}, SET_OPTIONS,
+		 {"live", 0, NULL, "show what the store has now, not one state"},
+		 {"attr-timeout", 0, "TIME",
+		  "believe names and attributes so long (1h; live: 10s)"},
 		 {"io-timeout", 0, "TIME", "every request is answered by then (default 60s)"},
 		 {"log", 0, "FILE", "log of the serving process"},
 		 {"manifest", 0, "DIGEST",
