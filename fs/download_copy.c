@@ -358,6 +358,7 @@ static bool chunk_read(struct slu_lane *l)
 	bool done;
 
 	slu_op_read(&l->op, l->f->path, l->off, l->len, l->buf, mf->id[0] ? mf->id : NULL);
+	l->op.size = mf->size;
 	l->op.prio = 1;
 	l->op.deadline = slu_blocks_deadline(l->len);
 	l->op.done = chunk_read_done;

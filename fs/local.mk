@@ -48,3 +48,4 @@ libfs_la_SOURCES += fs/local_temp.c fs/local_temp.h
 libfs_la_SOURCES += fs/copy.c fs/copy.h
 libfs_la_SOURCES += fs/copy_file.c fs/copy_impl.h
 libfs_la_SOURCES += fs/remove.c fs/remove.h
+libfs_la_SOURCES += fs/cache.h

@@ -100,10 +100,11 @@ struct slu_op {
 	const char *path; /* relative store path (common/path.h), "" = root */
 	const char *to;
 	uint64_t off;
-	size_t len;           /* COMMIT: the unit of its blocks, 0: they grew (fs/blocks.h) */
-	void *buf;            /* READ */
-	const void *data;     /* PUT, PUT_BLOCK */
-	uint64_t size;        /* COMMIT: the whole length */
+	size_t len;       /* COMMIT: the unit of its blocks, 0: they grew (fs/blocks.h) */
+	void *buf;        /* READ */
+	const void *data; /* PUT, PUT_BLOCK */
+	uint64_t size; /* COMMIT: the whole length; READ: that of the file when it is known, for the
+			* disk cache (fs/cache.h), else 0 */
 	const char *if_match; /* identity that must still hold, else -ESTALE; NULL: none */
 	const char *txn;
 	const char *marker;  /* LIST: NULL = from the start */

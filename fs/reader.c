@@ -304,6 +304,7 @@ static void direct_add(struct slu_read_state *st)
 	r->direct = st;
 	slu_op_read(&st->op, r->path, st->rd->off, st->rd->len, st->rd->buf,
 		    r->id[0] ? r->id : NULL);
+	st->op.size = r->size;
 	st->op.deadline = st->rd->deadline;
 	st->op.done = direct_done;
 	st->op.user = st;
@@ -390,6 +391,7 @@ static void block_op(struct slu_block *b, int64_t deadline, uint8_t prio)
 	struct slu_reader *r = b->r;
 
 	slu_op_read(&b->op, r->path, b->off, b->len, b->p, r->id[0] ? r->id : NULL);
+	b->op.size = r->size;
 	b->op.deadline = deadline;
 	b->op.prio = prio;
 	b->op.done = block_done;
