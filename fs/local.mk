@@ -1,4 +1,5 @@
 libfs_la_SOURCES += fs/blocks.c fs/blocks.h
+libfs_la_SOURCES += fs/budget.c fs/budget.h fs/budget_limit.c
 libfs_la_SOURCES += fs/glob.c fs/glob.h
 libfs_la_SOURCES += fs/local.c fs/local.h
 libfs_la_SOURCES += fs/local_files.c

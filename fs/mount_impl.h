@@ -10,6 +10,7 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 #include "fs/mount_link.h"
 #include "fs/mount_tree.h"
+#include "fs/reader.h"
 #include "fs/tree.h"
 #include "fs/view.h"
 
@@ -76,6 +77,9 @@ extern const struct fuse_lowlevel_ops slu_mount_ops;
 /* --- mount_read.c --- */
 int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret);
 void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t off);
+/* slu_reader_prefetch of file `at` of the manifest; 0 also when it cannot be opened.  Any thread. */
+uint64_t slu_mreads_prefetch(struct slu_mreads *rs, uint32_t at, uint64_t off, uint64_t len);
+void slu_mreads_stats(struct slu_mreads *rs, struct slu_reader_stats *ret);
 /* Time keeper only: answers what is due, frees what is idle.  ns until it wants to run again, -1:
  * not before slu_mount_wake(). */
 int64_t slu_mreads_tick(struct slu_mreads *rs);

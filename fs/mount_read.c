@@ -17,7 +17,6 @@
 #include "common/mem.h"
 #include "common/time.h"
 #include "fs/mount_impl.h"
-#include "fs/reader.h"
 #include "io/loop.h"
 
 #include <errno.h>
@@ -520,6 +519,27 @@ void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size,
 		slu_reader_read(f->reader, &s->rd);
 	else
 		run(s);
+}
+
+uint64_t slu_mreads_prefetch(struct slu_mreads *rs, uint32_t at, uint64_t off, uint64_t len)
+{
+	struct file *f;
+	uint64_t n;
+
+	if (file_get(rs, at, &f))
+		return 0;
+	n = slu_reader_prefetch(f->reader, off, len);
+	pthread_mutex_lock(&rs->lock);
+	f->users--;
+	rs->ticking = true;
+	pthread_mutex_unlock(&rs->lock);
+	slu_mount_wake(rs->m);
+	return n;
+}
+
+void slu_mreads_stats(struct slu_mreads *rs, struct slu_reader_stats *ret)
+{
+	slu_readers_get_stats(rs->readers, ret);
 }
 
 /* --- the time keeper --- */

@@ -25,6 +25,7 @@
 #define HINT_MAX (4u << 20)
 #define HINTS 4
 #define HINT_PRIO 5
+#define PREFETCH_PRIO 9
 
 struct hint {
 	struct slu_op op;
@@ -283,6 +284,10 @@ static void direct_done(struct slu_op *op)
 		st->succ->prev = st->prev;
 	if (op->rc)
 		st->rc = fail_rc(r, op, &st->err);
+	else
+		SLU_READER_COUNT(r, fetched, op->len);
+	if (op->rc)
+		;
 	else if (!inline_done)
 		r->cold = true;
 	else if (st->unhinted)
@@ -308,6 +313,7 @@ static void direct_add(struct slu_read_state *st)
 	st->op.deadline = st->rd->deadline;
 	st->op.done = direct_done;
 	st->op.user = st;
+	SLU_READER_COUNT(r, requests, 1);
 }
 
 static void direct_submit(struct slu_read_state *st)
@@ -377,6 +383,11 @@ static void block_done(struct slu_op *op)
 	if (op->rc) {
 		slu_block_kill(b);
 	} else {
+		SLU_READER_COUNT(r, fetched, b->len);
+		if (b->prefetched)
+			SLU_READER_COUNT(r, prefetched, b->len);
+		else if (!b->demand)
+			SLU_READER_COUNT(r, ahead, b->len);
 		slu_block_clean(b);
 		if (!r->users && !b->pins)
 			slu_block_kill(b);
@@ -396,6 +407,7 @@ static void block_op(struct slu_block *b, int64_t deadline, uint8_t prio)
 	b->op.prio = prio;
 	b->op.done = block_done;
 	b->op.user = b;
+	SLU_READER_COUNT(r, requests, 1);
 }
 
 /* Lock held.  Makes st show `from` of block b. */
@@ -408,9 +420,13 @@ static void attach(struct slu_read_state *st, struct slu_block *b, uint64_t pos,
 		.b = b, .st = st, .off = (size_t)(pos - b->off), .len = (size_t)(z - pos)};
 	b->pins++;
 	if (b->state == SLU_BLOCK_FILLING) {
+		if (b->waiters || !b->demand)
+			SLU_READER_COUNT(st->r, joined, p->len);
 		p->next = b->waiters;
 		b->waiters = p;
 		st->pending++;
+	} else {
+		SLU_READER_COUNT(st->r, hits, p->len);
 	}
 }
 
@@ -621,6 +637,8 @@ void slu_reader_read(struct slu_reader *r, struct slu_read *rd)
 	st = slu_read_state_get(r, rd);
 	if (st) {
 		slu_reader_hold(r);
+		SLU_READER_COUNT(r, reads, 1);
+		SLU_READER_COUNT(r, asked, rd->len);
 		make_plan(st, &plan);
 		ready = !plan.direct && !st->pending;
 	}
@@ -643,4 +661,70 @@ void slu_reader_read(struct slu_reader *r, struct slu_read *rd)
 	}
 	if (plan.hint)
 		slu_store_submit(store, &plan.hint->op);
+}
+
+/* Lock held.  Blocks under the gaps of [off, end), as the budget allows; where they end. */
+static uint64_t lay_prefetch(struct slu_reader *r, uint64_t off, uint64_t end, struct plan *plan)
+{
+	size_t size = r->rs->conf.block;
+
+	while (off < end) {
+		size_t i = slu_block_find(r, off);
+		uint64_t z = off - off % size + size;
+
+		if (i < r->nb && r->b[i]->off <= off) {
+			off = r->b[i]->off + r->b[i]->len;
+			continue;
+		}
+		if (z > end)
+			z = end;
+		if (i < r->nb && r->b[i]->off < z)
+			z = r->b[i]->off;
+		struct slu_block *b = slu_block_new(r, off, (size_t)(z - off), false);
+
+		if (!b)
+			break;
+		b->prefetched = true;
+		block_op(b, 0, PREFETCH_PRIO);
+		slu_reader_hold(r);
+		b->next = NULL;
+		*plan->tail = b;
+		plan->tail = &b->next;
+		off = z;
+	}
+	return off < end ? off : end;
+}
+
+uint64_t slu_reader_prefetch(struct slu_reader *r, uint64_t off, uint64_t len)
+{
+	struct plan plan = {.tail = &plan.submit};
+	uint64_t end;
+
+	if (off >= r->size)
+		return 0;
+	end = len < r->size - off ? off + len : r->size;
+	if (slu_store_can(r->store, SLU_CAP_PREFETCH))
+		return end - off; /* its own read-ahead, and the kernel's cache, are as good */
+	pthread_mutex_lock(&r->rs->lock);
+	end = lay_prefetch(r, off, end, &plan);
+	pthread_mutex_unlock(&r->rs->lock);
+	for (struct slu_block *b = plan.submit, *next; b; b = next) {
+		next = b->next;
+		slu_store_submit(r->store, &b->op);
+	}
+	return end - off;
+}
+
+void slu_reader_get_stats(struct slu_reader *r, struct slu_reader_stats *ret)
+{
+	pthread_mutex_lock(&r->rs->lock);
+	*ret = r->stats;
+	pthread_mutex_unlock(&r->rs->lock);
+}
+
+void slu_readers_get_stats(struct slu_readers *rs, struct slu_reader_stats *ret)
+{
+	pthread_mutex_lock(&rs->lock);
+	*ret = rs->stats;
+	pthread_mutex_unlock(&rs->lock);
 }

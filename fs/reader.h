@@ -64,4 +64,26 @@ struct slu_read {
 
 void slu_reader_read(struct slu_reader *r, struct slu_read *rd);
 
+/* Fetches [off, off + len) before somebody asks, at the lowest priority and in memory that is the first
+ * to go (SLU_BUDGET_PREFETCH).  Waits for nothing.  Returns how many bytes from off on are there or on
+ * their way now: less than asked when the budget gives no more (try again once some was read, or wait by
+ * slu_budget_wait with that class), len cut at the end of the file.  What is not read within some
+ * seconds after its arrival may be dropped; the last slu_reader_unref drops all. */
+uint64_t slu_reader_prefetch(struct slu_reader *r, uint64_t off, uint64_t len);
+
+/* Counted since the reader, or all readers, began. */
+struct slu_reader_stats {
+	uint64_t reads;      /* asked of the reader */
+	uint64_t asked;      /* bytes of them */
+	uint64_t hits;       /* of those, bytes that were there already */
+	uint64_t joined;     /* of those, bytes that were on their way already */
+	uint64_t fetched;    /* bytes that came from the store, for whatever reason */
+	uint64_t ahead;      /* of those, by read-ahead */
+	uint64_t prefetched; /* of those, by slu_reader_prefetch */
+	uint64_t waste;      /* fetched ahead or prefetched, and dropped before anybody read them */
+	uint64_t requests;   /* READs sent to the store */
+};
+void slu_reader_get_stats(struct slu_reader *r, struct slu_reader_stats *ret);
+void slu_readers_get_stats(struct slu_readers *rs, struct slu_reader_stats *ret);
+
 #endif

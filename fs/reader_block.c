@@ -120,8 +120,11 @@ static void block_free(struct slu_block *b)
 
 void slu_block_kill(struct slu_block *b)
 {
-	if (b->state == SLU_BLOCK_CLEAN)
+	if (b->state == SLU_BLOCK_CLEAN) {
 		lru_del(b->r->rs, b);
+		if (!b->demand && !b->eaten)
+			SLU_READER_COUNT(b->r, waste, b->len);
+	}
 	if (b->state != SLU_BLOCK_DEAD)
 		list_del(b->r, b);
 	b->state = SLU_BLOCK_DEAD;

@@ -41,7 +41,8 @@ struct slu_block {
 	size_t len;
 	char *p;
 	enum slu_block_state state;
-	bool demand; /* a program waits; else read ahead */
+	bool demand;     /* a program waits; else read ahead */
+	bool prefetched; /* slu_reader_prefetch asked for it */
 	bool canceling;
 	unsigned pins;
 	uint64_t eaten; /* bytes shown to reads */
@@ -82,6 +83,7 @@ struct slu_reader {
 	struct slu_block **b;
 	size_t nb, cap;
 	struct slu_read_state *direct;
+	struct slu_reader_stats stats;
 };
 
 struct slu_readers {
@@ -95,7 +97,15 @@ struct slu_readers {
 	uint64_t spare_bytes;
 	struct slu_read_state *states;
 	unsigned nstates;
+	struct slu_reader_stats stats;
 };
+
+/* Lock held: counts for the reader and for all of them. */
+#define SLU_READER_COUNT(r, what, n)                                                               \
+	do {                                                                                       \
+		(r)->stats.what += (n);                                                            \
+		(r)->rs->stats.what += (n);                                                        \
+	} while (0)
 
 /* --- reader_block.c; lock held --- */
 
