@@ -1,7 +1,9 @@
 # The programs of the bench: built by `tools/dev bench` only (make bench-programs).
-BENCHES = tests/bench/floorfs tests/bench/micro tests/bench/reader \
+BENCHES = tests/bench/access tests/bench/floorfs tests/bench/micro tests/bench/reader \
 	tests/bench/timed tests/bench/flights
 EXTRA_PROGRAMS += $(BENCHES)
+tests_bench_access_SOURCES = tests/bench/access.c
+tests_bench_access_LDADD =
 tests_bench_floorfs_SOURCES = tests/bench/floorfs.c
 tests_bench_floorfs_LDADD = $(FUSE_LIBS)
 tests_bench_micro_SOURCES = tests/bench/micro.c

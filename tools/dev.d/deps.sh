@@ -4,7 +4,7 @@
 # What each rung needs and how it gets here.  A need is met when its check holds, whoever installed
 # it; only unmet ones are installed, so that a second run makes no call of apt or pip.
 
-DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob fuzz demo all"
+DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob bench-mount fuzz demo all"
 
 # rung | check | package | why.  Checks: cmd:PROGRAM, pc:PKG-CONFIG-MODULE, file:PATH, java:VERSION,
 # py:MODULE (of the system's python3).
@@ -84,6 +84,7 @@ deps_groups()
 	scenario) echo build man mount python java scenario spark hdfs node blob web ;;
 	asan | tsan) echo build unit mount python java scenario hdfs node blob web ;;
 	bench-blob) echo build mount python scenario node blob curl ;;
+	bench-mount) echo build mount python scenario web curl ;;
 	fuzz) echo build clang ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
