@@ -13,6 +13,7 @@
 #include "common/mem.h"
 #include "common/time.h"
 #include "fs/layers.h"
+#include "fs/stats.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -177,8 +178,10 @@ static void give(struct pair *x)
 	struct slu_op *op = x->op;
 
 	slu_timer_cancel(x->timer);
-	if (x->won)
+	if (x->won) {
 		take_second(x);
+		slu_stat_add(SLU_STAT_HEDGES_WON, 1);
+	}
 	pthread_mutex_lock(&h->lock);
 	if (op->rc == 0)
 		learn(&h->usual[x->class], slu_now() - x->begun);
@@ -290,6 +293,7 @@ static void on_late(void *arg)
 	x->second_begun = true;
 	x->refs++;
 	pthread_mutex_unlock(&h->lock);
+	slu_stat_add(SLU_STAT_HEDGES, 1);
 	slu_debug("hedge", "%s '%s' takes long: asked for once more", slu_op_name(x->second.type),
 		  x->second.path);
 	slu_store_submit(h->s.below, &x->second);

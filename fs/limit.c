@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/time.h"
 #include "fs/layers.h"
+#include "fs/stats.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -46,6 +47,7 @@ static struct queue *queue_of(struct slu_window *w, const struct slu_op *op)
 
 static void unlink_locked(struct queue *q, struct slu_op **at)
 {
+	slu_stat_move(SLU_GAUGE_QUEUED, -1);
 	*at = (*at)->next;
 	if (!*at)
 		q->end = at;
@@ -93,6 +95,8 @@ static void set_timer_locked(struct slu_window *w, int64_t at)
 
 static void adapt_locked(struct slu_window *w, const struct slu_op *op, int64_t begun)
 {
+	if (op->rc == -EAGAIN)
+		slu_stat_add(SLU_STAT_THROTTLED, 1);
 	if (op->rc == -EAGAIN && begun > w->cut) {
 		w->w = w->w / 2 < 1 ? 1 : w->w / 2;
 		w->cut = slu_now();
@@ -122,6 +126,7 @@ static void send(struct limit *l, struct slu_op *op)
 {
 	slu_op_push(op, limited, l);
 	*slu_op_at(op) = slu_now();
+	slu_stat_move(SLU_GAUGE_FLIGHT, 1);
 	slu_store_submit(l->s.below, op);
 }
 
@@ -179,6 +184,7 @@ static void limited(struct slu_op *op)
 	struct limit *l = slu_op_pop(op);
 	struct slu_window *w = l->w;
 
+	slu_stat_move(SLU_GAUGE_FLIGHT, -1);
 	pthread_mutex_lock(&w->lock);
 	adapt_locked(w, op, begun);
 	w->below--;
@@ -203,6 +209,7 @@ static void limit_submit(struct slu_store *s, struct slu_op *op)
 		op->drv = l;
 		*q->end = op;
 		q->end = &op->next;
+		slu_stat_move(SLU_GAUGE_QUEUED, 1);
 		set_timer_locked(w, op->deadline);
 	}
 	pthread_mutex_unlock(&w->lock);

@@ -107,7 +107,12 @@ static void *worker_run(void *arg)
 		/* Nobody else waits for the next request: another worker, while there may be more. */
 		if (atomic_fetch_sub(&m->idle, 1) == 1)
 			(void)worker_start(m);
+		int kind = slu_mcount_kind(&w->buf);
+		int64_t begun = slu_now();
+
 		fuse_session_process_buf(m->se, &w->buf);
+		if (kind >= 0)
+			slu_stat_since((enum slu_stat_kind)kind, begun, 0);
 		atomic_fetch_add(&m->idle, 1);
 	}
 	atomic_store(&w->ended, true);

@@ -11,6 +11,7 @@
 #include "fs/mount_link.h"
 #include "fs/mount_tree.h"
 #include "fs/reader.h"
+#include "fs/stats.h"
 #include "fs/tree.h"
 #include "fs/view.h"
 
@@ -70,6 +71,10 @@ ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount);
 void slu_minit_flush(struct slu_mount *m);
 /* SLUICE_FUSE_MASK=hex hides what the kernel offers; malformed: -EINVAL. */
 int slu_minit_setup(struct slu_minit *in, struct slu_err *e);
+
+/* --- mount_count.c --- */
+/* The enum slu_stat_kind of a request as it came; -1: not counted there. */
+int slu_mcount_kind(const struct fuse_buf *buf);
 
 /* --- mount_ops.c --- */
 extern const struct fuse_lowlevel_ops slu_mount_ops;

@@ -343,6 +343,13 @@ static int errno_of(int rc)
 	}
 }
 
+/* It is answered, with what rc says. */
+static void count_answer(const struct slot *s, int64_t due, int rc)
+{
+	slu_stat_since(SLU_STAT_FUSE_READ, due - s->rs->timeout, rc);
+	slu_stat_move(SLU_GAUGE_FUSE_READS, -1);
+}
+
 static void answer(struct slot *s)
 {
 	struct slu_read *rd = &s->rd;
@@ -357,6 +364,9 @@ static void answer(struct slot *s)
 	} else {
 		fuse_reply_iov(s->req, rd->iov, rd->niov);
 	}
+	if (!rd->rc)
+		slu_stat_add(SLU_STAT_ANSWERED, rd->len);
+	count_answer(s, s->due, rd->rc);
 }
 
 static void run(void *slot);
@@ -408,8 +418,10 @@ static void run(void *slot)
 	gone = s->claimed;
 	poor = !gone && !s->rd.buf && claim(s);
 	pthread_mutex_unlock(&s->rs->lock);
-	if (poor)
+	if (poor) {
 		fuse_reply_err(s->req, ENOMEM);
+		count_answer(s, s->due, -ENOMEM);
+	}
 	if (gone || poor)
 		release(s);
 	else
@@ -420,13 +432,17 @@ static void run(void *slot)
 static void interrupted(fuse_req_t req, void *slot)
 {
 	struct slot *s = slot;
+	int64_t due;
 	bool mine;
 
 	pthread_mutex_lock(&s->rs->lock);
 	mine = s->req == req && claim(s);
+	due = s->due;
 	pthread_mutex_unlock(&s->rs->lock);
-	if (mine)
-		fuse_reply_err(req, EINTR);
+	if (!mine)
+		return;
+	fuse_reply_err(req, EINTR);
+	count_answer(s, due, -EINTR);
 }
 
 /* Lock held. */
@@ -448,6 +464,7 @@ static void slot_open(struct slot *s, fuse_req_t req, struct file *f, size_t siz
 				  .deadline = s->due - rs->timeout / 16,
 				  .done = read_done,
 				  .user = s};
+	slu_stat_move(SLU_GAUGE_FUSE_READS, 1);
 	due_add(rs, s);
 }
 
@@ -497,6 +514,7 @@ void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size,
 		fuse_reply_err(req, -r);
 		return;
 	}
+	slu_stat_add(SLU_STAT_ASKED, size);
 	pthread_mutex_lock(&rs->lock);
 	s = slot_get(rs);
 	if (s)
@@ -603,6 +621,7 @@ static void answer_late(struct slu_mreads *rs, struct slot *list, int rc, const 
 			tell(rs, s, rc, &e);
 		}
 		fuse_reply_err(s->req, -rc);
+		count_answer(s, s->due, rc);
 		pthread_mutex_lock(&rs->lock);
 		slot_unref(s);
 		pthread_mutex_unlock(&rs->lock);

@@ -13,6 +13,7 @@
 #include "common/mem.h"
 #include "common/time.h"
 #include "fs/reader_impl.h"
+#include "fs/stats.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -410,6 +411,16 @@ static void block_op(struct slu_block *b, int64_t deadline, uint8_t prio)
 	SLU_READER_COUNT(r, requests, 1);
 }
 
+/* Lock held. */
+static void count_hit(struct slu_reader *r, bool there, size_t len)
+{
+	if (there)
+		SLU_READER_COUNT(r, hits, len);
+	else
+		SLU_READER_COUNT(r, joined, len);
+	slu_stat_add(there ? SLU_STAT_HIT_MEMORY : SLU_STAT_HIT_JOINED, len);
+}
+
 /* Lock held.  Makes st show `from` of block b. */
 static void attach(struct slu_read_state *st, struct slu_block *b, uint64_t pos, uint64_t end)
 {
@@ -421,12 +432,12 @@ static void attach(struct slu_read_state *st, struct slu_block *b, uint64_t pos,
 	b->pins++;
 	if (b->state == SLU_BLOCK_FILLING) {
 		if (b->waiters || !b->demand)
-			SLU_READER_COUNT(st->r, joined, p->len);
+			count_hit(st->r, false, p->len);
 		p->next = b->waiters;
 		b->waiters = p;
 		st->pending++;
 	} else {
-		SLU_READER_COUNT(st->r, hits, p->len);
+		count_hit(st->r, true, p->len);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "common/time.h"
 #include "fs/layers.h"
 #include "fs/park.h"
+#include "fs/stats.h"
 #include "io/backoff.h"
 
 #include <errno.h>
@@ -117,6 +118,7 @@ static void try_again(struct slu_op *op, void *arg)
 		slu_list_done(op->list);
 	op->retry_after = 0;
 	op->tries++;
+	slu_stat_add(SLU_STAT_RETRIES, 1);
 	slu_store_submit(r->s.below, op);
 }
 

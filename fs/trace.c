@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/time.h"
 #include "fs/layers.h"
+#include "fs/stats.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -34,18 +35,25 @@ static bool moves_bytes(enum slu_op_type type)
 	return type == SLU_OP_READ || type == SLU_OP_PUT || type == SLU_OP_PUT_BLOCK;
 }
 
+static void count_bytes(struct counts *c, const struct slu_op *op)
+{
+	add(&c->bytes, op->len);
+	slu_stat_add(op->type == SLU_OP_READ ? SLU_STAT_FETCHED : SLU_STAT_SENT, op->len);
+}
+
 static void traced(struct slu_op *op)
 {
-	int64_t us = (slu_now() - *slu_op_at(op)) / 1000;
+	int64_t ns = slu_now() - *slu_op_at(op), us = ns / 1000;
 	struct trace *t = slu_op_pop(op);
 	struct counts *c = &t->counts[op->type];
 
 	add(&c->ops, 1);
 	add(&c->us, (uint64_t)us);
+	slu_stat_took(SLU_STAT_STORE + op->type, ns, op->rc);
 	if (op->rc < 0)
 		add(&c->errors, 1);
 	else if (moves_bytes(op->type))
-		add(&c->bytes, op->len);
+		count_bytes(c, op);
 	slu_debug("store", "#%llu %s %s '%s' %llu+%zu rc %d, %lld us", (unsigned long long)op->id,
 		  t->name, slu_op_name(op->type), op->path, (unsigned long long)op->off, op->len,
 		  op->rc, (long long)us);
