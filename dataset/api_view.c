@@ -10,8 +10,10 @@
 #include "common/time.h"
 #include "dataset/broker_client.h"
 #include "dataset/registry.h"
+#include "fs/mount_link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -88,6 +90,29 @@ static int find_dataset(struct sluice *s, const char *ref, const char *digest,
 	return r;
 }
 
+/* What a worker of a mount serves: that of the worker before it, else what it leaves to the next. */
+static int worker_dataset(struct sluice *s, const char *ref, const char *digest,
+			  const struct slu_mlink *l, struct slu_dataset **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
+	struct slu_manifest *m = NULL;
+	int r;
+
+	if (slu_mlink_heir(l)) {
+		d = slu_new0(struct slu_dataset);
+		r = d ? slu_mlink_manifest(l, &m, e) : slu_fail_oom(e);
+		if (r == 0)
+			r = slu_resolve_manifest(s, m, &d->tree, e);
+	} else {
+		r = find_dataset(s, ref, digest, &d, e);
+		if (r == 0)
+			r = slu_mlink_leave(l, d->tree->manifest, e);
+	}
+	if (r == 0)
+		*ret = slu_take(d);
+	return r;
+}
+
 static int view_new(struct sluice *s, const char *ref, const struct sluice_view_options *o,
 		    struct sluice_view **ret, struct slu_err *e)
 {
@@ -159,7 +184,7 @@ int sluice_download(struct sluice *s, const char *ref, const char *target,
 
 /* argv of the process that serves the mount; strings that are made are in `made`. */
 struct mount_argv {
-	const char *argv[16 + SLU_SETTINGS];
+	const char *argv[17 + SLU_SETTINGS];
 	size_t n;
 	char *made[4 + SLU_SETTINGS];
 	size_t nmade;
@@ -210,6 +235,8 @@ static int mount_argv(struct sluice *s, const char *ref, const char *mountpoint,
 			return slu_fail(e, EINVAL, "more than %d settings", SLU_SETTINGS);
 		arg_made(a, slu_asprintf("--set=%s", o->settings[i]));
 	}
+	if (o->flags & SLUICE_NO_SUPERVISOR)
+		arg(a, "--no-supervisor");
 	if (o->manifest)
 		arg_made(a, slu_asprintf("--manifest=%s", o->manifest));
 	arg(a, "--");
@@ -249,9 +276,10 @@ int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
 	return slu_api_error(e, &er, r);
 }
 
-int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
+/* link: of a worker (taken), or to no supervisor. */
+static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
 		       const struct sluice_view_options *o, int ready_fd, int lifeline_fd,
-		       struct sluice_error *e)
+		       struct slu_mlink *link, struct sluice_error *e)
 {
 	SLU_AUTO(slu_freep) char *abs = NULL, *source = slu_asprintf("sluice:%s", ref);
 	struct slu_dataset *d = NULL;
@@ -264,7 +292,7 @@ int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 	if (r == 0)
 		r = slu_path_absolute(mountpoint, &abs, &er);
 	if (r == 0)
-		r = find_dataset(s, ref, o->manifest, &d, &er);
+		r = worker_dataset(s, ref, o->manifest, link, &d, &er);
 	if (r == 0) {
 		struct slu_mount_opts m = {
 			.allow_other = o->allow_other,
@@ -275,15 +303,57 @@ int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 			.set = &set,
 			.ready_fd = ready_fd,
 			.lifeline_fd = lifeline_fd,
+			.link = link,
 		};
 
 		r = slu_mount_serve(d->tree, abs, &m, &er);
 	} else {
 		slu_mount_say_failed(ready_fd, &er);
+		slu_mlink_close(link);
 	}
 	if (r != -ETIMEDOUT) /* else the store still holds requests that look at it */
 		slu_dataset_free(d);
 	return slu_api_error(e, &er, r);
+}
+
+int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
+		       const struct sluice_view_options *o, int ready_fd, int lifeline_fd,
+		       struct sluice_error *e)
+{
+	struct slu_mlink link;
+	struct slu_err er = {0};
+	int r = slu_mlink_open(&link, -1, &er);
+
+	if (r < 0) {
+		slu_mount_say_failed(ready_fd, &er);
+		return slu_api_error(e, &er, r);
+	}
+	return mount_serve(s, ref, mountpoint, o, ready_fd, lifeline_fd, &link, e);
+}
+
+int sluice_mount_work(struct sluice *s, const char *ref, const char *mountpoint,
+		      const struct sluice_view_options *o, int worker_fd, struct sluice_error *e)
+{
+	int ready = fcntl(worker_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	struct slu_mlink link;
+	struct slu_err er = {0};
+	int r = slu_mlink_open(&link, worker_fd, &er);
+
+	if (r < 0) {
+		slu_mount_say_failed(ready, &er);
+		return slu_api_error(e, &er, r);
+	}
+	(void)fcntl(worker_fd, F_SETFD, FD_CLOEXEC);
+	return mount_serve(s, ref, mountpoint, o, ready, slu_mlink_kept(&link, SLU_KEEP_LIFELINE),
+			   &link, e);
+}
+
+int sluice_mount_supervise(const char *const *argv, int ready_fd, int lifeline_fd,
+			   struct sluice_error *e)
+{
+	struct slu_err er = {0};
+
+	return slu_api_error(e, &er, slu_mount_supervise(argv, ready_fd, lifeline_fd, &er));
 }
 
 int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e)

@@ -29,6 +29,7 @@
 #define GRACE_NS (5 * SLU_SEC) /* for programs that are still in the mount at its end */
 #define STORE_NS (5 * SLU_SEC) /* for the store to give its requests back */
 #define STEP_MS 50
+#define BEAT_NS (SLU_SEC / 2) /* the supervisor looks every second */
 #define STACK (256u << 10)
 
 static _Atomic(struct slu_mount *) serving; /* for the signal handlers: one mount a process */
@@ -249,11 +250,18 @@ static int session_new(struct slu_mount *m, struct slu_err *e)
 	fuse_opt_free_args(&args);
 	if (!m->se)
 		return slu_fail_oom(e);
-	r = slu_mpoint_attach(m->where, m->o, SLU_MREAD_MAX, &fd, e);
-	if (r)
+	if (slu_mlink_heir(&m->link)) {
+		r = fd = slu_mheir_device(m, e);
+	} else {
+		slu_mheir_note_place(m); /* the supervisor cleans up, should we not come further */
+		r = slu_mpoint_attach(m->where, m->o, SLU_MREAD_MAX, &fd, e);
+	}
+	if (r < 0)
 		return r;
-	m->attached = true;
-	find_device(m);
+	if (!slu_mlink_heir(&m->link)) {
+		m->attached = true;
+		find_device(m);
+	}
 	r = fuse_session_custom_io(m->se, &io, fd);
 	if (r) {
 		close(fd);
@@ -270,7 +278,7 @@ static int session_init(struct slu_mount *m, struct slu_err *e)
 	int r;
 
 	while (!m->init.answered) {
-		r = poll(&p, 1, INIT_MS);
+		r = slu_mlink_heir(&m->link) ? 1 : poll(&p, 1, INIT_MS);
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r > 0)
@@ -336,6 +344,15 @@ void slu_mount_say_failed(int ready_fd, const struct slu_err *e)
 	(void)say(ready_fd, text);
 }
 
+static int find_place(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
+{
+	int r = slu_mpoint_canon(mountpoint, &m->where, e);
+
+	if (!r)
+		r = check_outside(m, e);
+	return r ? r : slu_mount_check(m->where, e);
+}
+
 static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -345,19 +362,9 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->wake < 0)
 		return slu_fail_sys(e, errno, "cannot make an event descriptor");
-	r = slu_mlink_open(&m->link, -1, e);
-	if (r)
-		return r;
 	r = slu_minit_setup(&m->init, e);
-	if (r)
-		return r;
-	r = slu_mpoint_canon(mountpoint, &m->where, e);
-	if (r)
-		return r;
-	r = check_outside(m, e);
-	if (r)
-		return r;
-	r = slu_mount_check(m->where, e);
+	if (!r)
+		r = slu_mlink_heir(&m->link) ? slu_mheir_take(m, e) : find_place(m, mountpoint, e);
 	if (r)
 		return r;
 	r = slu_mtree_new(m->t->manifest, &m->nodes, e);
@@ -372,51 +379,77 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	r = session_init(m, e);
 	if (r)
 		return r;
-	raise_read_ahead(m);
-	log_left_out(m);
+	if (!slu_mlink_heir(&m->link)) {
+		raise_read_ahead(m);
+		log_left_out(m);
+		r = slu_mheir_leave(m, e);
+		if (r)
+			return r;
+	}
 	r = worker_start(m);
-	return r ? slu_fail_sys(e, -r, "cannot start a thread") : 0;
+	if (r)
+		return slu_fail_sys(e, -r, "cannot start a thread");
+	slu_mheir_ask_again(m);
+	m->attached = true; /* ours, from now on */
+	return 0;
 }
 
 /* --- the middle --- */
 
-/* Returns when the mount is to end: unmounted, a signal, the lifeline. */
-static void serve(struct slu_mount *m)
+/* Takes in what the supervisor asks; true: to hand over. */
+static bool heed(struct slu_mount *m)
 {
-	struct pollfd p[2] = {{.fd = m->wake, .events = POLLIN},
-			      {.fd = m->o->lifeline_fd, .events = POLLIN}};
+	enum slu_mwish wish = slu_mheir_listen(m);
+	int none = 0;
+
+	if (wish == SLU_MWISH_END || wish == SLU_MWISH_NOW)
+		(void)atomic_compare_exchange_strong(&signals, &none, 1);
+	m->hurry |= wish == SLU_MWISH_NOW;
+	return wish == SLU_MWISH_HAND;
+}
+
+/* ms until the time keeper has to look again; -1: when it is woken. */
+static int next_look(struct slu_mount *m, bool *trimmed)
+{
+	int64_t wait = slu_mreads_tick(m->reads);
+
+	if (wait < 0 && !*trimmed)
+		malloc_trim(0);
+	*trimmed = wait < 0;
+	atomic_fetch_add(&m->link.share->beat, 1);
+	if (!slu_mlink_alone(&m->link) && (wait < 0 || wait > BEAT_NS))
+		wait = BEAT_NS;
+	return wait < 0 ? -1 : (int)((wait + SLU_MS - 1) / SLU_MS);
+}
+
+/* Returns when the mount is to end: unmounted, a signal, the lifeline, the supervisor.  True: it is not,
+ * another worker goes on. */
+static bool serve(struct slu_mount *m)
+{
+	bool trimmed = false;
 
 	while (!atomic_load(&signals)) {
-		int64_t wait = slu_mreads_tick(m->reads);
+		struct pollfd p[] = {
+			{.fd = m->wake, .events = POLLIN},
+			{.fd = m->o->lifeline_fd, .events = POLLIN},
+			{.fd = slu_mlink_alone(&m->link) ? -1 : m->link.fd, .events = POLLIN}};
+		int r = poll(p, 3, next_look(m, &trimmed));
 		uint64_t n;
 		char byte[16];
-
-		if (wait < 0)
-			malloc_trim(0);
-		int r = poll(p, 2, wait < 0 ? -1 : (int)((wait + SLU_MS - 1) / SLU_MS));
 
 		if (r > 0 && (p[0].revents & POLLIN) && read(m->wake, &n, sizeof n) < 0)
 			n = 0;
 		if (any_ended(m))
-			return;
+			break;
 		if (r > 0 && p[1].revents && read(m->o->lifeline_fd, byte, sizeof byte) <= 0)
-			return;
+			break;
+		if (r > 0 && p[2].revents && heed(m))
+			return true;
 	}
+	return false;
 }
 
 /* --- the end --- */
-
-/* Is the topmost mount there still the one we made?  In doubt it is. */
-static bool still_there(const struct slu_mount *m)
-{
-	struct slu_mpoint mp;
-	int r = slu_mpoint_find(m->where, &mp);
-
-	if (r <= 0)
-		return r < 0;
-	return slu_streq(mp.type, SLU_MPOINT_TYPE) &&
-	       (!m->minor || (mp.major == m->major && mp.minor == m->minor));
-}
 
 /* Programs in the mount get a moment to leave, still being served; a second signal ends that. */
 static void detach(struct slu_mount *m)
@@ -425,8 +458,9 @@ static void detach(struct slu_mount *m)
 	int first = atomic_load(&signals);
 	struct slu_err e;
 
-	while (m->attached && still_there(m)) {
-		bool lazy = slu_expired(end) || atomic_load(&signals) > first || m->nworkers == 0;
+	while (m->attached && slu_mpoint_still(m->where, m->major, m->minor)) {
+		bool lazy = slu_expired(end) || atomic_load(&signals) > first || m->hurry ||
+			    m->nworkers == 0;
 
 		if (!slu_mpoint_detach(m->where, lazy, &e))
 			break;
@@ -436,17 +470,23 @@ static void detach(struct slu_mount *m)
 		}
 		(void)slu_mreads_tick(m->reads);
 		poll(NULL, 0, STEP_MS);
+		(void)heed(m);
 	}
 	m->attached = false;
 }
 
 /* -ETIMEDOUT: the store still holds requests into our memory: nothing is freed. */
-static int end(struct slu_mount *m)
+static int end(struct slu_mount *m, bool hand_over)
 {
 	int r = 0;
 
-	detach(m);
+	if (!hand_over && (m->attached || !slu_mlink_heir(&m->link)) && m->link.share)
+		atomic_store(&m->link.share->ended, true);
+	if (!hand_over)
+		detach(m);
 	workers_stop(m);
+	if (hand_over)
+		slu_mheir_drain(m);
 	if (m->reads)
 		r = slu_mreads_stop(m->reads, slu_deadline_in(STORE_NS));
 	atomic_store(&serving, NULL);
@@ -473,9 +513,12 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	struct sigaction old[NHANDLERS];
 	struct slu_err here, *err = e ? e : &here;
 	struct slu_mount *m = slu_new0(struct slu_mount);
+	bool hand_over = false;
 	int r, r2;
 
 	if (!m) {
+		if (o->link)
+			slu_mlink_close(o->link);
 		r = slu_fail_oom(err);
 		slu_mount_say_failed(o->ready_fd, err);
 		return r;
@@ -484,18 +527,24 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	m->o = o;
 	m->wake = -1;
 	slu_mlink_init(&m->link);
+	if (o->link) {
+		m->link = *o->link;
+		slu_mlink_init(o->link);
+	}
 	pthread_mutex_init(&m->lock, NULL);
 	harden();
 	atomic_store(&signals, 0);
 	signals_set(old);
 	atomic_store(&serving, m);
-	r = begin(m, mountpoint, err);
+	r = o->link ? 0 : slu_mlink_open(&m->link, -1, err);
+	if (!r)
+		r = begin(m, mountpoint, err);
 	if (r) {
 		slu_mount_say_failed(o->ready_fd, err);
-	} else if (say(o->ready_fd, "R")) {
-		serve(m);
+	} else if (say(o->ready_fd, "R") || slu_mlink_heir(&m->link)) {
+		hand_over = serve(m);
 	}
-	r2 = end(m);
+	r2 = end(m, hand_over);
 	signals_restore(old);
 	if (!r && r2)
 		r = slu_fail(err, -r2,

@@ -52,7 +52,8 @@ struct slu_mount {
 	struct slu_mreads *reads;
 	uint32_t major, minor; /* the mount's device number */
 	bool no_open, no_opendir, attached;
-	int wake; /* eventfd: the time keeper has something to look at */
+	bool hurry; /* the end does not wait for programs in the mount */
+	int wake;   /* eventfd: the time keeper has something to look at */
 
 	atomic_bool stop;     /* workers end */
 	atomic_int idle;      /* workers waiting for a request */
@@ -75,6 +76,22 @@ int slu_minit_setup(struct slu_minit *in, struct slu_err *e);
 /* --- mount_count.c --- */
 /* The enum slu_stat_kind of a request as it came; -1: not counted there. */
 int slu_mcount_kind(const struct fuse_buf *buf);
+
+/* --- mount_heir.c: one worker after another --- */
+int slu_mheir_take(struct slu_mount *m, struct slu_err *e); /* where it is mounted */
+/* A copy of the device that is mounted: the caller's.  -errno. */
+int slu_mheir_device(const struct slu_mount *m, struct slu_err *e);
+size_t slu_mheir_init(const struct slu_mount *m, void *buf, size_t size); /* INIT of the kernel */
+void slu_mheir_ask_again(struct slu_mount *m); /* for what was taken and not answered */
+void slu_mheir_note_init(struct slu_mount *m, const void *request, size_t n);
+void slu_mheir_note_place(struct slu_mount *m);
+/* The mount is there: from now on it outlives this process. */
+int slu_mheir_leave(struct slu_mount *m, struct slu_err *e);
+
+enum slu_mwish { SLU_MWISH_NOTHING, SLU_MWISH_HAND, SLU_MWISH_END, SLU_MWISH_NOW };
+enum slu_mwish slu_mheir_listen(struct slu_mount *m); /* to the supervisor; does not wait */
+/* Waits, within bounds, until what was taken is answered; then the next worker may come. */
+void slu_mheir_drain(struct slu_mount *m);
 
 /* --- mount_ops.c --- */
 extern const struct fuse_lowlevel_ops slu_mount_ops;

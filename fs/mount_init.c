@@ -14,6 +14,8 @@
 #include <linux/fuse.h>
 #include <string.h>
 
+#define HAS_RESEND (1ull << 39) /* protocol 7.40 */
+
 int slu_minit_setup(struct slu_minit *in, struct slu_err *e)
 {
 	const char *s = getenv("SLUICE_FUSE_MASK");
@@ -59,17 +61,31 @@ static void take_offer(struct slu_minit *in, char *buf, size_t n)
 	in->seen = true;
 }
 
+/* INIT: of the kernel, which a later worker has from the first.  Others are noted until they are
+ * answered. */
+static void took(struct slu_mount *m, void *buf, size_t n)
+{
+	const struct fuse_in_header *h = buf;
+
+	if (!m->init.seen) {
+		if (!slu_mlink_heir(&m->link))
+			slu_mheir_note_init(m, buf, n);
+		take_offer(&m->init, buf, n);
+	} else if (h->opcode == FUSE_INTERRUPT) {
+		atomic_fetch_add(&m->init.interrupts, 1);
+	} else if (h->opcode != FUSE_FORGET && h->opcode != FUSE_BATCH_FORGET) {
+		slu_mshare_taken(m->link.share, h->unique);
+	}
+}
+
 ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount)
 {
 	struct slu_mount *m = mount;
-	ssize_t r = read(fd, buf, n);
+	ssize_t r = !m->init.seen && slu_mlink_heir(&m->link) ? (ssize_t)slu_mheir_init(m, buf, n)
+							      : read(fd, buf, n);
 
-	if (r >= (ssize_t)sizeof(struct fuse_in_header)) {
-		if (!m->init.seen)
-			take_offer(&m->init, buf, (size_t)r);
-		else if (((const struct fuse_in_header *)buf)->opcode == FUSE_INTERRUPT)
-			atomic_fetch_add(&m->init.interrupts, 1);
-	}
+	if (r >= (ssize_t)sizeof(struct fuse_in_header))
+		took(m, buf, (size_t)r);
 	if (r < 0 && errno != EINTR && errno != EAGAIN && errno != ENOENT && errno != ENODEV) {
 		slu_warn("mount", "'%s': reading requests failed: %s", m->where, strerror(errno));
 		errno = ENODEV; /* the session is over; libfuse has nothing to print */
@@ -101,30 +117,40 @@ static ssize_t send_init(struct slu_mount *m, int fd, struct iovec *iov)
 		a.flags |= FUSE_PARALLEL_DIROPS;
 	if (a.flags & FUSE_MAX_PAGES)
 		a.max_pages = (uint16_t)(SLU_MREAD_MAX / (unsigned long)sysconf(_SC_PAGESIZE));
+	if (m->init.offer & HAS_RESEND && iov[1].iov_len == sizeof a) {
+		a.flags |= FUSE_INIT_EXT;
+		a.flags2 |= (uint32_t)(HAS_RESEND >> 32);
+		atomic_store(&m->link.share->resend, true);
+	}
 	m->init.answered = true;
 	slu_debug("mount", "'%s': protocol 7.%u, offered %llx, flags %x, max_pages %u", m->where,
 		  a.minor, (unsigned long long)m->init.offer, a.flags, a.max_pages);
 	struct iovec out[2] = {{&h, sizeof h}, {&a, iov[1].iov_len}};
 
-	return writev(fd, out, 2);
+	/* The kernel has had its answer from the first worker. */
+	return slu_mlink_heir(&m->link) ? (ssize_t)h.len : writev(fd, out, 2);
 }
 
 ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount)
 {
+	const struct fuse_out_header *h = iov[0].iov_base;
 	struct slu_mount *m = mount;
 	ssize_t r, total = 0;
+	int why;
 
 	if (!m->init.answered && n == 2 && iov[1].iov_len >= 24 &&
-	    iov[1].iov_len <= sizeof(struct fuse_init_out) &&
-	    ((struct fuse_out_header *)iov[0].iov_base)->unique == m->init.unique)
+	    iov[1].iov_len <= sizeof(struct fuse_init_out) && h->unique == m->init.unique)
 		r = send_init(m, fd, iov);
 	else
 		r = writev(fd, iov, n);
+	why = errno;
+	if (h->unique)
+		slu_mshare_answered(m->link.share, h->unique);
 	if (r >= 0)
 		return r;
 	/* ENOENT: the request was interrupted meanwhile; ENODEV: the mount is gone. */
-	if (errno != ENOENT && errno != ENODEV)
-		slu_warn("mount", "'%s': sending a reply failed: %s", m->where, strerror(errno));
+	if (why != ENOENT && why != ENODEV)
+		slu_warn("mount", "'%s': sending a reply failed: %s", m->where, strerror(why));
 	for (int i = 0; i < n; i++)
 		total += (ssize_t)iov[i].iov_len;
 	return total;

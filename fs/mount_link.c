@@ -145,11 +145,16 @@ bool slu_mlink_heir(const struct slu_mlink *l)
 	return l->kept[SLU_KEEP_FUSE] >= 0;
 }
 
+bool slu_mlink_alone(const struct slu_mlink *l)
+{
+	return l->fd < 0 || atomic_load(&l->gone);
+}
+
 int slu_mlink_keep(const struct slu_mlink *l, enum slu_keep kind, int fd)
 {
 	const char text[] = {'K', (char)('0' + kind), '\0'};
 
-	return l->fd < 0 ? 0 : slu_mlink_send(l->fd, text, fd);
+	return slu_mlink_alone(l) ? 0 : slu_mlink_send(l->fd, text, fd);
 }
 
 int slu_mlink_kept(const struct slu_mlink *l, enum slu_keep kind)
@@ -159,5 +164,5 @@ int slu_mlink_kept(const struct slu_mlink *l, enum slu_keep kind)
 
 int slu_mlink_upgrade(const struct slu_mlink *l)
 {
-	return l->fd < 0 ? -ENOTCONN : slu_mlink_send(l->fd, "U", -1);
+	return slu_mlink_alone(l) ? -ENOTCONN : slu_mlink_send(l->fd, "U", -1);
 }

@@ -25,8 +25,11 @@ enum slu_keep {
 	SLU_KEEPS
 };
 
+struct slu_manifest;
+
 struct slu_mlink {
-	int fd; /* -1: no supervisor, or it is gone */
+	int fd;            /* -1: no supervisor */
+	_Atomic bool gone; /* there was one */
 	struct slu_mshare *share;
 	int kept[SLU_KEEPS]; /* -1: none.  The link's */
 };
@@ -38,11 +41,16 @@ int slu_mlink_open(struct slu_mlink *ret, int fd, struct slu_err *e);
 void slu_mlink_close(struct slu_mlink *l); /* the memory too */
 /* True: a worker before this one has mounted; this one goes on. */
 bool slu_mlink_heir(const struct slu_mlink *l);
+bool slu_mlink_alone(const struct slu_mlink *l); /* no supervisor, or it is gone */
 /* Gives the supervisor a copy of fd for the workers after this one.  0, also when there is no
  * supervisor; -errno.  Any thread. */
 int slu_mlink_keep(const struct slu_mlink *l, enum slu_keep kind, int fd);
 /* What a worker before this one (or the supervisor) left of this kind; -1: nothing.  Borrowed. */
 int slu_mlink_kept(const struct slu_mlink *l, enum slu_keep kind);
+/* Leaves a manifest to the workers after this one; takes one over, parsed anew.  Without a supervisor the
+ * first does nothing. */
+int slu_mlink_leave(const struct slu_mlink *l, const struct slu_manifest *m, struct slu_err *e);
+int slu_mlink_manifest(const struct slu_mlink *l, struct slu_manifest **ret, struct slu_err *e);
 /* Asks for the program that is installed now.  -ENOTCONN: there is no supervisor.  Any thread. */
 int slu_mlink_upgrade(const struct slu_mlink *l);
 

@@ -107,6 +107,17 @@ int slu_mpoint_find(const char *canon, struct slu_mpoint *ret)
 	return found;
 }
 
+bool slu_mpoint_still(const char *canon, uint32_t major, uint32_t minor)
+{
+	struct slu_mpoint mp;
+	int r = slu_mpoint_find(canon, &mp);
+
+	if (r <= 0)
+		return r < 0;
+	return slu_streq(mp.type, SLU_MPOINT_TYPE) &&
+	       (!minor || (mp.major == major && mp.minor == minor));
+}
+
 int slu_mpoint_canon(const char *path, char **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *abs = NULL, *dir = NULL;
@@ -273,16 +284,13 @@ static int detach(const char *canon, bool lazy, struct slu_err *e)
 	return r && r != -EBUSY && slu_mpoint_find(canon, &mp) == 0 ? 0 : r;
 }
 
-/* Ends what the kernel still waits for from a server that is stopped or stuck: a program whose request
- * was taken cannot even be killed.  Either way may be forbidden; then a detached mount is the most. */
-static void abort_requests(const char *canon, const struct slu_mpoint *mp)
+bool slu_mpoint_abort(uint32_t minor)
 {
 	SLU_AUTO(slu_freep)
-	char *path = slu_asprintf("/sys/fs/fuse/connections/%u/abort", mp->minor);
+	char *path = slu_asprintf("/sys/fs/fuse/connections/%u/abort", minor);
 	SLU_AUTO(slu_closep) int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
 
-	if (fd < 0 || write(fd, "1", 1) != 1)
-		(void)umount2(canon, UMOUNT_NOFOLLOW | MNT_FORCE);
+	return fd >= 0 && write(fd, "1", 1) == 1;
 }
 
 int slu_unmount(const char *mountpoint, int64_t timeout_ns, struct slu_err *e)
@@ -305,7 +313,8 @@ int slu_unmount(const char *mountpoint, int64_t timeout_ns, struct slu_err *e)
 				mp.source, mp.type);
 	while ((r = detach(canon, false, e)) == -EBUSY && !slu_expired(end))
 		poll(NULL, 0, STEP_MS);
-	if (r == -EBUSY && probe(canon) == -ETIMEDOUT)
-		abort_requests(canon, &mp);
+	/* Forbidden, both: then a detached mount is the most. */
+	if (r == -EBUSY && probe(canon) == -ETIMEDOUT && !slu_mpoint_abort(mp.minor))
+		(void)umount2(canon, UMOUNT_NOFOLLOW | MNT_FORCE);
 	return r == -EBUSY ? detach(canon, true, e) : r;
 }

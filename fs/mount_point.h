@@ -19,6 +19,12 @@ int slu_mpoint_canon(const char *path, char **ret, struct slu_err *e);
 /* The topmost mount at exactly this canonical path: 1 and *ret, 0 when there is none, -errno. */
 int slu_mpoint_find(const char *canon, struct slu_mpoint *ret);
 
+/* Is the topmost mount there still this one (minor 0: one of ours)?  In doubt it is. */
+bool slu_mpoint_still(const char *canon, uint32_t major, uint32_t minor);
+/* Ends what the kernel still waits for from a server that is stopped or stuck: a program whose request
+ * was taken cannot even be killed.  False: it may not be done here. */
+bool slu_mpoint_abort(uint32_t minor);
+
 /* Takes away what dead servers of ours left there.  0: nothing is mounted there now.  -EBUSY: a mount
  * that is alive, or not ours. */
 int slu_mpoint_clear(const char *canon, struct slu_err *e);

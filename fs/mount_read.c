@@ -673,6 +673,7 @@ int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret)
 	}
 	rs->m = m;
 	rs->timeout = m->o->io_timeout > 0 ? m->o->io_timeout : IO_TIMEOUT;
+	atomic_store(&m->link.share->limit, rs->timeout);
 	rs->queue_tail = &rs->queue;
 	pthread_mutex_init(&rs->lock, NULL);
 	pthread_condattr_init(&attr);

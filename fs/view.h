@@ -11,6 +11,7 @@
 #include "fs/tree.h"
 
 struct json_t;
+struct slu_mlink;
 struct slu_pool;
 struct slu_view;
 
@@ -79,8 +80,9 @@ struct slu_mount_opts {
 	const char *source;       /* first field of the mount table, "sluice:titanic@1" */
 	int64_t io_timeout;       /* every request is answered by then; 0: 60 s */
 	int ready_fd; /* when usable: "R" is written; when not: the error's code and text; then closed.  -1: none */
-	int lifeline_fd; /* end of file on it unmounts and ends the process.  -1: none */
-	uint64_t budget; /* of read-ahead; 0: 64 MiB */
+	int lifeline_fd;        /* end of file on it unmounts and ends the process.  -1: none */
+	struct slu_mlink *link; /* of a worker, to its supervisor: taken; NULL: there is none */
+	uint64_t budget;        /* of read-ahead; 0: 64 MiB */
 	const struct slu_settings *set; /* NULL: the defaults */
 };
 /* Mounts and serves until unmounted, SIGTERM, SIGINT or the lifeline's end; unmounts.  Blocks.  One
@@ -89,6 +91,11 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 		    struct slu_err *e);
 /* For a server that fails before it comes to slu_mount_serve: writes e to the ready pipe, closes it. */
 void slu_mount_say_failed(int ready_fd, const struct slu_err *e);
+/* For a process that does nothing else: starts argv[0] argv[1] --worker-fd=N argv[2]... (the program that
+ * runs here, whatever argv[0] says) as the worker of a mount, and another one whenever that dies or
+ * hangs, until the mount ends.  Programs in the mount notice a pause.  SIGTERM, SIGINT and the lifeline
+ * end it, SIGUSR2 hands over to the program that is installed now.  ready_fd, lifeline_fd as above. */
+int slu_mount_supervise(const char *const *argv, int ready_fd, int lifeline_fd, struct slu_err *e);
 /* Checks that a mount could be put there: a folder (made when absent), empty, not a mount point. */
 int slu_mount_check(const char *mountpoint, struct slu_err *e);
 /* Unmounts (mount point of ours only: type fuse.sluice), lazily after timeout_ns; waits until gone. */

@@ -98,8 +98,9 @@ typedef int sluice_entry_fn(void *user, const struct sluice_entry *entry);
 #define SLUICE_OVERWRITE 2u
 #define SLUICE_NO_SYNC 4u
 #define SLUICE_DRY_RUN 8u
-#define SLUICE_UPDATE 16u /* copy what is not there, or differs */
-#define SLUICE_SKIP 32u   /* copy what is not there; what is, is no failure */
+#define SLUICE_UPDATE 16u        /* copy what is not there, or differs */
+#define SLUICE_SKIP 32u          /* copy what is not there; what is, is no failure */
+#define SLUICE_NO_SUPERVISOR 64u /* mount: gone with the process that serves it */
 
 SLUICE_API int sluice_list(struct sluice *s, const char *ref, unsigned flags, sluice_entry_fn *fn,
 			   void *user, struct sluice_error *e);
@@ -225,8 +226,9 @@ SLUICE_API int sluice_data_lineage(struct sluice *s, const char *ref, char **ret
 /* --- views --- */
 
 struct sluice_view_options {
-	size_t size;           /* sizeof(struct sluice_view_options) */
-	unsigned flags;        /* SLUICE_OVERWRITE, SLUICE_NO_SYNC (download) */
+	size_t size; /* sizeof(struct sluice_view_options) */
+	unsigned
+		flags; /* SLUICE_OVERWRITE, SLUICE_NO_SYNC (download); SLUICE_NO_SUPERVISOR (mount) */
 	unsigned jobs;         /* download: files in flight, 0 = chosen */
 	int allow_other;       /* mount: other users may read */
 	int64_t io_timeout_ns; /* mount: every request is answered by then; 0 = 60 s */
@@ -273,6 +275,15 @@ SLUICE_API void sluice_view_free(struct sluice_view *v);
 SLUICE_API int sluice_mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
 				  const struct sluice_view_options *o, int ready_fd,
 				  int lifeline_fd, struct sluice_error *e);
+/* The same as the worker of a mount that another process supervises; worker_fd: its socket. */
+SLUICE_API int sluice_mount_work(struct sluice *s, const char *ref, const char *mountpoint,
+				 const struct sluice_view_options *o, int worker_fd,
+				 struct sluice_error *e);
+/* Keeps a mount through the deaths of the process that serves it, until the mount ends.  For the command,
+ * before it opens anything: this program is started as argv[0] argv[1] --worker-fd=N argv[2]..., which
+ * has to call sluice_mount_work(). */
+SLUICE_API int sluice_mount_supervise(const char *const *argv, int ready_fd, int lifeline_fd,
+				      struct sluice_error *e);
 SLUICE_API int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e);
 
 /* --- jobs --- */

@@ -110,14 +110,71 @@ int cmd_download(struct cli *c)
 	return 0;
 }
 
+/* This very command, for the process that serves: with what was given, in our own words. */
+static int supervise(struct cli *c, int ready, int lifeline)
+{
+	size_t n = 0, max = c->nvalues + (size_t)c->nargs + 4;
+	const char **argv = calloc(max, sizeof *argv);
+	struct sluice_error e = {0};
+	bool made = argv;
+
+	if (argv) {
+		argv[n++] = "sluice";
+		argv[n++] = c->verb->name;
+	}
+	for (size_t i = 0; made && i < c->nvalues; i++) {
+		const struct cli_option *o = c->values[i].option;
+		char *text;
+
+		if (slu_streq(o->name, "ready-fd") || slu_streq(o->name, "lifeline-fd"))
+			continue;
+		made = asprintf(&text, "--%s%s%s", o->name, o->arg ? "=" : "", c->values[i].text) >=
+		       0;
+		if (made)
+			argv[n++] = text;
+	}
+	size_t ours = n;
+	int r = -ENOMEM;
+
+	if (made) {
+		argv[n++] = "--";
+		for (int i = 0; i < c->nargs; i++)
+			argv[n++] = c->args[i];
+		r = sluice_mount_supervise(argv, ready, lifeline, &e);
+	}
+	for (size_t i = 2; i < ours; i++)
+		free((void *)(uintptr_t)argv[i]);
+	free(argv);
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+/* The supervisor says what went wrong. */
+static int work(struct cli *c, const struct sluice_view_options *o, int worker)
+{
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	int r = sluice_mount_work(c->s, c->args[0], c->args[1], o, worker, NULL);
+
+	if (r == -ETIMEDOUT)
+		c->s = NULL; /* requests are still out: it cannot be closed */
+	return slu_exit_code(r);
+}
+
 static int serve(struct cli *c, const struct sluice_view_options *o)
 {
 	struct sluice_error e = {0};
-	int64_t ready = -1, lifeline = -1;
+	int64_t ready = -1, lifeline = -1, worker = -1;
 
 	if (!cli_int(c, "ready-fd", 0, 1 << 20, &ready) ||
-	    !cli_int(c, "lifeline-fd", 0, 1 << 20, &lifeline))
+	    !cli_int(c, "lifeline-fd", 0, 1 << 20, &lifeline) ||
+	    !cli_int(c, "worker-fd", 0, 1 << 20, &worker))
 		return CLI_USAGE;
+	if (worker >= 0)
+		return work(c, o, (int)worker);
+	if (!cli_has(c, "no-supervisor"))
+		return supervise(c, (int)ready, (int)lifeline);
 	int status = cli_open(c, SLUICE_OPTIONAL);
 
 	if (status)
@@ -144,6 +201,7 @@ int cmd_mount(struct cli *c)
 	o.allow_other = cli_has(c, "allow-other");
 	o.manifest = cli_get(c, "manifest");
 	o.log = cli_get(c, "log");
+	o.flags = cli_has(c, "no-supervisor") ? SLUICE_NO_SUPERVISOR : 0;
 	if (cli_has(c, "foreground"))
 		return serve(c, &o);
 	int status = cli_open(c, SLUICE_OPTIONAL);

@@ -117,15 +117,20 @@ def is_mount(path):
     return any(line.split(" ")[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
-def server_of(mountpoint):
-    """The process that serves a mount, found by its command line."""
+def server_of(mountpoint, worker=False):
+    """The process that a mount was started as, or the worker that serves it under that, by its command line."""
     for p in Path("/proc").iterdir():
         if p.name.isdigit():
             with contextlib.suppress(OSError):
                 argv = (p / "cmdline").read_bytes().split(b"\0")
-                if b"--foreground" in argv and str(mountpoint).encode() in argv:
+                works = any(a.startswith(b"--worker-fd=") for a in argv)
+                if b"--foreground" in argv and str(mountpoint).encode() in argv and works == worker:
                     return int(p.name)
     return None
+
+
+def worker_of(mountpoint):
+    return server_of(mountpoint, worker=True)
 
 
 class Sluice:

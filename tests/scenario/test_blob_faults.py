@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import RUNG, Workspace, needs_fuse, server_of
+from conftest import RUNG, Workspace, needs_fuse, worker_of
 from stores import BlobStore
 
 SMALL = b"some bytes that are not many\n" * 40
@@ -296,7 +296,7 @@ def test_a_mount_lives_through_all_of_it_and_does_not_grow(ws):
     ws.put_all(want)
     seen = []
     with ws.mounted(ws.ref("m"), ws.cwd / "mnt") as point:
-        pid = server_of(point)
+        pid = worker_of(point)
         for r in range(rounds):
             for i, rule in enumerate(MOUNT):
                 path, data = point / f"{r}-{i}", want[f"m/{r}-{i}"]

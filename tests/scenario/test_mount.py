@@ -212,7 +212,8 @@ def test_few_descriptors_are_enough(files):
 @needs_root
 def test_unmount_frees_the_readers_of_a_stopped_server(files):
     """A program whose request was taken cannot be killed until it is answered or aborted."""
-    with files.mounted(files.ref("in"), env={"SLUICE_FAULT": "read:1:delay=600s"}) as m:
+    alone = {"SLUICE_FAULT": "read:1:delay=600s"}
+    with files.mounted(files.ref("in"), None, "--no-supervisor", env=alone) as m:
         reader = subprocess.Popen(["dd", "if=" + str(m / "big"), "of=/dev/null", "iflag=direct", "bs=4096"])
         until("a reader in the mount", lambda: has_open(reader.pid, m / "big") and state(reader.pid) in "DS")
         server = server_of(m)
@@ -229,7 +230,7 @@ def test_unmount_frees_the_readers_of_a_stopped_server(files):
 
 def test_a_killed_server_gives_enotconn_and_the_next_mount_takes_over(files):
     """Promise 4."""
-    with files.mounted(files.ref("in")) as m:
+    with files.mounted(files.ref("in"), None, "--no-supervisor") as m:
         os.kill(server_of(m), signal.SIGKILL)
 
         def refused():
