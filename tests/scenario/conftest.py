@@ -205,6 +205,12 @@ class Workspace(Sluice):
     def ref(self, path=""):
         return f"workspaceblobstore:{path}"
 
+    def set_entry(self, **settings):
+        """Settings of the default datastore, beside those it has."""
+        config = json.loads(self.config.read_text())
+        config["datastores"]["workspaceblobstore"].update(settings)
+        self.config.write_text(json.dumps(config))
+
     def registry_ref(self, path):
         """A place in the registry, as a job file may name it."""
         return f"azureml://datastores/state/paths/{path}" if self.kind != "local" else str(self.registry.folder / path)
