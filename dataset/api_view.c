@@ -161,7 +161,7 @@ int sluice_download(struct sluice *s, const char *ref, const char *target,
 	if (r == 0) {
 		struct progress_bridge b = {o->progress, o->user};
 		struct slu_download_opts d = {
-			.overwrite = o->flags & SLUICE_OVERWRITE,
+			.policy = o->flags & SLUICE_OVERWRITE ? SLU_POLICY_MERGE : SLU_POLICY_FAIL,
 			.nosync = o->flags & SLUICE_NO_SYNC,
 			.jobs = o->jobs ? o->jobs : set.jobs,
 			.set = &set,

@@ -137,7 +137,7 @@ static int open_download(struct sluice *s, struct slu_input *in, const char *pla
 			 struct slu_err *e)
 {
 	/* Staged for one run: it does not outlive a power cut, so nothing needs to be synced. */
-	const struct slu_download_opts o = {.nosync = true};
+	const struct slu_download_opts o = {.nosync = true, .once = true};
 	SLU_AUTO(slu_freep) char *target = NULL;
 	int r = slu_input_place(place, in->name, &target, e);
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The download view: checks, lanes, progress in the caller's thread, the last batch, and a target
- * without leftovers whatever happens.  What is complete stays when a later file fails.
+ * The download view: checks, lanes, progress in the caller's thread, the last batch, the record.  What is
+ * complete stays when a later file fails, and what is not is gone on with the next time.
  */
 #include "fs/download.h"
 
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/path.h"
 #include "common/time.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define TICK_NS (100 * SLU_MS)
 
@@ -37,6 +36,23 @@ static void report(struct slu_download *d, bool end)
 	}
 }
 
+/* Tells of the files that failed. */
+static void tell_bad(struct slu_download *d)
+{
+	struct slu_dbad *bad, *next;
+
+	pthread_mutex_lock(&d->lock);
+	bad = d->bad;
+	d->bad = NULL;
+	d->bad_tail = &d->bad;
+	pthread_mutex_unlock(&d->lock);
+	for (; bad; bad = next) {
+		next = bad->next;
+		d->o->failed(d->o->user, slu_download_file(d, bad->at)->path, &bad->err);
+		free(bad);
+	}
+}
+
 /* Until all lanes ended.  Ten looks a second; after a failure what is in flight is canceled, again
  * at each look, since a lane may have been just about to submit. */
 static void wait_lanes(struct slu_download *d)
@@ -52,6 +68,7 @@ static void wait_lanes(struct slu_download *d)
 		if (!d->running || (r != ETIMEDOUT && !failed))
 			continue;
 		pthread_mutex_unlock(&d->lock);
+		tell_bad(d);
 		if (failed)
 			slu_download_cancel(d);
 		else
@@ -63,6 +80,7 @@ static void wait_lanes(struct slu_download *d)
 	pthread_mutex_unlock(&d->lock);
 }
 
+/* What is finished becomes visible, but not after what ended all. */
 static int finish(struct slu_download *d, struct slu_err *e)
 {
 	struct slu_dfile *batch = d->batch;
@@ -80,8 +98,10 @@ static int finish(struct slu_download *d, struct slu_err *e)
 		return 0;
 	}
 	r = slu_download_commit(d, batch, e);
-	if (!r)
+	if (!r) {
 		d->progress.files += n;
+		d->totals.files += n;
+	}
 	return r;
 }
 
@@ -91,37 +111,57 @@ static int copy(struct slu_download *d, struct slu_err *e)
 
 	if (!r) {
 		wait_lanes(d);
+		tell_bad(d);
 		r = finish(d, e);
 	}
 	slu_download_lanes_free(d);
 	if (r)
-		slu_download_fail(d, r, e ? e : &(struct slu_err){.code = -r});
+		slu_download_fail(d, r, e);
 	else if (!d->rc)
 		report(d, true);
 	return r;
 }
 
-static int run(struct slu_download *d, struct slu_err *e)
+/* The result in words: what ended it, or the first file that failed, and how to go on. */
+static int judge(struct slu_download *d, struct slu_err *e)
 {
-	int r = slu_download_check(d, e), r2 = 0;
+	const char *kept = d->journal && slu_dj_count(d->journal)
+				   ? "; what came is kept: the same command goes on"
+				   : "";
+	struct slu_err why = d->rc ? d->err : d->bad_first;
+	int r = d->rc;
 
-	if (!r) {
-		d->progress.files_total = slu_manifest_count(d->t->manifest);
-		d->progress.bytes_total = slu_manifest_bytes(d->t->manifest);
-		r = copy(d, e);
-	}
-	if (d->part[0])
-		r2 = slu_path_rmtree(d->dirfd, d->part);
-	if (r2)
-		slu_warn("download", "'%s/%s' could not be removed", d->target, d->part);
-	slu_closep(&d->partfd);
-	slu_closep(&d->dirfd);
-	if (!r && d->rc) {
-		if (e)
-			*e = d->err;
-		r = d->rc;
+	if (!d->rc && !d->totals.failed)
+		return 0;
+	if (!r)
+		r = -why.code;
+	if (d->totals.failed > 1)
+		slu_fail(&why, -r, "%s (%llu of %llu files failed%s)", why.msg,
+			 (unsigned long long)d->totals.failed,
+			 (unsigned long long)d->progress.files_total, kept);
+	else if (*kept)
+		slu_fail(&why, -r, "%s%s", why.msg, kept);
+	if (e) {
+		why.http = (d->rc ? d->err : d->bad_first).http;
+		memcpy(why.svc, (d->rc ? d->err : d->bad_first).svc, sizeof why.svc);
+		*e = why;
 	}
 	return r;
+}
+
+static int run_all(struct slu_download *d, struct slu_err *e)
+{
+	struct slu_err why = {0}, *to = e ? e : &why;
+	int r = slu_download_check(d, to), r2;
+
+	if (!r) {
+		copy(d, to);
+		r = judge(d, to);
+	}
+	r2 = slu_download_leave(d, !r, r ? NULL : to);
+	if (d->o->totals)
+		*d->o->totals = d->totals;
+	return r ? r : r2;
 }
 
 static void view_free(struct slu_view *v)
@@ -159,7 +199,7 @@ int slu_download_open(struct slu_tree *t, const char *target, const struct slu_d
 	pthread_cond_init(&d.cond, &attr);
 	pthread_condattr_destroy(&attr);
 	pthread_cond_init(&d.opened, NULL);
-	r = run(&d, e);
+	r = run_all(&d, e);
 	pthread_cond_destroy(&d.cond);
 	pthread_cond_destroy(&d.opened);
 	pthread_mutex_destroy(&d.lock);

@@ -1,25 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside a download: preflight (download_check.c), copying (download_copy.c), making visible
- * (download_commit.c); download.c ties them.
+ * Inside a download: preflight (download_check.c, download_place.c), what an earlier one left
+ * (download_state.c, download_journal.c, download_record.c), lanes (download_copy.c), one file
+ * (download_file.c, download_hash.c), making visible (download_commit.c); download.c ties them.
  *
- *   target/.sluice-part-<id>/<n>   one folder a download, locked while it lives; part files in it
+ *   target/.sluice-part-1/         locked while a download lives; part files and journal
+ *   target/.sluice-part-1/<key>    of a file that is not complete; the key is the journal's
  *   target/<path>                  appears by rename, complete
+ *   target/.sluice-complete        last: the manifest of what is there (download_record.c)
  *
- * A folder of parts whose lock is free is left over from a download that was killed: the next one
- * removes it.
+ * A folder of parts whose lock is free is left over from a download that was killed or failed: the next
+ * one goes on with it.
  */
 #ifndef SLU_FS_DOWNLOAD_H
 #define SLU_FS_DOWNLOAD_H
 
+#include "fs/download_journal.h"
 #include "fs/view.h"
 #include "io/crypt.h"
 #include "io/pool.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #define SLU_DL_PREFIX ".sluice-part-"
+#define SLU_DL_PARTS SLU_DL_PREFIX "1"
+#define SLU_DL_PART_NAME (2 * SLU_DJ_KEY + 1)
+
+/* What is known of a file of the manifest. */
+enum slu_dstate {
+	SLU_DS_FETCH, /* nothing */
+	SLU_DS_PART,  /* the journal knows bytes of it */
+	SLU_DS_THERE, /* complete, under its name */
+	SLU_DS_KEPT,  /* something else is there and stays */
+	SLU_DS_GONE   /* vanished from the store */
+};
+
+struct slu_dknown {
+	uint32_t crc; /* CRC32C of the file */
+	uint8_t state;
+	bool has_crc;
+};
+
+enum { SLU_DC_ABSENT, SLU_DC_WRITTEN, SLU_DC_CLAIMED /* by the journal */ };
 
 /* A file that is being copied, or was and waits for its batch. */
 struct slu_dfile {
@@ -28,15 +52,31 @@ struct slu_dfile {
 	struct slu_store *store;
 	char *path; /* in the store */
 	int fd;
+	uint8_t key[SLU_DJ_KEY];
 	uint64_t given, left; /* bytes handed out to lanes; bytes not written yet */
 	unsigned lanes;       /* working on it */
 	size_t chunk;
+	uint64_t nchunks;
+	bool failed;       /* nothing more is to be done for it */
+	bool fresh;        /* nothing was in the part file */
+	bool room;         /* it was preallocated */
+	atomic_bool holes; /* zeros were left out */
+	uint8_t *done;     /* of each chunk: SLU_DC_ */
+	uint32_t *crcs;    /* of each chunk that is written or claimed */
+	uint8_t done1;     /* both, of one chunk */
+	uint32_t crcs1;
 
 	/* download_hash.c; NULL: there is no checksum to be compared */
 	struct slu_hasher *hasher;
-	uint64_t hashed;     /* bytes */
-	bool hashing;        /* a lane is at it */
-	unsigned char *done; /* of each chunk: is it written? */
+	uint64_t hashed; /* bytes */
+	bool hashing;    /* a lane is at it */
+};
+
+/* A failure that the caller was not told yet. */
+struct slu_dbad {
+	struct slu_dbad *next;
+	size_t at;
+	struct slu_err err;
 };
 
 struct slu_lane;
@@ -46,8 +86,20 @@ struct slu_download {
 	const char *target;
 	const struct slu_download_opts *o;
 	struct slu_pool *pool;
-	int dirfd, partfd; /* the target; its folder of parts */
-	char part[64];     /* name of that folder */
+	int dirfd, partfd; /* the target; its folder of parts, locked */
+	bool part_made;    /* by this download */
+	bool begun;        /* slu_download_begin */
+
+	/* what an earlier one left; fixed once the lanes run, but for known[], whose file's lane or batch
+	 * writes it */
+	struct slu_manifest *record; /* NULL: none */
+	struct slu_dj_entry *old;
+	size_t old_n;
+	struct slu_dknown *known; /* of each file of the manifest */
+	size_t todo;              /* files to be fetched */
+	uint64_t todo_bytes;
+
+	struct slu_dj *journal; /* NULL: none is kept */
 
 	pthread_mutex_t lock;  /* everything below */
 	pthread_cond_t cond;   /* something ended */
@@ -60,18 +112,52 @@ struct slu_download {
 	uint64_t batch_bytes;
 	bool committing;
 	unsigned nlanes, running; /* lanes not at their end */
+	size_t lane_size;         /* of a lane's buffer */
 	struct slu_lane *lanes;
 	struct slu_progress progress;
-	int rc; /* first failure: all lanes end */
+	struct slu_download_totals totals;
+	struct slu_dbad *bad, **bad_tail;
+	unsigned bad_row; /* failures since the last file that came */
+	struct slu_err bad_first;
+	int rc; /* of what ends all lanes */
 	struct slu_err err;
 };
 
-/* --- download_check.c --- */
+static inline const struct slu_file *slu_download_file(const struct slu_download *d, size_t at)
+{
+	return slu_manifest_at(d->t->manifest, at);
+}
 
-/* Everything that can be known before a byte is copied; opens the target (made when absent) and
- * makes the folder of parts. */
+/* --- download_check.c, download_place.c --- */
+
+/* Everything that can be known before a byte is copied; opens the target (made when absent), takes its
+ * folder of parts, learns what is there, begins the journal. */
 int slu_download_check(struct slu_download *d, struct slu_err *e);
-void slu_download_part_name(size_t at, char out[24]); /* in the folder of parts */
+/* What is at the places of the files: sets known[].  *ret_back: the bytes that replacing gives back. */
+int slu_download_places(struct slu_download *d, uint64_t *ret_back, struct slu_err *e);
+/* What else is in the target: is refused, or removed, or stays, as the policy says. */
+int slu_download_others(struct slu_download *d, struct slu_err *e);
+/* Is this what a download of f would leave there? */
+bool slu_download_same(const struct stat *st, const struct slu_file *f);
+
+/* --- download_state.c --- */
+
+/* The folder of parts, locked by us: -EBUSY when another download has it. */
+int slu_download_lock(struct slu_download *d, struct slu_err *e);
+/* Record and journal of an earlier download. */
+int slu_download_recall(struct slu_download *d, struct slu_err *e);
+/* What they say of file `at`: SLU_DS_FETCH, _PART or _THERE, of which nobody has looked at the disk. */
+int slu_download_recalled(const struct slu_download *d, size_t at, struct slu_dknown *ret,
+			  struct slu_err *e);
+/* A new journal with what counts of the old one; parts that are of no use go. */
+int slu_download_begin(struct slu_download *d, struct slu_err *e);
+/* The end: record, journal and parts are left as the result asks.  Lets go of the lock. */
+int slu_download_leave(struct slu_download *d, bool complete, struct slu_err *e);
+int slu_download_key(const struct slu_manifest *m, size_t at, uint8_t ret[SLU_DJ_KEY]);
+void slu_download_part_name(const uint8_t key[SLU_DJ_KEY], char out[SLU_DL_PART_NAME]);
+/* Is file b of m the same state of the same object as file a of n? */
+bool slu_download_alike(const struct slu_manifest *m, size_t a, const struct slu_manifest *n,
+			size_t b);
 
 /* --- download_copy.c --- */
 
@@ -79,8 +165,23 @@ void slu_download_part_name(size_t at, char out[24]); /* in the folder of parts 
 int slu_download_start(struct slu_download *d, struct slu_err *e);
 void slu_download_cancel(struct slu_download *d); /* after rc was set: what is in flight */
 void slu_download_lanes_free(struct slu_download *d);
-/* Any thread, no lock held.  Notes the first failure. */
+/* Any thread, no lock held.  Notes the first failure that ends all. */
 void slu_download_fail(struct slu_download *d, int rc, const struct slu_err *e);
+
+/* --- download_file.c.  All in a lane, no lock held; what they fail with ends all --- */
+
+/* Opens the store's side and the part file of entry `at`. */
+int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, struct slu_err *e);
+/* Writes a chunk and notes it. */
+int slu_dfile_write(struct slu_download *d, struct slu_dfile *f, const char *buf, uint64_t off,
+		    size_t len, struct slu_err *e);
+/* Does the part file hold the claimed chunk?  Then it is in buf. */
+bool slu_dfile_have(const struct slu_dfile *f, char *buf, uint64_t off, size_t len);
+/* All bytes are there: checks, times, the journal.  Closes it.  -EBADMSG is a matter of this file alone. */
+int slu_dfile_finish(struct slu_download *d, struct slu_dfile *f, struct slu_err *e);
+void slu_dfile_free(struct slu_dfile *f); /* closes it; NULL fine */
+/* The same of one that did not come to its end; a part with nothing in it goes. */
+void slu_dfile_drop(const struct slu_download *d, struct slu_dfile *f);
 
 /* --- download_hash.c --- */
 
@@ -97,6 +198,5 @@ int slu_download_hash_end(const struct slu_download *d, struct slu_dfile *f, str
 
 /* Renames the files of a batch to their names, after one sync for all; frees the list. */
 int slu_download_commit(struct slu_download *d, struct slu_dfile *batch, struct slu_err *e);
-void slu_dfile_free(struct slu_dfile *f); /* closes it; NULL fine */
 
 #endif

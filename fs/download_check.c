@@ -1,30 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a download can know before it copies a byte: names that the file system refuses, a target
- * that is not empty, files in the place of folders, another download there, too little room.
+ * that is not empty (download_place.c), another download there, too little room.
  */
 #include "fs/download.h"
 
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
-#include "io/crypt.h"
+#include "fs/download_record.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
+#include <sys/quota.h>
 #include <sys/statvfs.h>
-
-#define ID_BYTES 8
-
-void slu_download_part_name(size_t at, char out[24])
-{
-	snprintf(out, 24, "%zu", at);
-}
+#include <sys/syscall.h>
 
 /* mkdir -p that follows symlinks: the target's own path is the user's. */
 static int open_target(struct slu_download *d, struct slu_err *e)
@@ -74,11 +66,11 @@ static int check_name(const struct slu_download *d, const char *path, size_t nam
 					path, n, name_max, d->target);
 		s += n;
 	}
-	/* Ours are the names that mean unfinished. */
-	if (slu_starts(path, SLU_DL_PREFIX))
+	/* Ours are the names that mean unfinished, and complete. */
+	if (slu_starts(path, SLU_DL_PREFIX) || slu_streq(path, SLU_DL_RECORD))
 		return slu_fail(e, EINVAL,
-				"'%s' begins with " SLU_DL_PREFIX
-				", which marks unfinished downloads: rename it",
+				"'%s' has a name that marks downloads, unfinished or complete: "
+				"rename it",
 				path);
 	return 0;
 }
@@ -96,139 +88,111 @@ static int check_names(const struct slu_download *d, struct slu_err *e)
 	return r;
 }
 
-/* A folder of parts: taken away when its download is dead. */
-static int clear_part(const struct slu_download *d, const char *name, struct slu_err *e)
+/* What the journal's parts hold already. */
+static uint64_t part_bytes(const struct slu_download *d)
 {
-	SLU_AUTO(slu_closep)
-	int fd = openat(d->dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r;
+	uint64_t bytes = 0;
 
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-		return slu_fail(e, EBUSY, "another download is writing to '%s': wait for its end",
-				d->target);
-	r = slu_path_rmtree(d->dirfd, name);
-	return r ? slu_fail_sys(e, -r,
-				"cannot remove '%s/%s', left over from an unfinished "
-				"download",
-				d->target, name)
-		 : 0;
+	for (size_t i = 0; i < d->old_n; i++)
+		if (d->old[i].kind == SLU_DJ_CHUNK)
+			bytes += d->old[i].unit;
+	return bytes;
 }
 
-/* Looks at what is in the target: leftovers go, anything else counts unless it may be replaced. */
-static int check_content(const struct slu_download *d, struct slu_err *e)
+/* The room that the user's quota leaves, where the kernel tells; less than *room. */
+static void quota(const struct slu_download *d, uint64_t *room, uint64_t *files)
 {
-	int fd = openat(d->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	SLU_AUTO(slu_closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *de;
+#ifdef SYS_quotactl_fd
+	struct if_dqblk q = {0};
 
-	if (!dir) {
-		slu_closep(&fd);
-		return slu_fail_sys(e, errno, "cannot read the target '%s'", d->target);
+	if (syscall(SYS_quotactl_fd, d->dirfd, QCMD((unsigned)Q_GETQUOTA, USRQUOTA), (int)geteuid(),
+		    &q))
+		return;
+	if (q.dqb_valid & QIF_BLIMITS && q.dqb_bhardlimit) {
+		uint64_t limit = q.dqb_bhardlimit * 1024;
+		uint64_t left = limit > q.dqb_curspace ? limit - q.dqb_curspace : 0;
+
+		if (left < *room)
+			*room = left;
 	}
-	while (!r && (de = readdir(dir))) {
-		if (slu_streq(de->d_name, ".") || slu_streq(de->d_name, ".."))
-			continue;
-		if (slu_starts(de->d_name, SLU_DL_PREFIX))
-			r = clear_part(d, de->d_name, e);
-		else if (!d->o->overwrite)
-			r = slu_fail(
-				e, ENOTEMPTY,
-				"the target '%s' is not empty (it holds '%s'): choose an empty "
-				"folder, or give --overwrite",
-				d->target, de->d_name);
+	if (q.dqb_valid & QIF_ILIMITS && q.dqb_ihardlimit) {
+		uint64_t left =
+			q.dqb_ihardlimit > q.dqb_curinodes ? q.dqb_ihardlimit - q.dqb_curinodes : 0;
+
+		if (left < *files)
+			*files = left;
 	}
-	return r;
-}
-
-/* With overwrite: can this file's name be had?  *ret_bytes: what replacing it gives back. */
-static int check_place(const struct slu_download *d, const char *path, uint64_t *ret_bytes,
-		       struct slu_err *e)
-{
-	const char *name;
-	struct stat st;
-	int dir = slu_path_parent(d->dirfd, path, false, SLU_LINKS_NONE, &name);
-	int r;
-
-	*ret_bytes = 0;
-	if (dir == -ENOENT)
-		return 0;
-	if (dir == -ELOOP || dir == -ENOTDIR)
-		return slu_fail(e, -dir,
-				"'%s' needs a folder in '%s' where a file or a symbolic link is: "
-				"remove that",
-				path, d->target);
-	if (dir < 0)
-		return slu_fail_sys(e, -dir, "cannot open the folder of '%s' in '%s'", path,
-				    d->target);
-	r = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
-	close(dir);
-	if (r == -ENOENT)
-		return 0;
-	if (r)
-		return slu_fail_sys(e, -r, "cannot look at '%s' in '%s'", path, d->target);
-	if (S_ISDIR(st.st_mode))
-		return slu_fail(e, EISDIR,
-				"'%s' is a folder in '%s': remove it, or choose another "
-				"target",
-				path, d->target);
-	*ret_bytes = (uint64_t)st.st_blocks * 512;
-	return 0;
-}
-
-static int check_places(const struct slu_download *d, uint64_t *ret_bytes, struct slu_err *e)
-{
-	const struct slu_manifest *m = d->t->manifest;
-	uint64_t bytes = 0, one;
-	int r = 0;
-
-	for (size_t i = 0; d->o->overwrite && i < slu_manifest_count(m) && !r; i++) {
-		r = check_place(d, slu_manifest_at(m, i)->path, &one, e);
-		bytes += one;
-	}
-	*ret_bytes = bytes;
-	return r;
+#else
+	(void)d, (void)room, (void)files;
+#endif
 }
 
 /* back: what the files that are replaced give back, little by little. */
 static int check_room(const struct slu_download *d, uint64_t back, struct slu_err *e)
 {
-	uint64_t need = slu_manifest_bytes(d->t->manifest), room;
-	size_t files = slu_manifest_count(d->t->manifest);
+	uint64_t need = d->todo_bytes, have = back + part_bytes(d), room, files;
 	struct statvfs s;
 
 	if (fstatvfs(d->dirfd, &s))
 		return slu_fail_sys(e, errno, "cannot look at the file system of '%s'", d->target);
-	room = (uint64_t)s.f_bavail * s.f_frsize + back;
+	room = (uint64_t)s.f_bavail * s.f_frsize;
+	files = s.f_files ? s.f_favail : UINT64_MAX;
+	quota(d, &room, &files);
+	room += have;
 	if (need > room)
 		return slu_fail(e, ENOSPC,
 				"'%s' has room for %llu bytes, and the dataset has %llu: "
 				"free some space, choose another target, or use a mount",
 				d->target, (unsigned long long)room, (unsigned long long)need);
-	if (s.f_files && files > s.f_favail && !back)
+	if (d->todo > files && !have)
 		return slu_fail(e, ENOSPC,
 				"'%s' has room for %llu files, and the dataset has %zu: "
 				"choose another target, or use a mount",
-				d->target, (unsigned long long)s.f_favail, files);
+				d->target, (unsigned long long)files, d->todo);
 	return 0;
 }
 
-static int make_part(struct slu_download *d, struct slu_err *e)
+/* Emptying one of these is a mistake, whatever was asked. */
+static int check_replace(const struct slu_download *d, struct slu_err *e)
 {
-	char id[2 * ID_BYTES + 1];
-	int r = slu_random_id(id, ID_BYTES);
+	const char *home = getenv("HOME");
+	struct stat a, b;
 
-	if (r)
-		return slu_fail_sys(e, -r, "cannot make a random name");
-	snprintf(d->part, sizeof d->part, SLU_DL_PREFIX "%s", id);
-	if (mkdirat(d->dirfd, d->part, 0700))
-		return slu_fail_sys(e, errno, "cannot make '%s/%s'", d->target, d->part);
-	d->partfd = openat(d->dirfd, d->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (d->partfd < 0 || flock(d->partfd, LOCK_EX | LOCK_NB)) {
-		r = errno;
-		(void)unlinkat(d->dirfd, d->part, AT_REMOVEDIR);
-		return slu_fail_sys(e, r, "cannot lock '%s/%s'", d->target, d->part);
+	if (d->o->policy != SLU_POLICY_REPLACE)
+		return 0;
+	if (fstat(d->dirfd, &a))
+		return slu_fail_sys(e, errno, "cannot look at the target '%s'", d->target);
+	for (int i = 0; i < 2; i++) {
+		const char *never = i ? home : "/";
+
+		if (never && *never && !stat(never, &b) && a.st_ino == b.st_ino &&
+		    a.st_dev == b.st_dev)
+			return slu_fail(e, EINVAL,
+					"'%s' is not emptied for a download: choose a folder of "
+					"its own",
+					d->target);
 	}
 	return 0;
+}
+
+static void count(struct slu_download *d)
+{
+	for (size_t i = 0; i < slu_manifest_count(d->t->manifest); i++) {
+		const struct slu_file *f = slu_download_file(d, i);
+		bool there = d->known[i].state == SLU_DS_THERE;
+
+		d->totals.there += there;
+		d->totals.kept += d->known[i].state == SLU_DS_KEPT;
+		if (there || d->known[i].state == SLU_DS_KEPT) {
+			d->progress.files++;
+			d->progress.bytes += f->size;
+		} else {
+			d->todo++;
+			d->todo_bytes += f->size;
+		}
+	}
+	d->progress.files_total = slu_manifest_count(d->t->manifest);
+	d->progress.bytes_total = slu_manifest_bytes(d->t->manifest);
 }
 
 int slu_download_check(struct slu_download *d, struct slu_err *e)
@@ -239,10 +203,18 @@ int slu_download_check(struct slu_download *d, struct slu_err *e)
 	if (!r)
 		r = check_names(d, e);
 	if (!r)
-		r = check_content(d, e);
+		r = check_replace(d, e);
 	if (!r)
-		r = check_places(d, &back, e);
+		r = slu_download_lock(d, e);
 	if (!r)
-		r = check_room(d, back, e);
-	return r ? r : make_part(d, e);
+		r = slu_download_recall(d, e);
+	if (!r)
+		r = slu_download_places(d, &back, e);
+	if (!r)
+		r = slu_download_others(d, e);
+	if (r)
+		return r;
+	count(d);
+	r = check_room(d, back, e);
+	return r ? r : slu_download_begin(d, e);
 }

@@ -15,18 +15,6 @@
 
 #define FSYNC_DIRS 8 /* folders of a batch that are synced one by one */
 
-void slu_dfile_free(struct slu_dfile *f)
-{
-	if (!f)
-		return;
-	if (f->fd >= 0)
-		close(f->fd);
-	slu_hasher_free(f->hasher);
-	free(f->done);
-	free(f->path);
-	free(f);
-}
-
 /* The folder of a path, made when absent. */
 static int open_dir(const struct slu_download *d, const char *path, const char **ret_name,
 		    struct slu_err *e)
@@ -49,7 +37,7 @@ static bool same_dir(const char *a, size_t an, const char *b, size_t bn)
 }
 
 /* Renames the batch; *ret_dirs counts the folders it touched. */
-static int rename_all(const struct slu_download *d, const struct slu_dfile *batch, size_t *ret_dirs,
+static int rename_all(struct slu_download *d, const struct slu_dfile *batch, size_t *ret_dirs,
 		      struct slu_err *e)
 {
 	const char *dir = NULL, *name;
@@ -58,7 +46,7 @@ static int rename_all(const struct slu_download *d, const struct slu_dfile *batc
 
 	for (const struct slu_dfile *f = batch; f && !r; f = f->next) {
 		const char *path = slu_manifest_at(d->t->manifest, f->at)->path;
-		char part[24];
+		char part[SLU_DL_PART_NAME];
 		size_t n;
 
 		name = slu_path_base(path);
@@ -72,10 +60,12 @@ static int rename_all(const struct slu_download *d, const struct slu_dfile *batc
 			dir_n = n;
 			dirs++;
 		}
-		slu_download_part_name(f->at, part);
+		slu_download_part_name(f->key, part);
 		if (renameat(d->partfd, part, fd, name))
 			r = slu_fail_sys(e, errno, "cannot put '%s' in its place in '%s'", path,
 					 d->target);
+		else
+			d->known[f->at].state = SLU_DS_THERE;
 	}
 	slu_closep(&fd);
 	*ret_dirs = dirs;
@@ -114,7 +104,10 @@ int slu_download_commit(struct slu_download *d, struct slu_dfile *batch, struct 
 	size_t dirs = 0;
 	int r = 0;
 
-	if (batch && !d->o->nosync && syncfs(d->dirfd))
+	/* What has its name is ours: the next download must know it, so the journal comes first. */
+	if (batch && d->journal)
+		r = slu_dj_flush(d->journal, e);
+	if (!r && batch && !d->o->nosync && syncfs(d->dirfd))
 		r = slu_fail_sys(e, errno, "cannot sync '%s'", d->target);
 	if (!r)
 		r = rename_all(d, batch, &dirs, e);

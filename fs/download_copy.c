@@ -10,16 +10,13 @@
  */
 #include "fs/download.h"
 
+#include "common/log.h"
 #include "common/mem.h"
-#include "common/str.h"
 #include "fs/blocks.h"
-#include "io/crypt.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #define CHUNK_MIN (1u << 20)
 #define CHUNK_MAX (8u << 20)
@@ -31,7 +28,7 @@
 #define BATCH_BYTES (1ull << 30)
 #define INLINE_LANES                                                                               \
 	2 /* on one file, when reading it costs no waiting: writers would only collide */
-#define NSEC 1000000000LL
+#define BAD_ROW_MAX 64 /* so many files fail one after another: so will the rest */
 
 struct slu_lane {
 	struct slu_work work;
@@ -41,6 +38,8 @@ struct slu_lane {
 	char *buf;
 	uint64_t off;
 	size_t len;     /* of the chunk; 0: none */
+	bool claimed;   /* the journal has it in the part file */
+	bool had;       /* and it was right */
 	bool submitted; /* the chunk was asked for: op has the result once the lane runs again */
 	bool in_flight; /* lock */
 };
@@ -61,82 +60,10 @@ void slu_download_fail(struct slu_download *d, int rc, const struct slu_err *e)
 
 static const struct slu_file *file_of(const struct slu_download *d, const struct slu_dfile *f)
 {
-	return slu_manifest_at(d->t->manifest, f->at);
-}
-
-static size_t chunk_size(const struct slu_download *d, const struct slu_dfile *f)
-{
-	size_t n = slu_store_can(f->store, SLU_CAP_INLINE_READ) ? CHUNK_MIN : f->store->block;
-	size_t max = MEMORY / d->nlanes;
-
-	if (max > CHUNK_MAX)
-		max = CHUNK_MAX;
-	if (n < CHUNK_MIN)
-		n = CHUNK_MIN;
-	return n < max ? n : max;
+	return slu_download_file(d, f->at);
 }
 
 /* --- files --- */
-
-/* Opens the store's side and the part file of entry `at`. */
-static int file_open(struct slu_download *d, size_t at, struct slu_dfile **ret, struct slu_err *e)
-{
-	struct slu_dfile *f = slu_new0(struct slu_dfile);
-	char part[24];
-	int r;
-
-	if (!f)
-		return slu_fail_oom(e);
-	f->at = at;
-	f->fd = -1;
-	f->left = slu_manifest_at(d->t->manifest, at)->size;
-	if (slu_tree_locate(d->t, at, &f->store, &f->path)) {
-		slu_dfile_free(f);
-		return slu_fail_oom(e);
-	}
-	f->chunk = chunk_size(d, f);
-	r = slu_download_hash_begin(d, f, e);
-	if (r) {
-		slu_dfile_free(f);
-		return r;
-	}
-	slu_download_part_name(at, part);
-	f->fd = openat(d->partfd, part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-	if (f->fd < 0) {
-		r = slu_fail_sys(e, errno, "cannot make a file in '%s'", d->target);
-
-		slu_dfile_free(f);
-		return r;
-	}
-	*ret = f;
-	return 0;
-}
-
-/* All bytes are there: checks, times, and off to the batch.  Closes it. */
-static int file_finish(struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
-{
-	const struct slu_file *mf = file_of(d, f);
-	int64_t rest = mf->mtime_ns % NSEC;
-	struct timespec times[2];
-	struct stat st;
-	int r;
-
-	if (rest < 0)
-		rest += NSEC;
-	times[0] = times[1] = (struct timespec){(mf->mtime_ns - rest) / NSEC, rest};
-	if (fstat(f->fd, &st) || (uint64_t)st.st_size != mf->size)
-		return slu_fail(e, EIO, "'%s' did not get its %llu bytes in '%s'", mf->path,
-				(unsigned long long)mf->size, d->target);
-	r = slu_download_hash_end(d, f, e);
-	if (r)
-		return r;
-	if (futimens(f->fd, times))
-		return slu_fail_sys(e, errno, "cannot set the time of '%s' in '%s'", mf->path,
-				    d->target);
-	r = close(f->fd);
-	f->fd = -1;
-	return r ? slu_fail_sys(e, errno, "cannot write '%s' in '%s'", mf->path, d->target) : 0;
-}
 
 /* Puts a finished file into the batch, and makes the batch visible when it is full. */
 static int file_batch(struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
@@ -150,6 +77,7 @@ static int file_batch(struct slu_download *d, struct slu_dfile *f, struct slu_er
 	d->batch_tail = &f->next;
 	d->batch_n++;
 	d->batch_bytes += file_of(d, f)->size;
+	d->bad_row = 0;
 	if (!d->committing && !d->rc &&
 	    (d->batch_n >= BATCH_FILES || d->batch_bytes >= BATCH_BYTES)) {
 		batch = d->batch;
@@ -165,22 +93,67 @@ static int file_batch(struct slu_download *d, struct slu_dfile *f, struct slu_er
 		r = slu_download_commit(d, batch, e);
 		pthread_mutex_lock(&d->lock);
 		d->committing = false;
-		if (!r)
+		if (!r) {
 			d->progress.files += n;
+			d->totals.files += n;
+		}
 		pthread_mutex_unlock(&d->lock);
 	}
 	return r;
 }
 
+/* Lock held.  A file of which nobody could fetch something. */
+static int bad_add(struct slu_download *d, size_t at, int r, const struct slu_err *e)
+{
+	struct slu_dbad *bad = d->o->failed ? slu_new0(struct slu_dbad) : NULL;
+
+	if (!d->totals.failed++)
+		d->bad_first = *e;
+	if (!d->rc && ++d->bad_row >= BAD_ROW_MAX) {
+		d->rc = r;
+		d->err = *e;
+	}
+	if (d->o->failed && !bad)
+		return -ENOMEM;
+	if (!bad)
+		return 0;
+	bad->at = at;
+	bad->err = *e;
+	*d->bad_tail = bad;
+	d->bad_tail = &bad->next;
+	return 0;
+}
+
+/* A file cannot be had; the others go on.  0, or what ends all. */
+static int file_bad(struct slu_download *d, size_t at, int r, struct slu_err *e)
+{
+	bool gone = d->o->ignore_not_found && r == -ENOENT;
+
+	if (gone)
+		slu_warn("download", "'%s' is not there any more: left out",
+			 slu_download_file(d, at)->path);
+	pthread_mutex_lock(&d->lock);
+	if (gone) {
+		d->known[at].state = SLU_DS_GONE;
+		d->totals.missing++;
+		r = 0;
+	} else {
+		r = bad_add(d, at, r, e);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return r ? slu_fail_oom(e) : 0;
+}
+
 static int file_done(struct slu_lane *l, struct slu_dfile *f, struct slu_err *e)
 {
-	int r = file_finish(l->d, f, e);
+	size_t at = f->at;
+	int r = slu_dfile_finish(l->d, f, e);
 
-	if (r) {
+	if (r)
 		slu_dfile_free(f);
-		return r;
-	}
-	return file_batch(l->d, f, e);
+	if (r == -EBADMSG)
+		return file_bad(l->d, at, r, e);
+	return r ? r : file_batch(l->d, f, e);
 }
 
 /* --- chunks --- */
@@ -195,6 +168,8 @@ static void take(struct slu_lane *l)
 
 	l->off = f->given;
 	l->len = size - f->given < n ? (size_t)(size - f->given) : n;
+	l->claimed = f->done[l->off / n] == SLU_DC_CLAIMED;
+	l->had = false;
 	f->given += l->len;
 	l->in_flight = true;
 	if (f->given < size)
@@ -223,7 +198,7 @@ static int begin_file(struct slu_lane *l, size_t at, struct slu_err *e)
 {
 	struct slu_download *d = l->d;
 	struct slu_dfile *f = NULL;
-	int r = file_open(d, at, &f, e);
+	int r = slu_dfile_open(d, at, &f, e);
 
 	pthread_mutex_lock(&d->lock);
 	if (r == 0 && f->left) {
@@ -240,6 +215,14 @@ static int begin_file(struct slu_lane *l, size_t at, struct slu_err *e)
 	return r ? r : 1;
 }
 
+/* Lock held.  To the next file that has to be fetched. */
+static void skip_there(struct slu_download *d, size_t count)
+{
+	while (d->next < count && d->known[d->next].state != SLU_DS_FETCH &&
+	       d->known[d->next].state != SLU_DS_PART)
+		d->next++;
+}
+
 /* A chunk for a lane that has no file: 1, or 0 when there is nothing left to do, or -errno. */
 static int find_work(struct slu_lane *l, struct slu_err *e)
 {
@@ -249,6 +232,7 @@ static int find_work(struct slu_lane *l, struct slu_err *e)
 
 	for (;;) {
 		pthread_mutex_lock(&d->lock);
+		skip_there(d, count);
 		/* What is being opened may be large enough to be joined. */
 		while (!d->rc && d->next >= count && !d->cur && d->opening)
 			pthread_cond_wait(&d->opened, &d->lock);
@@ -271,63 +255,86 @@ static int find_work(struct slu_lane *l, struct slu_err *e)
 	}
 }
 
+/* Lock held.  The lane is through with its chunk: takes another of its file, or lets go of it. *ret: the
+ * file when nobody has it any more. */
+static bool next_chunk(struct slu_lane *l, struct slu_dfile **ret)
+{
+	struct slu_download *d = l->d;
+	struct slu_dfile *f = l->f;
+
+	*ret = NULL;
+	l->len = 0;
+	if (!d->rc && !f->failed && f->given < file_of(d, f)->size) {
+		take(l);
+		return true;
+	}
+	l->f = NULL;
+	l->in_flight = false;
+	if (f->failed && d->cur == f)
+		d->cur = NULL;
+	/* Others have the rest of it; after a failure perhaps nobody. */
+	if (--f->lanes)
+		return false;
+	if (d->cur == f)
+		d->cur = NULL;
+	*ret = f;
+	return false;
+}
+
 /* The chunk is written: accounts for it and takes the next of the same file.  1: it has one. */
 static int chunk_done(struct slu_lane *l, struct slu_err *e)
 {
 	struct slu_download *d = l->d;
-	struct slu_dfile *f = l->f, *finished = NULL, *orphan = NULL;
-	bool more = false;
+	struct slu_dfile *f = l->f, *last;
+	bool more;
 
 	pthread_mutex_lock(&d->lock);
 	d->progress.bytes += l->len;
+	if (l->had)
+		d->totals.resumed += l->len;
+	else
+		d->totals.bytes += l->len;
 	f->left -= l->len;
-	l->len = 0;
-	if (!d->rc && f->given < file_of(d, f)->size) {
-		take(l);
-		more = true;
-	} else if (!f->left) {
-		l->f = NULL;
-		finished = f;
-	} else {
-		/* Others have the rest of it; after a failure perhaps nobody. */
-		l->f = NULL;
-		if (!--f->lanes)
-			orphan = f;
-		if (orphan && d->cur == f)
-			d->cur = NULL;
-	}
+	more = next_chunk(l, &last);
 	pthread_mutex_unlock(&d->lock);
-	slu_dfile_free(orphan);
-	if (finished)
-		return file_done(l, finished, e);
+	if (last && !last->left && !last->failed)
+		return file_done(l, last, e);
+	slu_dfile_drop(d, last);
 	return more;
 }
 
-static int chunk_write(struct slu_lane *l, struct slu_err *e)
+/* The chunk could not be had: so much for the file, in all lanes. */
+static int chunk_bad(struct slu_lane *l, int r, struct slu_err *e)
 {
-	for (size_t n = 0; n < l->len;) {
-		ssize_t r = pwrite(l->f->fd, l->buf + n, l->len - n, (off_t)(l->off + n));
+	struct slu_download *d = l->d;
+	struct slu_dfile *f = l->f, *last;
+	size_t at = f->at;
+	bool first;
 
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return slu_fail_sys(e, r ? errno : EIO, "cannot write '%s' in '%s'",
-					    file_of(l->d, l->f)->path, l->d->target);
-		n += (size_t)r;
-	}
-	return 0;
+	pthread_mutex_lock(&d->lock);
+	first = !f->failed;
+	f->failed = true;
+	next_chunk(l, &last);
+	pthread_mutex_unlock(&d->lock);
+	slu_dfile_drop(d, last);
+	return first ? file_bad(d, at, r, e) : 0;
 }
 
 static int chunk_failed(struct slu_lane *l, struct slu_err *e)
 {
 	const struct slu_file *mf = file_of(l->d, l->f);
+	struct slu_attr now;
 	int rc = l->op.rc;
 
+	/* Some stores tell of what has vanished as of what has changed. */
+	if (l->d->o->ignore_not_found && (rc == -ENOENT || rc == -ESTALE) &&
+	    slu_store_stat(l->f->store, l->f->path, &now, NULL) == -ENOENT)
+		return -ENOENT;
 	if (rc == -ESTALE || (rc == -ENOENT && mf->id[0]))
 		return slu_fail(e, ESTALE,
-				"'%s' changed after the dataset was resolved (it was %s): "
-				"%s; resolve it again",
-				mf->path, mf->id, l->op.err.msg);
+				"'%s' changed after the dataset was resolved (it was %s): %s%s",
+				mf->path, mf->id, l->op.err.msg,
+				strstr(l->op.err.msg, "resolve ") ? "" : "; resolve it again");
 	*e = l->op.err;
 	if (!e->code)
 		return slu_fail_sys(e, -rc, "cannot download '%s'", mf->path);
@@ -357,18 +364,38 @@ static bool chunk_read(struct slu_lane *l)
 	struct slu_lane *outer = submitting;
 	bool done;
 
+	l->submitted = true;
+	l->op.rc = 0;
+	if (l->claimed && slu_dfile_have(l->f, l->buf, l->off, l->len)) {
+		l->had = true;
+		return true;
+	}
 	slu_op_read(&l->op, l->f->path, l->off, l->len, l->buf, mf->id[0] ? mf->id : NULL);
 	l->op.size = mf->size;
 	l->op.prio = 1;
 	l->op.deadline = slu_blocks_deadline(l->len);
 	l->op.done = chunk_read_done;
 	l->op.user = l;
-	l->submitted = true;
 	submitting = l;
 	slu_store_submit(l->f->store, &l->op);
 	done = submitting != l;
 	submitting = outer;
 	return done;
+}
+
+/* Of the chunk that was asked for.  1: there is a next one. */
+static int chunk_result(struct slu_lane *l, struct slu_err *e)
+{
+	int r;
+
+	if (l->op.rc) {
+		r = chunk_failed(l, e);
+		return r == -ECANCELED || r == -ENOMEM ? r : chunk_bad(l, r, e);
+	}
+	r = l->had ? 0 : slu_dfile_write(l->d, l->f, l->buf, l->off, l->len, e);
+	if (!r)
+		r = slu_download_hash(l->d, l->f, l->buf, l->off, l->len, e);
+	return r ? r : chunk_done(l, e);
 }
 
 /* One step: what was read is written, and a new chunk is there (1), or nothing is left (0). */
@@ -378,12 +405,7 @@ static int lane_step(struct slu_lane *l, struct slu_err *e)
 
 	if (l->submitted) {
 		l->submitted = false;
-		r = l->op.rc ? chunk_failed(l, e) : chunk_write(l, e);
-		if (!r)
-			r = slu_download_hash(l->d, l->f, l->buf, l->off, l->len, e);
-		if (r)
-			return r;
-		r = chunk_done(l, e);
+		r = chunk_result(l, e);
 		if (r)
 			return r;
 	}
@@ -406,7 +428,7 @@ static void lane_end(struct slu_lane *l)
 	}
 	l->f = NULL;
 	pthread_mutex_unlock(&d->lock);
-	slu_dfile_free(f);
+	slu_dfile_drop(d, f);
 	pthread_mutex_lock(&d->lock);
 	d->running--;
 	pthread_cond_broadcast(&d->cond);
@@ -429,8 +451,8 @@ static void lane_run(struct slu_work *w)
 
 static unsigned job_count(const struct slu_download *d)
 {
-	size_t files = slu_manifest_count(d->t->manifest);
-	uint64_t chunks = slu_manifest_bytes(d->t->manifest) / CHUNK_MIN + files;
+	size_t files = d->todo;
+	uint64_t chunks = d->todo_bytes / CHUNK_MIN + files;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned n = d->o->jobs;
 	struct rlimit lim;
@@ -439,7 +461,7 @@ static unsigned job_count(const struct slu_download *d)
 		n = 4 * (unsigned)(cores > 0 ? cores : 1);
 		if (n > JOBS_DEFAULT_MAX)
 			n = JOBS_DEFAULT_MAX;
-		if (n > JOBS_LARGE && slu_manifest_bytes(d->t->manifest) / CHUNK_MAX > files)
+		if (n > JOBS_LARGE && d->todo_bytes / CHUNK_MAX > files)
 			n = JOBS_LARGE;
 	}
 	if (n > JOBS_MAX)
@@ -456,6 +478,7 @@ int slu_download_start(struct slu_download *d, struct slu_err *e)
 	size_t size = CHUNK_MAX;
 
 	d->batch_tail = &d->batch;
+	d->bad_tail = &d->bad;
 	if (!n)
 		return 0;
 	d->lanes = slu_calloc(n, sizeof *d->lanes);
@@ -464,6 +487,7 @@ int slu_download_start(struct slu_download *d, struct slu_err *e)
 	d->nlanes = n;
 	if (size > MEMORY / n)
 		size = MEMORY / n;
+	d->lane_size = size;
 	for (unsigned i = 0; i < n; i++) {
 		struct slu_lane *l = &d->lanes[i];
 

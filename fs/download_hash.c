@@ -6,7 +6,6 @@
  */
 #include "fs/download.h"
 
-#include "common/mem.h"
 #include "common/str.h"
 
 #include <errno.h>
@@ -20,8 +19,7 @@ int slu_download_hash_begin(const struct slu_download *d, struct slu_dfile *f, s
 
 	if (d->o->check == SLU_CHECK_OFF || !slu_after(mf->sum, "md5:"))
 		return 0;
-	f->done = slu_calloc(mf->size / f->chunk + 1, 1);
-	if (!f->done || slu_hasher_new(SLU_MD5, &f->hasher) < 0)
+	if (slu_hasher_new(SLU_MD5, &f->hasher) < 0)
 		return slu_fail_oom(e);
 	return 0;
 }
@@ -50,8 +48,8 @@ static bool begin(struct slu_download *d, struct slu_dfile *f, uint64_t off)
 	bool mine;
 
 	pthread_mutex_lock(&d->lock);
-	f->done[off / f->chunk] = 1;
-	mine = !f->hashing && f->hashed == off;
+	f->done[off / f->chunk] = SLU_DC_WRITTEN;
+	mine = f->hasher && !f->hashing && f->hashed == off;
 	if (mine)
 		f->hashing = true;
 	pthread_mutex_unlock(&d->lock);
@@ -65,7 +63,7 @@ static bool advance(struct slu_download *d, struct slu_dfile *f, size_t n, uint6
 
 	pthread_mutex_lock(&d->lock);
 	f->hashed += n;
-	more = f->hashed < size && f->done[f->hashed / f->chunk] && !d->rc;
+	more = f->hashed < size && f->done[f->hashed / f->chunk] == SLU_DC_WRITTEN && !d->rc;
 	f->hashing = more;
 	pthread_mutex_unlock(&d->lock);
 	return more;
@@ -77,7 +75,7 @@ int slu_download_hash(struct slu_download *d, struct slu_dfile *f, char *buf, ui
 	const struct slu_file *mf = slu_manifest_at(d->t->manifest, f->at);
 	int r;
 
-	if (!f->hasher || !begin(d, f, off))
+	if (!begin(d, f, off))
 		return 0;
 	do {
 		if (f->hashed == off) {
@@ -105,8 +103,6 @@ int slu_download_hash_end(const struct slu_download *d, struct slu_dfile *f, str
 	if (r == 0)
 		r = slu_check_md5(d->o->check, mf->path, mf->sum, f->hasher ? digest : NULL, e);
 	slu_hasher_free(f->hasher);
-	free(f->done);
 	f->hasher = NULL;
-	f->done = NULL;
 	return r;
 }

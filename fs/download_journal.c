@@ -75,6 +75,7 @@ static bool unpack(const uint8_t *p, struct slu_dj_entry *d)
 	d->unit = (uint32_t)get(p + 24, 4);
 	d->crc = (uint32_t)get(p + 28, 4);
 	d->kind = p[32];
+	d->live = false;
 	return sealed(p) && (d->kind == SLU_DJ_WHOLE || (d->kind == SLU_DJ_CHUNK && d->unit > 0));
 }
 

@@ -34,6 +34,7 @@ struct slu_dj_entry {
 	uint32_t crc; /* CRC32C of the chunk or file */
 	uint8_t key[SLU_DJ_KEY];
 	uint8_t kind;
+	bool live; /* the reader's own mark; not in the file */
 };
 
 struct slu_dj;

@@ -58,17 +58,45 @@ enum slu_check {
 int slu_check_md5(enum slu_check check, const char *path, const char *sum, const uint8_t *got,
 		  struct slu_err *e);
 
+/* What a download does about what is in its target.  Azure ML's copy policies; what is there already, as
+ * this very version has it and as a download of ours put it there, is never in the way and not fetched. */
+enum slu_policy {
+	SLU_POLICY_FAIL,     /* anything else there is -ENOTEMPTY */
+	SLU_POLICY_CONFLICT, /* a file's name that is taken is -EEXIST; others stay */
+	SLU_POLICY_MERGE,    /* files are replaced; others stay */
+	SLU_POLICY_APPEND,   /* files that are there stay as they are, and so do others */
+	SLU_POLICY_REPLACE   /* all else in the target is removed first */
+};
+
+struct slu_download_totals {
+	uint64_t files, bytes; /* fetched; bytes also of what was begun */
+	uint64_t resumed;      /* bytes that an earlier download had left, within files */
+	uint64_t there;        /* files that were there as they should be */
+	uint64_t kept;         /* files that SLU_POLICY_APPEND left alone */
+	uint64_t missing;      /* vanished files, with ignore_not_found */
+	uint64_t failed;       /* files */
+};
+
 struct slu_download_opts {
-	bool overwrite; /* else a target that is not empty is -ENOTEMPTY before anything is copied */
-	unsigned jobs;  /* files in flight; 0: 4 x cores, at most 32 */
-	bool nosync;    /* no syncfs before the renames */
+	enum slu_policy policy; /* refusals come before anything is copied */
+	unsigned jobs;          /* files in flight; 0: 4 x cores, at most 32 */
+	bool nosync;            /* no syncfs before the renames */
+	bool once;      /* nothing is kept to go on with after a failure, no record is left */
+	bool no_record; /* SLU_DL_RECORD is not left in the target */
+	bool rehash;    /* what is there is read again before it is taken for what it should be */
+	bool ignore_not_found; /* files that vanished from the store are warned of */
 	enum slu_check check;
 	slu_progress_fn *progress;
-	void *user;
-	const struct slu_settings *set; /* NULL: the defaults */
+	/* A file could not be fetched; the others go on.  The caller's thread; may be NULL. */
+	void (*failed)(void *user, const char *path, const struct slu_err *why);
+	void *user;                         /* of both */
+	struct slu_download_totals *totals; /* what was done, also of a failure; NULL */
+	const struct slu_settings *set;     /* NULL: the defaults */
 };
-/* Every file as `.sluice-part-*` first; a batch is synced (syncfs) and then renamed; with overwrite,
- * files of other names stay.  A final name present means complete.  Blocks.  target: absolute. */
+/* Every file in `.sluice-part-1/` first; a batch is synced (syncfs) and then renamed.  A final name present
+ * means complete.  What was fetched survives a kill and a failure: the same call again goes on from there,
+ * after it has read it again.  When all is there `.sluice-complete` is, last: a manifest of it.  Files that
+ * fail do not stop the others; the first failure is the result.  Blocks.  target: absolute. */
 int slu_download_open(struct slu_tree *t, const char *target, const struct slu_download_opts *o,
 		      struct slu_pool *pool, struct slu_view **ret, struct slu_err *e);
 

@@ -89,10 +89,13 @@ class Result:
         return json.loads(self.out)
 
 
+RECORD = ".sluice-complete"  # of a download, left in its target
+
+
 def read_tree(folder):
     """The files below a folder: path in it -> bytes."""
     folder = Path(folder)
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != RECORD}
 
 
 def until(what, check, patience=PATIENCE):

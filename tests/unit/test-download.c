@@ -1,164 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/unit/views.h"
-
-#include "common/fault.h"
-#include "common/time.h"
-#include "fs/layers.h"
-#include "fs/view.h"
-#include "io/crypt.h"
-#include "io/loop.h"
-
-#include <dirent.h>
-#include <limits.h>
-#include <sys/file.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
-
-/* A store in src/, a target beside it. */
-struct env {
-	struct unit_dir dir;
-	int src, out;
-	char target[96];
-	struct slu_pool *pool;
-	struct slu_loops *loops;
-	struct slu_store *s;
-	struct slu_tree *t;
-	struct slu_err e;
-};
-
-static void open_store(struct env *v)
-{
-	char src[96];
-
-	snprintf(src, sizeof src, "%s/src", v->dir.path);
-	assert_int_equal(slu_pool_new(4, &v->pool, NULL), 0);
-	assert_int_equal(slu_local_new(src, false, v->pool, &v->s, NULL), 0);
-}
-
-static int setup(void **state)
-{
-	struct env *v = calloc(1, sizeof *v);
-	char src[96];
-
-	unit_dir_make(&v->dir);
-	snprintf(src, sizeof src, "%s/src", v->dir.path);
-	snprintf(v->target, sizeof v->target, "%s/out", v->dir.path);
-	assert_int_equal(mkdir(src, 0755), 0);
-	assert_int_equal(mkdir(v->target, 0755), 0);
-	v->src = open(src, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	v->out = open(v->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	open_store(v);
-	*state = v;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct env *v = *state;
-
-	slu_tree_free(v->t);
-	slu_store_free(v->s);
-	slu_loops_free(v->loops);
-	slu_pool_free(v->pool);
-	close(v->src);
-	close(v->out);
-	unit_dir_done(&v->dir);
-	free(v);
-	return 0;
-}
-
-static void resolve(struct env *v)
-{
-	slu_tree_free(v->t);
-	v->t = views_tree(v->s);
-}
-
-static void fault(struct env *v, const char *rules)
-{
-	struct slu_loops_conf conf = {.threads = 1};
-
-	if (!v->loops)
-		assert_int_equal(slu_loops_new(&conf, &v->loops, NULL), 0);
-	assert_int_equal(slu_faulty_push(&v->s, rules, v->loops, NULL), 0);
-	v->t->sources[0].store = v->s;
-}
-
-static int download(struct env *v, struct slu_download_opts o)
-{
-	struct slu_view *view = NULL;
-	int r = slu_download_open(v->t, v->target, &o, v->pool, &view, &v->e);
-
-	if (!r) {
-		assert_string_equal(view->where, v->target);
-		assert_int_equal(slu_view_wait(view, NULL), 0);
-		assert_int_equal(slu_view_close(view, NULL), 0);
-		assert_int_equal(slu_view_close(view, NULL), 0);
-	} else {
-		assert_null(view);
-	}
-	slu_view_free(view);
-	return r;
-}
-
-static void download_ok(struct env *v, struct slu_download_opts o)
-{
-	if (download(v, o))
-		fail_msg("download: %s", v->e.msg);
-}
-
-/* A target file has n known bytes and the source's time. */
-static void check_file(struct env *v, const char *path, size_t n)
-{
-	struct stat a, b;
-	char *p = malloc(n + 1);
-	int fd = openat(v->out, path, O_RDONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &a), 0);
-	assert_int_equal(fstatat(v->src, path, &b, 0), 0);
-	assert_int_equal(a.st_size, n);
-	assert_memory_equal(&a.st_mtim, &b.st_mtim, sizeof a.st_mtim);
-	assert_int_equal(pread(fd, p, n + 1, 0), n);
-	views_check(p, 0, n);
-	free(p);
-	close(fd);
-}
-
-/* How many names the top of the target has; parts are never left. */
-static int count_top(struct env *v)
-{
-	DIR *d = fdopendir(openat(v->out, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	const struct dirent *de;
-	int n = 0;
-
-	while ((de = readdir(d))) {
-		if (!strncmp(de->d_name, ".sluice", 7))
-			fail_msg("'%s' is left over", de->d_name);
-		n += de->d_name[0] != '.';
-	}
-	closedir(d);
-	return n;
-}
-
-static void fill(struct env *v)
-{
-	views_file(v->src, "big", 9 * 1024 * 1024 + 77);
-	views_file(v->src, "empty", 0);
-	views_file(v->src, "d/one", 1);
-	views_file(v->src, "d/e/exact", 1024 * 1024);
-	views_file(v->src, "d/e/more", 1024 * 1024 + 1);
-	resolve(v);
-}
-
-static void check_all(struct env *v)
-{
-	check_file(v, "big", 9 * 1024 * 1024 + 77);
-	check_file(v, "empty", 0);
-	check_file(v, "d/one", 1);
-	check_file(v, "d/e/exact", 1024 * 1024);
-	check_file(v, "d/e/more", 1024 * 1024 + 1);
-	assert_int_equal(count_top(v), 3);
-}
+#include "tests/unit/download.h"
 
 static void copies_a_tree(void **state)
 {
@@ -176,9 +17,12 @@ static void copies_with_any_number_of_jobs(void **state)
 
 	fill(v);
 	for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
-		download_ok(v, (struct slu_download_opts){
-				       .jobs = jobs[i], .overwrite = i > 0, .nosync = i % 2});
+		download_ok(v, (struct slu_download_opts){.jobs = jobs[i],
+							  .policy = i ? SLU_POLICY_MERGE
+								      : SLU_POLICY_FAIL,
+							  .nosync = i % 2});
 		check_all(v);
+		forget(v);
 	}
 }
 
@@ -248,7 +92,7 @@ static void refuses_a_target_with_content(void **state)
 	assert_failed(download(v, (struct slu_download_opts){0}), v->e, ENOTEMPTY, "other");
 	assert_int_equal(count_top(v), 1);
 	views_file(v->out, "big", 3);
-	download_ok(v, (struct slu_download_opts){.overwrite = true});
+	download_ok(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE});
 	check_file(v, "big", 9 * 1024 * 1024 + 77);
 	assert_int_equal(count_top(v), 4);
 }
@@ -259,12 +103,12 @@ static void a_folder_in_the_place_of_a_file_is_found_first(void **state)
 
 	fill(v);
 	assert_int_equal(mkdirat(v->out, "empty", 0755), 0);
-	assert_failed(download(v, (struct slu_download_opts){.overwrite = true}), v->e, EISDIR,
-		      "'empty' is a folder");
+	assert_failed(download(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE}), v->e,
+		      EISDIR, "'empty' is a folder");
 	views_file(v->out, "d", 3);
 	unlinkat(v->out, "empty", AT_REMOVEDIR);
-	assert_failed(download(v, (struct slu_download_opts){.overwrite = true}), v->e, ENOTDIR,
-		      "needs a folder");
+	assert_failed(download(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE}), v->e,
+		      ENOTDIR, "needs a folder");
 	assert_int_equal(count_top(v), 1);
 }
 
@@ -278,11 +122,11 @@ static void links_in_the_target_are_not_followed(void **state)
 	assert_int_equal(mkdirat(v->dir.fd, "victim", 0755), 0);
 	views_file(v->dir.fd, "victim/file", 5);
 	assert_int_equal(symlinkat("../victim", v->out, "d"), 0);
-	assert_failed(download(v, (struct slu_download_opts){.overwrite = true}), v->e, ELOOP,
-		      "symbolic link");
+	assert_failed(download(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE}), v->e,
+		      ELOOP, "symbolic link");
 	assert_int_equal(unlinkat(v->out, "d", 0), 0);
 	assert_int_equal(symlinkat("../victim/file", v->out, "big"), 0);
-	download_ok(v, (struct slu_download_opts){.overwrite = true});
+	download_ok(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE});
 	check_all(v);
 	assert_int_equal(fstatat(v->out, "big", &st, AT_SYMLINK_NOFOLLOW), 0);
 	assert_true(S_ISREG(st.st_mode));
@@ -360,20 +204,21 @@ static void a_changed_file_is_stale(void **state)
 	views_file(v->src, "d/one", 2);
 	assert_failed(download(v, (struct slu_download_opts){0}), v->e, ESTALE, "'d/one' changed");
 	unlinkat(v->src, "d/one", 0);
-	assert_failed(download(v, (struct slu_download_opts){.overwrite = true}), v->e, ESTALE,
-		      "'d/one' changed");
-	count_top(v);
+	assert_failed(download(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE}), v->e,
+		      ESTALE, "'d/one' changed");
+	count_kept(v, true);
 }
 
-static void a_failure_ends_it_and_leaves_no_parts(void **state)
+static void a_failure_of_one_file_does_not_stop_the_others(void **state)
 {
 	struct env *v = *state;
 
 	fill(v);
 	fault(v, "read:#5:EACCES");
-	assert_failed(download(v, (struct slu_download_opts){0}), v->e, EACCES,
-		      "cannot download '");
-	count_top(v);
+	assert_failed(download(v, (struct slu_download_opts){.jobs = 1}), v->e, EACCES,
+		      "cannot download 'big'");
+	assert_int_equal(count_kept(v, true), 2);
+	check_file(v, "d/e/more", 1024 * 1024 + 1);
 }
 
 static void a_wrong_checksum_is_an_error(void **state)
@@ -386,6 +231,7 @@ static void a_wrong_checksum_is_an_error(void **state)
 	views_file(v->src, "one", 1);
 	for (int good = 1; good >= 0; good--) {
 		resolve(v);
+		forget(v);
 		slu_manifest_free(v->t->manifest);
 		assert_int_equal(slu_manifest_new(&v->t->manifest), 0);
 		slu_manifest_add_source(v->t->manifest, "", "file:///x");
@@ -395,7 +241,7 @@ static void a_wrong_checksum_is_an_error(void **state)
 		snprintf(a.sum, sizeof a.sum, "md5:%s", good ? hex : "00");
 		slu_manifest_add(v->t->manifest, "one", &a);
 		assert_int_equal(slu_manifest_finish(v->t->manifest, &v->e), 0);
-		int r = download(v, (struct slu_download_opts){.overwrite = true});
+		int r = download(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE});
 
 		if (good)
 			assert_int_equal(r, 0);
@@ -429,17 +275,18 @@ static void progress_is_told_and_can_cancel(void **state)
 	assert_int_equal(s.last.files, 5);
 	assert_int_equal(s.last.files_total, 5);
 	assert_int_equal(s.last.bytes, s.last.bytes_total);
+	forget(v);
 	fault(v, "read:1:hang");
 	s = (struct seen){.cancel_at = 2};
 	int64_t begin = slu_now();
 
-	assert_failed(download(v, (struct slu_download_opts){.overwrite = true,
+	assert_failed(download(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE,
 							     .progress = on_progress,
 							     .user = &s}),
 		      v->e, ECANCELED, "canceled");
 	assert_true(slu_now() - begin < 5 * SLU_SEC);
 	assert_int_equal(s.calls, 2);
-	count_top(v);
+	count_kept(v, true);
 }
 
 /* The Nth allocation fails, for every N: an error, and nothing left behind. */
@@ -453,13 +300,16 @@ static void no_memory_is_an_error(void **state)
 	resolve(v);
 	for (long n = 1; n < 500; n++) {
 		slu_fault_arm(SLU_FAULT_MALLOC, n, false);
-		int r = download(v, (struct slu_download_opts){.overwrite = true, .jobs = 2});
+		int r = download(v,
+				 (struct slu_download_opts){.policy = SLU_POLICY_MERGE, .jobs = 2});
 		bool clean = slu_fault_count(SLU_FAULT_MALLOC) < n;
 
 		slu_fault_arm(SLU_FAULT_MALLOC, 0, false);
 		if (r)
 			assert_int_equal(r, -ENOMEM);
-		count_top(v);
+		count_kept(v, true);
+		if (!r)
+			forget(v);
 		if (clean) {
 			assert_int_equal(r, 0);
 			check_file(v, "d", 1500000);
@@ -490,7 +340,7 @@ static void killed_downloads_show_only_whole_files(void **state)
 		if (pid == 0) {
 			open_store(v);
 			resolve(v);
-			_exit(download(v, (struct slu_download_opts){.overwrite = true}) ? 1 : 0);
+			_exit(download(v, (struct slu_download_opts){0}) ? 1 : 0);
 		}
 		struct timespec ts = {.tv_nsec = (long)(round * 9 + 5) * 1000000};
 
@@ -507,7 +357,7 @@ static void killed_downloads_show_only_whole_files(void **state)
 	}
 	open_store(v);
 	resolve(v);
-	download_ok(v, (struct slu_download_opts){.overwrite = true});
+	download_ok(v, (struct slu_download_opts){0});
 	check_file(v, "s0/f0003", 3000);
 	assert_int_equal(count_top(v), 3);
 }
@@ -529,7 +379,7 @@ int main(void)
 		T(names_too_long_are_found_first),
 		T(too_little_room_is_found_first),
 		T(a_changed_file_is_stale),
-		T(a_failure_ends_it_and_leaves_no_parts),
+		T(a_failure_of_one_file_does_not_stop_the_others),
 		T(a_wrong_checksum_is_an_error),
 		T(progress_is_told_and_can_cancel),
 		T(no_memory_is_an_error),

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One file of a download on the disk's side: its part file, which is gone on with where the journal knows
+ * of it, its chunks, its end.  Zeros that fill whole pieces are left out: a sparse file stays one.
+ */
+#include "fs/download.h"
+
+#include "common/fault.h"
+#include "common/mem.h"
+#include "fs/download_record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+#define CHUNK_MIN (1u << 20)
+#define NSEC 1000000000LL
+#define PIECE ((size_t)64 << 10) /* of zeros, and of nothing less */
+#define CHUNKS_MAX (1ull << 32)
+
+void slu_dfile_free(struct slu_dfile *f)
+{
+	if (!f)
+		return;
+	if (f->fd >= 0)
+		close(f->fd);
+	slu_hasher_free(f->hasher);
+	if (f->nchunks > 1) {
+		free(f->done);
+		free(f->crcs);
+	}
+	free(f->path);
+	free(f);
+}
+
+void slu_dfile_drop(const struct slu_download *d, struct slu_dfile *f)
+{
+	char part[SLU_DL_PART_NAME];
+
+	if (!f)
+		return;
+	if (f->fresh && f->left == slu_download_file(d, f->at)->size) {
+		slu_download_part_name(f->key, part);
+		(void)unlinkat(d->partfd, part, 0);
+	}
+	slu_dfile_free(f);
+}
+
+static size_t chunk_size(const struct slu_download *d, const struct slu_dfile *f)
+{
+	size_t n = slu_store_can(f->store, SLU_CAP_INLINE_READ) ? CHUNK_MIN : f->store->block;
+
+	if (n > d->lane_size)
+		n = d->lane_size;
+	return n < CHUNK_MIN && d->lane_size >= CHUNK_MIN ? CHUNK_MIN : n;
+}
+
+/* Room for what is known of each chunk. */
+static int set_chunks(struct slu_dfile *f, uint64_t size, struct slu_err *e)
+{
+	f->nchunks = (size + f->chunk - 1) / f->chunk;
+	f->done = &f->done1;
+	f->crcs = &f->crcs1;
+	if (f->nchunks <= 1)
+		return 0;
+	f->done = f->nchunks < CHUNKS_MAX ? slu_calloc((size_t)f->nchunks, 1) : NULL;
+	f->crcs = f->done ? slu_calloc((size_t)f->nchunks, sizeof *f->crcs) : NULL;
+	return f->crcs ? 0 : slu_fail_oom(e);
+}
+
+static void claim(struct slu_dfile *f, uint64_t i, uint32_t crc)
+{
+	if (i >= f->nchunks)
+		return;
+	f->done[i] = SLU_DC_CLAIMED;
+	f->crcs[i] = crc;
+}
+
+/* What the journal says is in the part file, in chunks as they were then. */
+static int take_claims(const struct slu_download *d, struct slu_dfile *f, uint64_t size,
+		       struct slu_err *e)
+{
+	size_t n, i = slu_dj_find(d->old, d->old_n, f->key, &n);
+	const struct slu_dj_entry *p = d->old + i;
+	bool whole;
+	int r;
+
+	if (!n)
+		return set_chunks(f, size, e);
+	whole = p[0].kind == SLU_DJ_WHOLE && p[0].unit == 0 && p[0].n == size;
+	if (p[0].kind == SLU_DJ_CHUNK && p[0].unit <= d->lane_size)
+		f->chunk = p[0].unit;
+	else if (whole && size && size <= d->lane_size)
+		f->chunk = (size_t)size;
+	r = set_chunks(f, size, e);
+	for (i = 0; i < n && !r; i++)
+		if (p[i].kind == SLU_DJ_CHUNK && p[i].unit == f->chunk)
+			claim(f, p[i].n, p[i].crc);
+	if (!r && whole && f->nchunks == 1)
+		claim(f, 0, p[0].crc);
+	return r;
+}
+
+/* Extents in one piece where chunks come in any order; and a full disk is known at once. */
+static int make_room(const struct slu_download *d, struct slu_dfile *f, uint64_t size,
+		     struct slu_err *e)
+{
+	struct statfs s;
+
+	if (f->nchunks < 2 || !f->fresh)
+		return 0;
+	/* In memory it would only be cleared twice. */
+	if (fstatfs(f->fd, &s) || s.f_type == TMPFS_MAGIC || s.f_type == RAMFS_MAGIC)
+		return 0;
+	if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) == 0) {
+		f->room = true;
+		/* A hole is punched only before the end. */
+		if (SLU_IO(ftruncate(f->fd, (off_t)size)))
+			return slu_fail_sys(e, errno, "cannot make '%s' in '%s'",
+					    slu_download_file(d, f->at)->path, d->target);
+		return 0;
+	}
+	if (errno == ENOSPC || errno == EDQUOT)
+		return slu_fail_sys(e, errno, "no room for '%s' in '%s'",
+				    slu_download_file(d, f->at)->path, d->target);
+	return 0;
+}
+
+static int open_part(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
+{
+	char part[SLU_DL_PART_NAME];
+	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+
+	f->fresh = d->known[f->at].state != SLU_DS_PART;
+	slu_download_part_name(f->key, part);
+	f->fd = SLU_IO(openat(d->partfd, part, flags | (f->fresh ? O_EXCL : 0), 0666));
+	if (f->fd < 0)
+		return slu_fail_sys(e, errno, "cannot make a file in '%s'", d->target);
+	return 0;
+}
+
+int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, struct slu_err *e)
+{
+	const struct slu_file *mf = slu_download_file(d, at);
+	struct slu_dfile *f = slu_new0(struct slu_dfile);
+	int r = 0;
+
+	if (!f)
+		return slu_fail_oom(e);
+	f->at = at;
+	f->fd = -1;
+	f->left = mf->size;
+	if (slu_download_key(d->t->manifest, at, f->key) < 0 ||
+	    slu_tree_locate(d->t, at, &f->store, &f->path))
+		r = slu_fail_oom(e);
+	if (!r) {
+		f->chunk = chunk_size(d, f);
+		r = d->known[at].state == SLU_DS_PART ? take_claims(d, f, mf->size, e)
+						      : set_chunks(f, mf->size, e);
+	}
+	if (!r)
+		r = slu_download_hash_begin(d, f, e);
+	if (!r)
+		r = open_part(d, f, e);
+	if (!r)
+		r = make_room(d, f, mf->size, e);
+	if (r) {
+		slu_dfile_free(f);
+		return r;
+	}
+	*ret = f;
+	return 0;
+}
+
+/* --- chunks --- */
+
+static int write_all(const struct slu_dfile *f, const char *p, size_t n, uint64_t off)
+{
+	while (n) {
+		ssize_t r = SLU_IO(pwrite(f->fd, p, n, (off_t)off));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r ? -errno : -EIO;
+		p += r;
+		n -= (size_t)r;
+		off += (uint64_t)r;
+	}
+	return 0;
+}
+
+static bool is_zero(const char *p, size_t n)
+{
+	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* Leaves n zeros out, or writes them where the disk cannot be told so. */
+static int write_zeros(struct slu_dfile *f, const char *p, size_t n, uint64_t off)
+{
+	f->holes = true;
+	if (f->fresh && !f->room)
+		return 0;
+	if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)n) == 0)
+		return 0;
+	return write_all(f, p, n, off);
+}
+
+/* How many bytes from p on are zeros in whole pieces, or are not. */
+static size_t run(const char *p, size_t n, bool zero)
+{
+	size_t at = 0;
+
+	while (n - at >= PIECE && is_zero(p + at, PIECE) == zero)
+		at += PIECE;
+	return !zero && n - at < PIECE ? n : at;
+}
+
+int slu_dfile_write(struct slu_download *d, struct slu_dfile *f, const char *buf, uint64_t off,
+		    size_t len, struct slu_err *e)
+{
+	struct slu_dj_entry one = {.kind = SLU_DJ_CHUNK,
+				   .n = off / f->chunk,
+				   .unit = (uint32_t)f->chunk,
+				   .crc = slu_crc32c(0, buf, len)};
+	int r = 0;
+
+	for (size_t at = 0, n; at < len && !r; at += n) {
+		n = run(buf + at, len - at, true);
+		if (n) {
+			r = write_zeros(f, buf + at, n, off + at);
+		} else {
+			n = run(buf + at, len - at, false);
+			r = write_all(f, buf + at, n, off + at);
+		}
+	}
+	if (r)
+		return slu_fail_sys(e, -r, "cannot write '%s' in '%s'",
+				    slu_download_file(d, f->at)->path, d->target);
+	f->crcs[one.n] = one.crc;
+	/* Of one chunk the end of the file says all. */
+	if (!d->journal || f->nchunks < 2)
+		return 0;
+	memcpy(one.key, f->key, sizeof one.key);
+	return slu_dj_add(d->journal, &one, len, e);
+}
+
+bool slu_dfile_have(const struct slu_dfile *f, char *buf, uint64_t off, size_t len)
+{
+	for (size_t n = 0; n < len;) {
+		ssize_t r = SLU_IO(pread(f->fd, buf + n, len - n, (off_t)(off + n)));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		/* a hole at its end is not there yet */
+		if (r == 0) {
+			memset(buf + n, 0, len - n);
+			break;
+		}
+		if (r < 0)
+			return false;
+		n += (size_t)r;
+	}
+	return slu_crc32c(0, buf, len) == f->crcs[off / f->chunk];
+}
+
+/* --- the end --- */
+
+static uint32_t whole_crc(const struct slu_dfile *f, uint64_t size)
+{
+	uint32_t crc = f->nchunks ? f->crcs[0] : 0;
+
+	for (uint64_t i = 1; i < f->nchunks; i++) {
+		uint64_t left = size - i * f->chunk;
+
+		crc = slu_crc32c_join(crc, f->crcs[i], left < f->chunk ? left : f->chunk);
+	}
+	return crc;
+}
+
+/* Its length where zeros at the end were left out or an earlier part was longer; its time. */
+static int set_attrs(const struct slu_dfile *f, const struct slu_file *mf)
+{
+	int64_t rest = mf->mtime_ns % NSEC;
+	struct timespec times[2];
+
+	if (rest < 0)
+		rest += NSEC;
+	times[0] = times[1] = (struct timespec){(mf->mtime_ns - rest) / NSEC, rest};
+	if ((f->holes || f->room || !f->fresh) && SLU_IO(ftruncate(f->fd, (off_t)mf->size)))
+		return -errno;
+	return SLU_IO(futimens(f->fd, times)) ? -errno : 0;
+}
+
+int slu_dfile_finish(struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
+{
+	const struct slu_file *mf = slu_download_file(d, f->at);
+	struct slu_dj_entry one = {.kind = SLU_DJ_WHOLE, .n = mf->size};
+	char part[SLU_DL_PART_NAME];
+	int r = slu_download_hash_end(d, f, e);
+
+	if (r == -EBADMSG) { /* nothing of it may be gone on with */
+		slu_download_part_name(f->key, part);
+		(void)unlinkat(d->partfd, part, 0);
+	}
+	if (r)
+		return r;
+	r = set_attrs(f, mf);
+	if (!r && SLU_IO(close(f->fd)))
+		r = -errno;
+	f->fd = -1;
+	if (r)
+		return slu_fail_sys(e, -r, "cannot write '%s' in '%s'", mf->path, d->target);
+	d->known[f->at].crc = one.crc = whole_crc(f, mf->size);
+	d->known[f->at].has_crc = true;
+	memcpy(one.key, f->key, sizeof one.key);
+	return d->journal ? slu_dj_add(d->journal, &one, f->nchunks < 2 ? mf->size : 0, e) : 0;
+}
