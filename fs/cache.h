@@ -15,6 +15,7 @@
 #include "fs/store.h"
 
 struct json_t;
+struct slu_budget;
 struct slu_cache;
 struct slu_tree;
 
@@ -24,12 +25,14 @@ struct slu_tree;
 #define SLU_CACHE_SMALL (1u << 20)
 
 struct slu_cache_conf {
-	const char *dir;      /* absolute; made (0700) when absent */
-	uint64_t max;         /* bytes on disk; 0: only the reserve limits it */
-	uint64_t reserve;     /* bytes of the file system that stay free; 0: 150 MB */
-	double prune_at;      /* share of max at which the least recently used go; 0: 1.0 */
-	double prune_to;      /* share of max that is left then; 0: 0.7 */
-	uint64_t write_queue; /* bytes in memory that wait to be written; 0: 32 MiB */
+	const char *dir;           /* absolute; made (0700) when absent */
+	uint64_t max;              /* bytes on disk; 0: only the reserve limits it */
+	uint64_t reserve;          /* bytes of the file system that stay free; 0: 150 MB */
+	double prune_at;           /* share of max at which the least recently used go; 0: 1.0 */
+	double prune_to;           /* share of max that is left then; 0: 0.7 */
+	uint64_t write_queue;      /* bytes in memory that wait to be written; 0: 512 MB */
+	unsigned threads;          /* that look up and write; 0: by the cores */
+	struct slu_budget *budget; /* that the queue draws on, too; NULL: the process's */
 };
 
 /* $SLUICE_CACHE_DIR, else $XDG_CACHE_HOME/sluice, else $HOME/.cache/sluice; caller frees. */
