@@ -370,6 +370,10 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	r = slu_mtree_new(m->t->manifest, &m->nodes, e);
 	if (r)
 		return r;
+	r = slu_mopens_new(m->t, m->o->set ? m->o->set : slu_settings_default(), m->link.share,
+			   &m->opens);
+	if (r)
+		return slu_fail_oom(e);
 	r = slu_mreads_new(m, &m->reads);
 	if (r)
 		return slu_fail_oom(e);
@@ -379,6 +383,8 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	r = session_init(m, e);
 	if (r)
 		return r;
+	slu_mopens_decide(m->opens, fuse_session_fd(m->se), m->can_skip_open,
+			  slu_minit_can_pass(&m->init));
 	if (!slu_mlink_heir(&m->link)) {
 		raise_read_ahead(m);
 		log_left_out(m);
@@ -497,6 +503,7 @@ static int end(struct slu_mount *m, bool hand_over)
 		fuse_session_destroy(m->se);
 	}
 	slu_mreads_free(m->reads);
+	slu_mopens_free(m->opens);
 	slu_mtree_free(m->nodes);
 	slu_mlink_close(&m->link);
 	if (m->wake >= 0)

@@ -9,6 +9,7 @@
 
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 #include "fs/mount_link.h"
+#include "fs/mount_open.h"
 #include "fs/mount_tree.h"
 #include "fs/reader.h"
 #include "fs/stats.h"
@@ -29,6 +30,7 @@ struct slu_mreads;
 struct slu_minit {
 	uint64_t hide;   /* bits to keep from us: SLUICE_FUSE_MASK */
 	uint64_t offer;  /* what the kernel offers, less that */
+	uint64_t agreed; /* what the reply says */
 	uint64_t unique; /* of the request */
 	bool seen, answered;
 	atomic_uint interrupts; /* requests of that kind so far */
@@ -51,7 +53,8 @@ struct slu_mount {
 	struct slu_mlink link; /* to the supervisor; link.share is always there */
 	struct slu_mreads *reads;
 	uint32_t major, minor; /* the mount's device number */
-	bool no_open, no_opendir, attached;
+	struct slu_mopens *opens;
+	bool can_skip_open, no_opendir, attached;
 	bool hurry; /* the end does not wait for programs in the mount */
 	int wake;   /* eventfd: the time keeper has something to look at */
 
@@ -67,6 +70,10 @@ void slu_mount_wake(struct slu_mount *m); /* any thread, and signal handlers */
 /* --- mount_init.c: fuse_custom_io --- */
 ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount);
 ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount);
+/* The request that this thread took last came a second time. */
+bool slu_minit_again(void);
+/* The kernel passes files through when asked. */
+bool slu_minit_can_pass(const struct slu_minit *in);
 /* Before the session goes: libfuse keeps an interrupt of a request that it does not know until another
  * request comes, and would leak it. */
 void slu_minit_flush(struct slu_mount *m);

@@ -1,20 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The INIT exchange, seen through fuse_custom_io.  libfuse before 3.17 agrees to parallel directory
- * operations but never tells the kernel, which then serialises all look-ups of one directory; and it
- * derives the largest read from the largest write, so that a mount that takes no writes would keep a
- * mebibyte a thread for them.  Both are put right in the one reply that passes here.  Also the place
- * where SLUICE_FUSE_MASK plays an older kernel.
+ * operations but never tells the kernel, which then serialises all look-ups of one directory; it knows
+ * nothing of passthrough and of shared maps of files without page cache; and it derives the largest
+ * read from the largest write, so that a mount that takes no writes would keep a mebibyte a thread for
+ * them.  All that is put right in the one reply that passes here, each bit only where the kernel offers
+ * it.  Also the place where SLUICE_FUSE_MASK plays an older kernel.
  */
 #include "common/log.h"
 #include "common/str.h"
 #include "fs/mount_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/fuse.h>
 #include <string.h>
 
-#define HAS_RESEND (1ull << 39) /* protocol 7.40 */
+/* linux/fuse.h of older systems does not have these. */
+#define INIT_EXT (1ull << 30)
+#define DIRECT_IO_ALLOW_MMAP (1ull << 36)
+#define PASSTHROUGH (1ull << 37)
+#define HAS_RESEND (1ull << 39) /* 7.40 */
+#define AGAIN (1ull << 63)      /* of `unique`: asked a second time */
+
+struct init_out {
+	struct {
+		uint32_t major, minor, max_readahead, flags;
+		uint16_t max_background, congestion_threshold;
+		uint32_t max_write, time_gran;
+		uint16_t max_pages, map_alignment;
+	} old;
+	uint32_t flags2, max_stack_depth;
+	uint32_t unused[6];
+};
+static_assert(sizeof(struct init_out) == sizeof(struct fuse_init_out), "same length");
+
+static _Thread_local bool again;
 
 int slu_minit_setup(struct slu_minit *in, struct slu_err *e)
 {
@@ -67,6 +88,7 @@ static void took(struct slu_mount *m, void *buf, size_t n)
 {
 	const struct fuse_in_header *h = buf;
 
+	again = h->unique & AGAIN;
 	if (!m->init.seen) {
 		if (!slu_mlink_heir(&m->link))
 			slu_mheir_note_init(m, buf, n);
@@ -93,6 +115,16 @@ ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount)
 	return r;
 }
 
+bool slu_minit_again(void)
+{
+	return again;
+}
+
+bool slu_minit_can_pass(const struct slu_minit *in)
+{
+	return in->agreed & PASSTHROUGH;
+}
+
 void slu_minit_flush(struct slu_mount *m)
 {
 	struct {
@@ -108,23 +140,37 @@ void slu_minit_flush(struct slu_mount *m)
 /* Adds to the reply what the kernel offers, we want and libfuse leaves out. */
 static ssize_t send_init(struct slu_mount *m, int fd, struct iovec *iov)
 {
+	struct slu_minit *in = &m->init;
+	unsigned depth = slu_mopens_depth(m->opens);
 	struct fuse_out_header h;
-	struct fuse_init_out a = {0};
+	struct init_out a = {0};
+	uint64_t add = in->offer & FUSE_PARALLEL_DIROPS;
 
 	memcpy(&h, iov[0].iov_base, sizeof h);
 	memcpy(&a, iov[1].iov_base, iov[1].iov_len);
-	if (m->init.offer & FUSE_PARALLEL_DIROPS)
-		a.flags |= FUSE_PARALLEL_DIROPS;
-	if (a.flags & FUSE_MAX_PAGES)
-		a.max_pages = (uint16_t)(SLU_MREAD_MAX / (unsigned long)sysconf(_SC_PAGESIZE));
-	if (m->init.offer & HAS_RESEND && iov[1].iov_len == sizeof a) {
-		a.flags |= FUSE_INIT_EXT;
-		a.flags2 |= (uint32_t)(HAS_RESEND >> 32);
-		atomic_store(&m->link.share->resend, true);
+	/* The second word of flags is there in a whole reply only. */
+	if (iov[1].iov_len == sizeof a && (in->offer & INIT_EXT)) {
+		add |= in->offer & (DIRECT_IO_ALLOW_MMAP | HAS_RESEND);
+		if (depth && (in->offer & PASSTHROUGH)) {
+			add |= PASSTHROUGH;
+			a.max_stack_depth = depth;
+		}
+		if (add >> 32)
+			add |= INIT_EXT;
 	}
-	m->init.answered = true;
-	slu_debug("mount", "'%s': protocol 7.%u, offered %llx, flags %x, max_pages %u", m->where,
-		  a.minor, (unsigned long long)m->init.offer, a.flags, a.max_pages);
+	a.old.flags |= (uint32_t)add;
+	a.flags2 |= (uint32_t)(add >> 32);
+	if (a.old.flags & FUSE_MAX_PAGES)
+		a.old.max_pages = (uint16_t)(SLU_MREAD_MAX / (unsigned long)sysconf(_SC_PAGESIZE));
+	in->agreed = a.old.flags;
+	if (a.old.flags & INIT_EXT)
+		in->agreed |= (uint64_t)a.flags2 << 32;
+	if (in->agreed & HAS_RESEND)
+		atomic_store(&m->link.share->resend, true);
+	in->answered = true;
+	slu_debug("mount", "'%s': protocol 7.%u, offered %llx, agreed %llx, max_pages %u", m->where,
+		  a.old.minor, (unsigned long long)in->offer, (unsigned long long)in->agreed,
+		  a.old.max_pages);
 	struct iovec out[2] = {{&h, sizeof h}, {&a, iov[1].iov_len}};
 
 	/* The kernel has had its answer from the first worker. */
@@ -139,7 +185,7 @@ ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount)
 	int why;
 
 	if (!m->init.answered && n == 2 && iov[1].iov_len >= 24 &&
-	    iov[1].iov_len <= sizeof(struct fuse_init_out) && h->unique == m->init.unique)
+	    iov[1].iov_len <= sizeof(struct init_out) && h->unique == m->init.unique)
 		r = send_init(m, fd, iov);
 	else
 		r = writev(fd, iov, n);

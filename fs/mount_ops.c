@@ -9,6 +9,7 @@
 #include "fs/mount_impl.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -18,6 +19,8 @@
 #define BLOCK 4096u
 #define DIR_BUF (64u << 10)
 #define NSEC 1000000000LL
+/* linux/fuse.h of older systems does not have these. */
+#define OPEN_PASSTHROUGH (1u << 7)
 
 static struct timespec time_of(int64_t ns)
 {
@@ -57,7 +60,7 @@ static void op_init(void *mount, struct fuse_conn_info *c)
 
 	c->want = c->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS |
 				FUSE_CAP_PARALLEL_DIROPS);
-	m->no_open = c->capable & FUSE_CAP_NO_OPEN_SUPPORT;
+	m->can_skip_open = c->capable & FUSE_CAP_NO_OPEN_SUPPORT;
 	m->no_opendir = c->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	/* No write ever comes: this is only the size of a worker's request buffer. */
 	c->max_write = 64u << 10;
@@ -100,18 +103,46 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_attr(req, &st, VALID);
 }
 
+/* Not fuse_reply_open(): libfuse before 3.17 knows no backing ids. */
+static void reply_open(fuse_req_t req, enum slu_mway way, int32_t id)
+{
+	struct {
+		uint64_t fh; /* comes back with RELEASE */
+		uint32_t flags;
+		int32_t backing_id;
+	} out = {.fh = way, .flags = FOPEN_NOFLUSH, .backing_id = id};
+
+	if (way == SLU_MWAY_PASSED)
+		out.flags |= OPEN_PASSTHROUGH; /* and nothing else: the kernel would refuse it */
+	else
+		out.flags |= way == SLU_MWAY_DIRECT ? FOPEN_DIRECT_IO : FOPEN_KEEP_CACHE;
+	fuse_reply_buf(req, (const char *)&out, sizeof out);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct slu_mount *m = fuse_req_userdata(req);
+	struct slu_mnode n;
+	int32_t id;
 
-	(void)ino;
-	if (m->no_open) {
+	(void)fi;
+	if (slu_mopens_mode(m->opens) == SLU_MMODE_KERNEL) {
 		fuse_reply_err(req, ENOSYS); /* the kernel opens by itself, and keeps pages */
-		return;
+	} else if (slu_mtree_get(m->nodes, ino, &n) || n.dir) {
+		fuse_reply_err(req, ENOENT);
+	} else {
+		enum slu_mway way = slu_mopens_open(m->opens, ino, n.at, &id);
+
+		reply_open(req, way, id);
 	}
-	fi->keep_cache = 1;
-	fi->noflush = 1;
-	fuse_reply_open(req, fi);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct slu_mount *m = fuse_req_userdata(req);
+
+	slu_mopens_release(m->opens, ino, (enum slu_mway)fi->fh, slu_minit_again());
+	fuse_reply_err(req, 0);
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -254,6 +285,7 @@ const struct fuse_lowlevel_ops slu_mount_ops = {
 	.lookup = op_lookup,
 	.getattr = op_getattr,
 	.open = op_open,
+	.release = op_release,
 	.read = op_read,
 	.opendir = op_opendir,
 	.readdir = op_readdir,

@@ -419,18 +419,24 @@ const struct slu_settings *slu_settings_default(void)
 	return &standard;
 }
 
+static int check_word(const char *name, const char *value, const char *a, const char *b,
+		      const char *c, struct slu_err *e)
+{
+	if (slu_streq(value, a) || slu_streq(value, b) || slu_streq(value, c))
+		return 0;
+	return slu_fail(e, EINVAL, "the setting '%s' is '%s': it wants %s, %s or %s", name, value,
+			a, b, c);
+}
+
 /* What no single row can tell. */
 static int check_together(const struct slu_settings *s, struct slu_err *e)
 {
-	static const char *const words[] = {"warn", "refuse", "allow"};
-	bool known = false;
+	int r = check_word("scanners", s->scanners, "warn", "refuse", "allow", e);
 
-	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-		known |= slu_streq(s->scanners, words[i]);
-	if (!known)
-		return slu_fail(e, EINVAL,
-				"the setting 'scanners' is '%s': it wants warn, refuse or allow",
-				s->scanners);
+	if (r == 0 && !s->chosen[SLU_SET_open_mode])
+		r = check_word("open_mode", s->open_mode, "none", "passthrough", "direct", e);
+	if (r < 0)
+		return r;
 	if (s->cache_prune_to > s->cache_prune_at)
 		return slu_fail(e, EINVAL,
 				"the setting 'cache_prune_to' is %g: it has to be at most "

@@ -24,7 +24,7 @@ static bool get_time(struct cli *c, const char *name, int64_t *ret)
 
 /* Options that are settings by another name. */
 static const char *const settings[] = {"attr-timeout", "cache-dir", "cache-size", "io-timeout",
-				       "jobs",         "live",      "memory"};
+				       "jobs",         "live",      "memory",     "open-mode"};
 
 struct set {
 	const char *list[CLI_VALUES + 1]; /* "name=value" */

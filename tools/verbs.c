@@ -113,6 +113,7 @@ const struct cli_verb cli_verbs[] = {
 		 {"attr-timeout", 0, "TIME",
 		  "believe names and attributes so long (1h; live: 10s)"},
 		 {"io-timeout", 0, "TIME", "every request is answered by then (default 60s)"},
+		 {"open-mode", 0, "MODE", "who opens files: auto, none, passthrough or direct"},
 		 {"log", 0, "FILE", "log of the serving process"},
 		 {"manifest", 0, "DIGEST",
 		  "show this manifest of the registry instead of resolving"},
