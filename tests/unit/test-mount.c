@@ -27,8 +27,11 @@ static void shows_the_tree(void **state)
 static void works_with_older_kernels(void **state)
 {
 	struct env *v = *state;
-	const char *masks[] = {"ffffffffffffffff", "20000", "1000000",         "2000",
-			       "400000",           "40000", "ffffffff00000000"};
+	const char *masks[] = {"ffffffffffffffff", "20000",    "1000000", "2000", "400000", "40000",
+			       "ffffffff00000000", "40000000", /* no second word of flags */
+			       "2000000000",                   /* no passthrough */
+			       "1000000000",                   /* no shared maps of direct files */
+			       "8000000000" /* nothing is asked for again */};
 
 	for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
 		start_ok(v, (struct how){.mask = masks[i]});
