@@ -113,6 +113,55 @@ static int worker_dataset(struct sluice *s, const char *ref, const char *digest,
 	return r;
 }
 
+/* A folder as it is whenever it is looked at: a tree without files. */
+static int live_tree(const char *ref, struct slu_place *p, struct slu_tree **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_tree_freep) struct slu_tree *t = slu_new0(struct slu_tree);
+
+	if (!t || slu_manifest_new(&t->manifest) < 0 ||
+	    slu_manifest_add_source(t->manifest, "", ref) < 0)
+		return slu_fail_oom(e);
+	int r = slu_manifest_finish(t->manifest, e);
+
+	if (r < 0)
+		return r;
+	t->sources = slu_calloc(1, sizeof *t->sources);
+	if (!t->sources)
+		return slu_fail_oom(e);
+	t->sources[0] = (struct slu_tree_source){p->store, slu_take(p->path)};
+	*ret = slu_take(t);
+	return 0;
+}
+
+static int find_live(struct sluice *s, const char *ref, const char *digest,
+		     struct slu_dataset **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = slu_new0(struct slu_dataset);
+	SLU_AUTO(slu_place_done) struct slu_place p = {0};
+	struct slu_attr a;
+	int r = d ? slu_place_find(s, ref, &p, e) : slu_fail_oom(e);
+
+	if (r < 0)
+		return r;
+	if (digest || p.dataset || p.glob || p.version)
+		return slu_fail(e, EINVAL,
+				"'%s' is not a folder, which alone can be mounted live: give the "
+				"path of one, or leave out --live",
+				ref);
+	r = slu_place_stat(&p, &a, NULL, e);
+	if (r == 0 && a.kind != SLU_KIND_DIR)
+		return slu_fail(
+			e, ENOTDIR,
+			"'%s' is a file: a folder can be mounted live, such as the one that "
+			"it is in",
+			ref);
+	if (r == 0)
+		r = live_tree(ref, &p, &d->tree, e);
+	if (r == 0)
+		*ret = slu_take(d);
+	return r;
+}
+
 static int view_new(struct sluice *s, const char *ref, const struct sluice_view_options *o,
 		    struct sluice_view **ret, struct slu_err *e)
 {
@@ -292,7 +341,8 @@ static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 	if (r == 0)
 		r = slu_path_absolute(mountpoint, &abs, &er);
 	if (r == 0)
-		r = worker_dataset(s, ref, o->manifest, link, &d, &er);
+		r = set.live ? find_live(s, ref, o->manifest, &d, &er)
+			     : worker_dataset(s, ref, o->manifest, link, &d, &er);
 	if (r == 0) {
 		struct slu_mount_opts m = {
 			.allow_other = o->allow_other,

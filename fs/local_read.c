@@ -191,6 +191,10 @@ static int list_entry(struct slu_local *l, struct slu_op *op, int dir, const str
 	}
 	if (S_ISLNK(st.st_mode)) {
 		r = stat_link(l, op, dir, d->d_name, &st);
+		if (r < 0 && r != -ENOMEM && (op->flags & SLU_OPF_LENIENT)) {
+			slu_debug("local", "left out: %s", op->err.msg);
+			return 0;
+		}
 		if (r)
 			return r < 0 ? r : 0;
 	}

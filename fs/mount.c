@@ -11,6 +11,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/mount_impl.h"
+#include "fs/mount_live.h"
 #include "fs/mount_point.h"
 
 #include <errno.h>
@@ -246,7 +247,8 @@ static int session_new(struct slu_mount *m, struct slu_err *e)
 	int fd, r;
 
 	snprintf(size, sizeof size, "max_read=%u", SLU_MREAD_MAX);
-	m->se = fuse_session_new(&args, &slu_mount_ops, sizeof slu_mount_ops, m);
+	m->se = fuse_session_new(&args, m->live ? &slu_mlive_ops : &slu_mount_ops,
+				 sizeof slu_mount_ops, m);
 	fuse_opt_free_args(&args);
 	if (!m->se)
 		return slu_fail_oom(e);
@@ -377,6 +379,10 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	r = slu_mreads_new(m, &m->reads);
 	if (r)
 		return slu_fail_oom(e);
+	if (m->set->live)
+		r = slu_mlive_new(m, &m->live, e);
+	if (r)
+		return r;
 	r = session_new(m, e);
 	if (r)
 		return r;
@@ -414,10 +420,17 @@ static bool heed(struct slu_mount *m)
 	return wish == SLU_MWISH_HAND;
 }
 
+static int64_t tick(struct slu_mount *m)
+{
+	int64_t reads = slu_mreads_tick(m->reads), live = m->live ? slu_mlive_tick(m->live) : -1;
+
+	return reads < 0 || (live >= 0 && live < reads) ? live : reads;
+}
+
 /* ms until the time keeper has to look again; -1: when it is woken. */
 static int next_look(struct slu_mount *m, bool *trimmed)
 {
-	int64_t wait = slu_mreads_tick(m->reads);
+	int64_t wait = tick(m);
 
 	if (wait < 0 && !*trimmed)
 		malloc_trim(0);
@@ -474,7 +487,7 @@ static void detach(struct slu_mount *m)
 			slu_warn("mount", "%s", e.msg);
 			break;
 		}
-		(void)slu_mreads_tick(m->reads);
+		(void)tick(m);
 		poll(NULL, 0, STEP_MS);
 		(void)heed(m);
 	}
@@ -493,7 +506,9 @@ static int end(struct slu_mount *m, bool hand_over)
 	workers_stop(m);
 	if (hand_over)
 		slu_mheir_drain(m);
-	if (m->reads)
+	if (m->live)
+		r = slu_mlive_stop(m->live, slu_deadline_in(STORE_NS));
+	if (m->reads && !r)
 		r = slu_mreads_stop(m->reads, slu_deadline_in(STORE_NS));
 	atomic_store(&serving, NULL);
 	if (r)
@@ -504,6 +519,7 @@ static int end(struct slu_mount *m, bool hand_over)
 	}
 	slu_mreads_free(m->reads);
 	slu_mopens_free(m->opens);
+	slu_mlive_free(m->live);
 	slu_mtree_free(m->nodes);
 	slu_mlink_close(&m->link);
 	if (m->wake >= 0)
@@ -532,6 +548,7 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	}
 	m->t = t;
 	m->o = o;
+	m->set = o->set ? o->set : slu_settings_default();
 	m->wake = -1;
 	slu_mlink_init(&m->link);
 	if (o->link) {

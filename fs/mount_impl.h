@@ -24,6 +24,7 @@
 #define SLU_MREAD_MAX (1u << 20) /* one request */
 #define SLU_MWORKERS 4
 
+struct slu_mlive;
 struct slu_mreads;
 
 /* The INIT exchange: read and written once, before any worker starts. */
@@ -47,12 +48,14 @@ struct slu_mount {
 	struct slu_tree *t;
 	struct slu_mtree *nodes;
 	const struct slu_mount_opts *o;
+	const struct slu_settings *set;
 	char *where; /* mount point, without symlinks */
 	struct fuse_session *se;
 	struct slu_minit init;
 	struct slu_mlink link; /* to the supervisor; link.share is always there */
 	struct slu_mreads *reads;
-	uint32_t major, minor; /* the mount's device number */
+	struct slu_mlive *live; /* NULL: pinned content */
+	uint32_t major, minor;  /* the mount's device number */
 	struct slu_mopens *opens;
 	bool can_skip_open, no_opendir, attached;
 	bool hurry; /* the end does not wait for programs in the mount */

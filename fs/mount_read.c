@@ -16,7 +16,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/time.h"
-#include "fs/mount_impl.h"
+#include "fs/mount_file.h"
+#include "fs/mount_live.h"
 #include "io/loop.h"
 
 #include <errno.h>
@@ -31,8 +32,9 @@
 #define HASH 1024
 
 struct file {
-	uint32_t at; /* in the manifest */
+	uint64_t at; /* mount_file.h */
 	unsigned users;
+	uint8_t told; /* of a live mount: as told[] below */
 	int64_t used;
 	struct slu_reader *reader;
 	struct file *chain, *older, *newer;
@@ -103,7 +105,7 @@ static void file_link(struct slu_mreads *rs, struct file *f)
 	rs->nfiles++;
 }
 
-static struct file *file_find(struct slu_mreads *rs, uint32_t at, int64_t now)
+static struct file *file_find(struct slu_mreads *rs, uint64_t at, int64_t now)
 {
 	struct file *f = rs->hash[at % HASH];
 
@@ -150,11 +152,8 @@ static void files_free(struct file *f) /* no lock */
 }
 
 /* The reader of file `at`, made when there is none; one user more.  No lock held. */
-static int file_get(struct slu_mreads *rs, uint32_t at, struct file **ret)
+static int file_get(struct slu_mreads *rs, uint64_t at, struct file **ret)
 {
-	const struct slu_file *mf = slu_manifest_at(rs->m->t->manifest, at);
-	SLU_AUTO(slu_freep) char *path = NULL;
-	struct slu_store *store;
 	struct file *f, *twin, *old;
 	int64_t now = slu_now();
 	int r;
@@ -167,16 +166,13 @@ static int file_get(struct slu_mreads *rs, uint32_t at, struct file **ret)
 		*ret = f;
 		return 0;
 	}
-	r = slu_tree_locate(rs->m->t, at, &store, &path);
-	if (r)
-		return r;
 	f = slu_new0(struct file);
 	if (!f)
 		return -ENOMEM;
 	f->at = at;
 	f->users = 1;
 	f->used = now;
-	r = slu_reader_new(rs->readers, store, path, mf->id, mf->size, &f->reader);
+	r = slu_mfile_reader(rs->m, rs->readers, at, &f->reader);
 	if (r) {
 		free(f);
 		return r;
@@ -300,32 +296,24 @@ static void slot_unref(struct slot *s)
 /* One line a file and kind of failure: a broken file is read in many pieces. */
 static void tell(struct slu_mreads *rs, const struct slot *s, int rc, const struct slu_err *e)
 {
-	const struct slu_manifest *m = rs->m->t->manifest;
-	const struct slu_file *f = slu_manifest_at(m, s->file->at);
+	struct file *f = s->file;
 	bool stale = rc == -ESTALE, first = false;
-	uint8_t bit = (uint8_t)(1u << (s->file->at & 7));
+	uint8_t bit = (uint8_t)(1u << (f->at & 7)), **told = &rs->told[stale];
 
 	pthread_mutex_lock(&rs->lock);
-	uint8_t **told = &rs->told[stale];
-
-	if (!*told)
-		*told = slu_calloc(slu_manifest_count(m) / 8 + 1, 1);
-	if (*told) {
-		first = !((*told)[s->file->at / 8] & bit);
-		(*told)[s->file->at / 8] |= bit;
+	if (rs->m->live) {
+		first = !(f->told & (1u << stale));
+		f->told |= (uint8_t)(1u << stale);
+	} else if (*told ||
+		   (*told = slu_calloc(slu_manifest_count(rs->m->t->manifest) / 8 + 1, 1))) {
+		first = !((*told)[f->at / 8] & bit);
+		(*told)[f->at / 8] |= bit;
 	}
 	pthread_mutex_unlock(&rs->lock);
-	if (!first)
-		return;
-	if (stale)
-		slu_warn("mount",
-			 "'%s' is no longer what this mount shows (%s): %s; unmount, resolve the "
-			 "dataset again and mount it anew",
-			 f->path, f->id, e->msg);
-	else
-		slu_warn("mount", "'%s': bytes %llu to %llu could not be read: %s", f->path,
-			 (unsigned long long)s->rd.off, (unsigned long long)(s->rd.off + s->rd.len),
-			 e->msg);
+	if (stale && rs->m->live)
+		slu_mlive_changed(rs->m->live, f->at);
+	if (first)
+		slu_mfile_tell(rs->m, f->at, s->rd.off, s->rd.len, rc, e);
 }
 
 /* What a program that reads a file expects to see. */
@@ -491,25 +479,25 @@ static bool slot_admit(struct slot *s)
 void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t off)
 {
 	struct slu_mreads *rs = m->reads;
-	struct slu_mnode n;
+	uint64_t at, length;
 	struct slot *s = NULL;
 	struct file *f;
 	bool wake;
-	int r = slu_mtree_get(m->nodes, ino, &n);
+	int r = slu_mfile_find(m, ino, &at, &length);
 
-	if (r || n.dir) {
-		fuse_reply_err(req, r ? -r : EISDIR);
+	if (r) {
+		fuse_reply_err(req, -r);
 		return;
 	}
-	if (!size || off >= n.size) {
+	if (!size || off >= length) {
 		fuse_reply_buf(req, NULL, 0);
 		return;
 	}
 	if (size > SLU_MREAD_MAX)
 		size = SLU_MREAD_MAX;
-	if (size > n.size - off)
-		size = (size_t)(n.size - off);
-	r = file_get(rs, n.at, &f);
+	if (size > length - off)
+		size = (size_t)(length - off);
+	r = file_get(rs, at, &f);
 	if (r) {
 		fuse_reply_err(req, -r);
 		return;

@@ -40,7 +40,9 @@ enum {
 	SLU_OPF_TREE = 1u << 2,      /* DELETE a directory and all below */
 	SLU_OPF_DURABLE = 1u << 3,   /* PUT, COMMIT: survive power loss (fsync) before done() */
 	SLU_OPF_DETAIL = 1u << 4,    /* STAT: *detail too */
-	SLU_OPF_NO_SUMS = 1u << 5    /* LIST: attr.sum may be missing, if that is simpler */
+	SLU_OPF_NO_SUMS = 1u << 5,   /* LIST: attr.sum may be missing, if that is simpler */
+	/* LIST: an entry that leads nowhere is left out (a debug line) instead of failing it all */
+	SLU_OPF_LENIENT = 1u << 6
 };
 
 enum slu_kind { SLU_KIND_FILE = 1, SLU_KIND_DIR };

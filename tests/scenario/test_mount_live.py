@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mounts with --live: what the store has now, believed for a stated time; an open file keeps its state."""
+
+import errno
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import BAD_INPUT, local_only, needs_fuse, read_tree, until, worker_of
+
+pytestmark = [needs_fuse, pytest.mark.tsan]
+
+
+@pytest.fixture
+def files(ws):
+    ws.put_all({f"in/{i % 3}/{i:03}": b"%d" % i * 1000 for i in range(12)})
+    ws.put("in/big", os.urandom(3 << 20))
+    return ws
+
+
+def live(files, *more, **kw):
+    return files.mounted(files.ref("in"), None, "--live", *more, **kw)
+
+
+def test_the_mount_shows_the_same_tree_and_bytes(files):
+    with live(files) as m:
+        assert read_tree(m) == files.below("in")
+        a, b = (m / "big").stat(), (m / "1/001").stat()
+        assert a.st_mode == 0o100444 and a.st_size == 3 << 20
+        assert b.st_mtime_ns == files.store.mtime_ns("in/1/001")
+        assert (m / "1").stat().st_mode == 0o040555
+        assert not (m / "nope").exists() and not (m / "big/nope").exists()
+
+
+def test_new_changed_and_deleted_files_show_after_the_lifetime(files):
+    with live(files, "--attr-timeout", "10ms") as m:
+        assert len(list((m / "0").iterdir())) == 4
+        assert not (m / "new").exists()
+        inode = (m / "1/001").stat().st_ino
+        files.put("in/new", "new")
+        files.put("in/deep/er/x", "deep")
+        files.put("in/1/001", "another state")
+        files.remove("in/2/002")
+        until("a new file", (m / "new").exists)
+        until("a new folder", (m / "deep/er/x").exists)
+        until("the deleted one is gone", lambda: not (m / "2/002").exists())
+        until("the new length", lambda: (m / "1/001").stat().st_size == 13)
+        assert (m / "1/001").read_text() == "another state"
+        assert (m / "1/001").stat().st_ino == inode
+        assert read_tree(m) == files.below("in")
+
+
+def test_an_open_file_keeps_its_state_and_the_next_opener_gets_the_new_one(files):
+    """Promise 1, per open file: never two states in one, and no error for who opens anew."""
+    with live(files) as m:
+        with open(m / "big", "rb", buffering=0) as f:
+            assert f.read(4096) == files.placed["in/big"][:4096]
+            files.put("in/big", b"N" * (2 << 20))
+            assert os.fstat(f.fileno()).st_size == 3 << 20
+            f.seek(2 << 20)
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            with pytest.raises(OSError) as e:
+                while f.read(1 << 20):
+                    pass
+            assert e.value.errno == errno.ESTALE
+        assert (m / "big").read_bytes() == b"N" * (2 << 20)
+
+
+def replace(files, path, data):
+    """In one step; a plain write into a local file is no such thing."""
+    if files.kind == "local":
+        aside = files.cwd / "aside"
+        aside.write_bytes(data)
+        aside.replace(files.folder / path)
+    else:
+        files.put(path, data)
+
+
+def test_readers_and_writers_at_once_never_see_a_mix(files):
+    """Each content is one byte repeated: any read that is not is a mix."""
+    stop = threading.Event()
+    bad = []
+
+    def reader():
+        while not stop.is_set():
+            try:
+                data = (m / "mix").read_bytes()
+            except OSError as e:
+                if e.errno not in (errno.ESTALE, errno.ENOENT):
+                    bad.append(e)
+                continue
+            # HDFS shows a file while it is written, each length a state.
+            if len(set(data)) > 1 or (files.kind != "hdfs" and len(data) != 200_000 + data[0]):
+                bad.append(data[:10])
+
+    files.put("in/mix", b"a" * (200_000 + ord("a")))
+    with live(files, "--attr-timeout", "1ms") as m:
+        threads = [threading.Thread(target=reader) for _ in range(3)]
+        for t in threads:
+            t.start()
+        for c in b"bcdefgh":
+            replace(files, "in/mix", bytes([c]) * (200_000 + c))
+        stop.set()
+        for t in threads:
+            t.join()
+        assert bad == []
+        until("the last state", lambda: (m / "mix").read_bytes()[:1] == b"h")
+
+
+@pytest.mark.only_on("local", "hns")
+def test_a_folder_of_more_than_a_page(ws):
+    n = 5_100
+    names = [f"f{i:05}" for i in range(n)]
+    ws.put_all({f"in/many/{x}": b"" for x in names})
+    with live(ws) as m:
+        assert sorted(os.listdir(m / "many")) == names
+        fd = os.open(m / "many", os.O_RDONLY)
+        assert len(os.listdir(fd)) == n
+        assert len(os.listdir(fd)) == n
+        os.close(fd)
+        assert sum(e.stat().st_size == 0 for e in os.scandir(m / "many")) == n
+
+
+def test_a_worker_that_dies_is_not_seen(files):
+    """Node numbers are of path and state: the next worker knows what the kernel means."""
+    with live(files) as m:
+        assert read_tree(m) == files.below("in")
+        with open(m / "1/001", "rb") as f:
+            os.kill(worker_of(m), signal.SIGKILL)
+            assert read_tree(m) == files.below("in")
+            assert f.read() == files.placed["in/1/001"]
+
+
+def test_a_hanging_store_is_answered_by_the_deadline(files):
+    env = {"SLUICE_FAULT": "stat:#3:hang,list:1:hang"}
+    with live(files, "--io-timeout", "500ms", env=env) as m:
+        with pytest.raises(OSError) as e:
+            os.listdir(m)
+        assert e.value.errno in (errno.EIO, errno.ETIMEDOUT)
+
+
+def test_a_slow_and_flaky_store_is_still_right(files):
+    env = {"SLUICE_FAULT": "seed=3,any:0.1:EIO,any:0.2:delay=5ms"}
+    with live(files, env=env) as m:
+        assert read_tree(m) == files.below("in")
+
+
+@pytest.mark.only_on("blob")
+def test_of_a_file_and_a_folder_the_folder_wins(ws):
+    ws.put("in/a", "file")
+    ws.put("in/a/b", "in the folder")
+    log = ws.cwd / "log"
+    with live(ws, "--log", log) as m:
+        assert os.listdir(m) == ["a"]
+        assert (m / "a/b").read_text() == "in the folder"
+        until("a line about it", lambda: "folder is shown" in log.read_text())
+
+
+def test_only_a_folder_can_be_live(files):
+    point = files.cwd / "mnt"
+    files.register("d", "in")
+    for ref in [files.ref("in/*"), files.ref("in/big"), "d@1"]:
+        err = files.run("mount", "--live", ref, point, code=BAD_INPUT).err
+        assert "live" in err and "Traceback" not in err
+    files.run("mount", "--live", files.ref("no/such"), point, code=3)
+
+
+@local_only
+def test_names_that_cannot_be_shown_are_left_out(ws):
+    (ws.folder / "in").mkdir()
+    (ws.folder / "in/link").symlink_to("/etc")
+    (ws.folder / "in/inside").symlink_to("real")
+    (ws.folder / "in/real").write_text("x")
+    (ws.folder / "in/.sluice-part-1").write_text("x")
+    os.mkfifo(ws.folder / "in/fifo")
+    with live(ws) as m:
+        assert sorted(os.listdir(m)) == ["inside", "real"]
+        assert (m / "inside").read_text() == "x"
+        assert not Path(m / ".sluice-part-1").exists()
+        with pytest.raises(OSError):
+            os.listdir(m / "link")
