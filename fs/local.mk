@@ -1,3 +1,4 @@
+libfs_la_SOURCES += fs/ahead.c fs/ahead.h fs/ahead_guess.c fs/ahead_impl.h
 libfs_la_SOURCES += fs/blocks.c fs/blocks.h
 libfs_la_SOURCES += fs/budget.c fs/budget.h fs/budget_limit.c
 libfs_la_SOURCES += fs/glob.c fs/glob.h
@@ -40,6 +41,7 @@ libfs_la_SOURCES += fs/download_record.c fs/download_record.h
 libfs_la_SOURCES += fs/download_state.c
 libfs_la_SOURCES += fs/hdfsview.c
 libfs_la_SOURCES += fs/mount.c fs/mount_impl.h
+libfs_la_SOURCES += fs/mount_ahead.c
 libfs_la_SOURCES += fs/mount_attach.c
 libfs_la_SOURCES += fs/mount_count.c
 libfs_la_SOURCES += fs/mount_heir.c

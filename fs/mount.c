@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "fs/ahead.h"
 #include "fs/mount_impl.h"
 #include "fs/mount_live.h"
 #include "fs/mount_point.h"
@@ -377,6 +378,8 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	if (r)
 		return slu_fail_oom(e);
 	r = slu_mreads_new(m, &m->reads);
+	if (!r)
+		r = slu_mahead_new(m);
 	if (r)
 		return slu_fail_oom(e);
 	if (m->set->live)
@@ -506,6 +509,8 @@ static int end(struct slu_mount *m, bool hand_over)
 	workers_stop(m);
 	if (hand_over)
 		slu_mheir_drain(m);
+	if (m->ahead)
+		slu_ahead_stop(m->ahead);
 	if (m->live)
 		r = slu_mlive_stop(m->live, slu_deadline_in(STORE_NS));
 	if (m->reads && !r)
@@ -517,6 +522,7 @@ static int end(struct slu_mount *m, bool hand_over)
 		slu_minit_flush(m);
 		fuse_session_destroy(m->se);
 	}
+	slu_ahead_free(m->ahead);
 	slu_mreads_free(m->reads);
 	slu_mopens_free(m->opens);
 	slu_mlive_free(m->live);

@@ -24,6 +24,7 @@
 #define SLU_MREAD_MAX (1u << 20) /* one request */
 #define SLU_MWORKERS 4
 
+struct slu_ahead;
 struct slu_mlive;
 struct slu_mreads;
 
@@ -54,8 +55,9 @@ struct slu_mount {
 	struct slu_minit init;
 	struct slu_mlink link; /* to the supervisor; link.share is always there */
 	struct slu_mreads *reads;
-	struct slu_mlive *live; /* NULL: pinned content */
-	uint32_t major, minor;  /* the mount's device number */
+	struct slu_mlive *live;  /* NULL: pinned content */
+	struct slu_ahead *ahead; /* NULL: live content */
+	uint32_t major, minor;   /* the mount's device number */
 	struct slu_mopens *opens;
 	bool can_skip_open, no_opendir, attached;
 	bool hurry; /* the end does not wait for programs in the mount */
@@ -102,6 +104,9 @@ enum slu_mwish { SLU_MWISH_NOTHING, SLU_MWISH_HAND, SLU_MWISH_END, SLU_MWISH_NOW
 enum slu_mwish slu_mheir_listen(struct slu_mount *m); /* to the supervisor; does not wait */
 /* Waits, within bounds, until what was taken is answered; then the next worker may come. */
 void slu_mheir_drain(struct slu_mount *m);
+
+/* --- mount_ahead.c --- */
+int slu_mahead_new(struct slu_mount *m); /* m->ahead, once there are reads; not of live content */
 
 /* --- mount_ops.c --- */
 extern const struct fuse_lowlevel_ops slu_mount_ops;

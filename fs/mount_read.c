@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/time.h"
+#include "fs/ahead.h"
 #include "fs/mount_file.h"
 #include "fs/mount_live.h"
 #include "io/loop.h"
@@ -28,7 +29,8 @@
 #define SMALL (128u << 10)
 #define IDLE_NS (5 * SLU_SEC)
 #define TICK_NS SLU_SEC
-#define FILES_MAX 512 /* readers kept */
+#define KEPT_NS (60 * SLU_SEC)          /* unread, of an order that is being followed */
+#define FILES_MAX (2 * SLU_AHEAD_FILES) /* readers kept */
 #define HASH 1024
 
 struct file {
@@ -519,12 +521,14 @@ void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	fuse_req_interrupt_func(req, interrupted, s);
-	if (!slot_admit(s))
-		return;
-	if (s->rd.buf)
-		slu_reader_read(f->reader, &s->rd);
-	else
-		run(s);
+	if (slot_admit(s)) {
+		if (s->rd.buf)
+			slu_reader_read(f->reader, &s->rd);
+		else
+			run(s);
+	}
+	if (m->ahead)
+		slu_ahead_read(m->ahead, (uint32_t)at, length, off, size);
 }
 
 uint64_t slu_mreads_prefetch(struct slu_mreads *rs, uint32_t at, uint64_t off, uint64_t len)
@@ -621,18 +625,18 @@ int64_t slu_mreads_tick(struct slu_mreads *rs)
 {
 	struct file *old = NULL;
 	struct slot *late;
-	int64_t now = slu_now(), wait;
-	bool idle;
+	bool kept = rs->m->ahead && slu_ahead_keeps(rs->m->ahead), idle;
+	int64_t now = slu_now(), old_ns = kept ? KEPT_NS : 2 * IDLE_NS, wait;
 
 	pthread_mutex_lock(&rs->lock);
 	late = take_due(rs, false);
-	idle = !rs->busy && now - rs->last >= IDLE_NS;
+	idle = !rs->busy && !kept && now - rs->last >= IDLE_NS;
 	if (idle) {
 		old = files_take(rs, 0, INT64_MAX);
 		spares_free(rs);
 		rs->ticking = false;
 	} else {
-		old = files_take(rs, FILES_MAX, now - 2 * IDLE_NS);
+		old = files_take(rs, FILES_MAX, now - old_ns);
 	}
 	wait = rs->timeout / 4 < TICK_NS ? rs->timeout / 4 : TICK_NS;
 	if (rs->due && rs->due->due - now < wait)
@@ -641,7 +645,7 @@ int64_t slu_mreads_tick(struct slu_mreads *rs)
 	files_free(old);
 	if (late)
 		answer_late(rs, late, -ETIMEDOUT, "the store did not answer within the time limit");
-	slu_readers_trim(rs->readers, idle ? 0 : 2 * IDLE_NS);
+	slu_readers_trim(rs->readers, idle ? 0 : old_ns);
 	return idle ? -1 : wait;
 }
 

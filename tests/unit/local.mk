@@ -21,7 +21,7 @@ UNIT_TESTS += tests/unit/test-budget tests/unit/test-reader tests/unit/test-down
 	tests/unit/test-mounttree tests/unit/test-mount tests/unit/test-mountview
 UNIT_TESTS += tests/unit/test-mountopened
 UNIT_TESTS += tests/unit/test-settings tests/unit/test-mountnodes
-UNIT_TESTS += tests/unit/test-stats
+UNIT_TESTS += tests/unit/test-stats tests/unit/test-ahead
 UNIT_TESTS += tests/unit/test-cache tests/unit/test-cachelife
 UNIT_TESTS += tests/unit/test-webhdfs tests/unit/test-hdfs
 UNIT_TESTS += tests/unit/test-web tests/unit/test-fuzz

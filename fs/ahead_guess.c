@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guessing which files come next.  A cursor walks an order (the listing's or the learned one) and
+ * believes in it as far as its guesses came true.  Several readers walk at once, and threads of one
+ * reader overtake each other, so a cursor accepts a little disorder; its step is the greatest common
+ * divisor of the distances that it saw.  What nobody reads counts against it; a cursor that fetches in
+ * vain is dropped on the spot.
+ *
+ * The learned order is what was read for the first time, in that order.  It is kept as long as it
+ * holds; when files begin to repeat and it did not hold, the newest recording takes its place.
+ */
+#include "fs/ahead_impl.h"
+#include "fs/stats.h"
+
+#include <string.h>
+
+#define SPAN 16u      /* steps of disorder */
+#define SPAN_OPEN 64u /* of a cursor that was right before */
+#define SURE 32u      /* files ahead for few that came true */
+#define IDLE 128u     /* visits after which a cursor's reader has gone */
+#define BEHIND 128u   /* steps after which a fetched file counts as not read */
+#define STEP_MAX 16u
+#define NEED_MAX 512u
+#define LEARN_MIN 32u /* files that an order has at least */
+#define AGAIN_FAR 64u /* files after which reading one again means something */
+#define AGAIN_MAX 16u
+#define FORGET 64u
+
+static uint32_t gcd(uint32_t a, uint32_t b)
+{
+	while (b) {
+		uint32_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* --- places --- */
+
+static uint32_t places(const struct slu_ahead *a, const struct slu_cursor *c)
+{
+	return c->learned ? a->learned.n : a->conf.files;
+}
+
+static uint32_t file_at(const struct slu_ahead *a, const struct slu_cursor *c, uint32_t place)
+{
+	return c->learned ? a->learned.seq[place] : place;
+}
+
+static uint8_t kind_of(const struct slu_cursor *c)
+{
+	return c->learned ? SLU_AHEAD_LEARNED : SLU_AHEAD_LISTING;
+}
+
+/* False: that order does not have the file. */
+static bool place_of(const struct slu_ahead *a, bool learned, uint32_t at, uint32_t *ret)
+{
+	if (!learned) {
+		*ret = at;
+		return true;
+	}
+	if (!a->learned.pos || !a->learned.pos[at])
+		return false;
+	*ret = a->learned.pos[at] - 1;
+	return true;
+}
+
+/* --- cursors --- */
+
+/* Whatever was fetched up to `end` and not read will not be. */
+static void sweep(struct slu_ahead *a, struct slu_cursor *c, uint32_t end)
+{
+	for (; c->tail < end; c->tail++) {
+		uint32_t at = file_at(a, c, c->tail);
+
+		if (a->fetched[at] & kind_of(c) && slu_ahead_settle(a, at, false))
+			c->bad++;
+	}
+}
+
+/* What was in vain weighs against what came true: the next guess has to show more. */
+static void retire(struct slu_ahead *a, struct slu_cursor *c)
+{
+	if (c->used && c->window) {
+		sweep(a, c, c->tip < places(a, c) ? c->tip : places(a, c));
+		if (2 * c->bad > c->run) {
+			a->sum.stops++;
+			slu_stat_add(SLU_STAT_GUESS_STOPS, 1);
+			a->need = a->need * 2 < NEED_MAX ? a->need * 2 : NEED_MAX;
+		}
+	}
+	*c = (struct slu_cursor){0};
+}
+
+/* Does the place fit what the cursor has seen? */
+static bool fits(const struct slu_cursor *c, uint32_t place)
+{
+	uint64_t span = c->window ? (uint64_t)SPAN_OPEN * c->step : SPAN;
+
+	return place <= c->head + span && place + span >= c->head;
+}
+
+/* How far the cursor may go from what it has seen come true. */
+static void open_window(struct slu_ahead *a, struct slu_cursor *c)
+{
+	if (c->run < a->need || c->step > STEP_MAX)
+		return;
+	if (!c->window) {
+		/* most of what lies between would not be read */
+		if (2ull * c->run * c->step < c->head - c->start)
+			return;
+		c->tip = c->head + c->step;
+		c->tail = c->head;
+	}
+	c->window = 2 * c->run < SURE + c->run / 4 ? 2 * c->run : SURE + c->run / 4;
+	if (c->window > SLU_AHEAD_FILES)
+		c->window = SLU_AHEAD_FILES;
+}
+
+/* The guess came true. */
+static void advance(struct slu_ahead *a, struct slu_cursor *c, uint32_t place, bool hit)
+{
+	uint32_t d = place > c->head ? place - c->head : c->head - place;
+	uint32_t behind;
+
+	c->turn = atomic_load_explicit(&a->visits, memory_order_relaxed);
+	if (!d)
+		return;
+	c->step = gcd(c->step, d);
+	c->run++;
+	c->good += hit;
+	if (place > c->head)
+		c->head = place;
+	behind = BEHIND * c->step;
+	if (c->window && c->head > behind)
+		sweep(a, c, c->head - behind);
+	if (c->bad > 4 && 2 * c->bad > c->good) {
+		c->run = 0;
+		retire(a, c);
+		return;
+	}
+	if (c->good >= FORGET) {
+		c->good /= 2;
+		c->bad /= 2;
+		a->need = a->need / 2 > SLU_AHEAD_NEED ? a->need / 2 : SLU_AHEAD_NEED;
+	}
+	open_window(a, c);
+	if (c->tip <= c->head)
+		c->tip = c->head + c->step;
+}
+
+/* A free cursor, or the one least missed: those that never came true go first. */
+static struct slu_cursor *spare(struct slu_ahead *a)
+{
+	struct slu_cursor *best = &a->cursors[0];
+
+	for (int i = 0; i < SLU_AHEAD_CURSORS; i++) {
+		struct slu_cursor *c = &a->cursors[i];
+
+		if (!c->used)
+			return c;
+		if (!c->run != !best->run ? !c->run : c->turn < best->turn)
+			best = c;
+	}
+	return best;
+}
+
+/* The visit in one of the two orders.  False: no cursor of it expected that. */
+static bool visit_in(struct slu_ahead *a, bool learned, uint32_t at, bool hit)
+{
+	struct slu_cursor *c;
+	uint32_t place;
+	bool any = false;
+
+	if (!place_of(a, learned, at, &place))
+		return false;
+	for (int i = 0; i < SLU_AHEAD_CURSORS && !any; i++) {
+		c = &a->cursors[i];
+		any = c->used && c->learned == learned && fits(c, place);
+		if (any)
+			advance(a, c, place, hit);
+	}
+	if (any)
+		return true;
+	c = spare(a);
+	retire(a, c);
+	*c = (struct slu_cursor){.used = true,
+				 .learned = learned,
+				 .start = place,
+				 .head = place,
+				 .serial = ++a->serial,
+				 .turn = atomic_load_explicit(&a->visits, memory_order_relaxed)};
+	return false;
+}
+
+/* --- learning --- */
+
+static void forget_learned(struct slu_ahead *a)
+{
+	for (int i = 0; i < SLU_AHEAD_CURSORS; i++)
+		if (a->cursors[i].used && a->cursors[i].learned)
+			retire(a, &a->cursors[i]);
+	slu_order_clear(&a->learned);
+}
+
+/* Files repeat: the recording is over. */
+static void turn_over(struct slu_ahead *a)
+{
+	bool holds = 2 * (uint64_t)a->held > a->record.n;
+
+	if (!holds && a->record.n >= LEARN_MIN) {
+		forget_learned(a);
+		a->learned = a->record;
+		a->record = (struct slu_order){0};
+	}
+	slu_order_clear(&a->record);
+	a->held = a->again = 0;
+}
+
+static void record(struct slu_ahead *a, uint32_t at)
+{
+	uint32_t pos = a->record.pos ? a->record.pos[at] : 0;
+
+	if (pos) {
+		if (a->record.n - pos >= AGAIN_FAR || 2 * (a->record.n - pos) >= a->record.n)
+			a->again += 2;
+	} else {
+		a->again -= a->again > 0;
+		(void)slu_order_add(&a->record, a->conf.files, at); /* else it is not learnt */
+	}
+	if (a->again >= AGAIN_MAX)
+		turn_over(a);
+}
+
+void slu_guess_visit(struct slu_ahead *a, uint32_t at, bool hit)
+{
+	uint32_t now = atomic_load_explicit(&a->visits, memory_order_relaxed);
+	struct slu_cursor *old = &a->cursors[now % SLU_AHEAD_CURSORS];
+
+	if (old->used && now - (uint32_t)old->turn > IDLE)
+		retire(a, old);
+	record(a, at);
+	a->held += visit_in(a, true, at, hit);
+	(void)visit_in(a, false, at, hit);
+}
+
+/* --- what to fetch --- */
+
+bool slu_guess_next(struct slu_ahead *a, uint32_t *ret_at, uint64_t *ret_serial)
+{
+	for (int i = 0; i < SLU_AHEAD_CURSORS; i++) {
+		struct slu_cursor *c = &a->cursors[i];
+
+		if (!c->used || !c->window)
+			continue;
+		while (c->tip < places(a, c) && c->tip <= c->head + (uint64_t)c->window * c->step) {
+			uint32_t at = file_at(a, c, c->tip);
+
+			c->tip += c->step;
+			if (a->fetched[at] & SLU_AHEAD_FETCHED)
+				continue;
+			a->fetched[at] &= (uint8_t)~SLU_AHEAD_GUESSED;
+			a->fetched[at] |= kind_of(c);
+			*ret_at = at;
+			*ret_serial = c->serial;
+			return true;
+		}
+	}
+	return false;
+}
+
+void slu_guess_undo(struct slu_ahead *a, uint64_t serial)
+{
+	for (int i = 0; i < SLU_AHEAD_CURSORS; i++)
+		if (a->cursors[i].used && a->cursors[i].serial == serial &&
+		    a->cursors[i].tip >= a->cursors[i].step)
+			a->cursors[i].tip -= a->cursors[i].step;
+}
+
+/* A quarter of a window at a time: the thread is not woken for each file. */
+bool slu_guess_peek(const struct slu_ahead *a)
+{
+	for (int i = 0; i < SLU_AHEAD_CURSORS; i++) {
+		const struct slu_cursor *c = &a->cursors[i];
+		uint64_t end;
+
+		if (!c->used || !c->window)
+			continue;
+		end = c->head + (uint64_t)c->window * c->step;
+		if (c->tip < places(a, c) && c->tip + (uint64_t)c->window / 4 * c->step <= end)
+			return true;
+	}
+	return false;
+}
+
+void slu_guess_rewind(struct slu_ahead *a)
+{
+	for (int i = 0; i < SLU_AHEAD_CURSORS; i++) {
+		struct slu_cursor *c = &a->cursors[i];
+
+		if (!c->used || !c->window)
+			continue;
+		sweep(a, c, c->tip < places(a, c) ? c->tip : places(a, c));
+		c->bad = 0;
+		c->tail = c->head;
+		c->tip = c->head + c->step;
+	}
+}

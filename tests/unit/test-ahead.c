@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Order ahead: what is fetched for which readers, what wrong guesses cost, and the given order. */
+#include "unit.h"
+
+#include "fs/ahead.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#define FILES 20000u
+
+/* Files of 10 KiB that are there or on their way, as a reader would have them. */
+struct world {
+	struct slu_ahead *a;
+	uint8_t *there; /* fetched and not read */
+	uint64_t size;
+	unsigned held, room; /* files; room 0: any number */
+	unsigned fetched, hits, misses;
+	sem_t got;
+};
+
+static uint64_t world_size(void *user, uint32_t at)
+{
+	const struct world *w = user;
+
+	(void)at;
+	return w->size;
+}
+
+static uint64_t world_fetch(void *user, uint32_t at, uint64_t len)
+{
+	struct world *w = user;
+
+	assert_true(at < FILES);
+	if (w->there[at])
+		return len;
+	if (w->room && w->held == w->room)
+		return 0;
+	w->there[at] = 1;
+	w->held++;
+	w->fetched++;
+	sem_post(&w->got);
+	return len;
+}
+
+static void world_make(struct world *w, bool thread)
+{
+	struct slu_ahead_conf conf = {.files = FILES,
+				      .size = world_size,
+				      .fetch = world_fetch,
+				      .user = w,
+				      .in_place = !thread};
+
+	*w = (struct world){.size = 10240};
+	w->there = calloc(FILES, 1);
+	sem_init(&w->got, 0, 0);
+	assert_non_null(w->there);
+	assert_int_equal(slu_ahead_new(&conf, &w->a), 0);
+}
+
+static void world_done(struct world *w)
+{
+	slu_ahead_free(w->a);
+	free(w->there);
+	sem_destroy(&w->got);
+}
+
+static void visit(struct world *w, uint32_t at)
+{
+	if (w->there[at]) {
+		w->there[at] = 0;
+		w->held--;
+		w->hits++;
+	} else {
+		w->misses++;
+	}
+	slu_ahead_read(w->a, at, w->size, 0, w->size);
+}
+
+static void count_anew(struct world *w)
+{
+	w->fetched = w->hits = w->misses = 0;
+}
+
+static uint64_t chance = 7;
+
+static uint32_t random_below(uint32_t n)
+{
+	chance = chance * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)((chance >> 33) % n);
+}
+
+static uint32_t *shuffled(uint32_t n)
+{
+	uint32_t *p = calloc(n, sizeof *p);
+
+	assert_non_null(p);
+	for (uint32_t i = 0; i < n; i++)
+		p[i] = i;
+	for (uint32_t i = n - 1; i > 0; i--) {
+		uint32_t k = random_below(i + 1), was = p[i];
+
+		p[i] = p[k];
+		p[k] = was;
+	}
+	return p;
+}
+
+static void test_listing_order(void **state)
+{
+	struct slu_ahead_state s;
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	for (uint32_t i = 100; i < 2100; i++)
+		visit(&w, i);
+	assert_true(w.misses <= 3);
+	assert_true(w.hits >= 1997);
+	assert_true(w.fetched <= w.hits + SLU_AHEAD_FILES);
+	slu_ahead_get(w.a, &s);
+	assert_int_equal(s.fetched, w.fetched);
+	assert_int_equal(s.hits, w.hits);
+	assert_int_equal(s.window, SLU_AHEAD_FILES);
+	world_done(&w);
+}
+
+static void test_a_short_walk_wastes_little(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	visit(&w, 10);
+	visit(&w, 11);
+	assert_int_equal(w.fetched, 0);
+	visit(&w, 12);
+	assert_in_range(w.fetched, 1, 4);
+	world_done(&w);
+}
+
+static void test_every_second_file(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	for (uint32_t i = 0; i < 4000; i += 2)
+		visit(&w, i);
+	assert_true(w.hits >= 1997);
+	for (uint32_t i = 1; i < FILES; i += 2)
+		assert_false(w.there[i]);
+	world_done(&w);
+}
+
+static void test_random_reads_cost_nothing(void **state)
+{
+	uint32_t *p = shuffled(FILES);
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	for (uint32_t i = 0; i < FILES; i++)
+		visit(&w, p[i]);
+	assert_true(w.fetched < FILES / 100);
+	world_done(&w);
+	free(p);
+}
+
+/* Several readers, each with its own part, that overtake one another. */
+static void test_many_walkers(void **state)
+{
+	uint32_t at[8];
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	for (int i = 0; i < 8; i++)
+		at[i] = (uint32_t)i * 2000;
+	for (int n = 0; n < 8 * 1000;) {
+		uint32_t i = random_below(8);
+
+		if (at[i] == i * 2000 + 1500)
+			continue;
+		visit(&w, at[i]++);
+		n++;
+	}
+	assert_true(w.misses <= 8 * 4);
+	world_done(&w);
+}
+
+/* Threads of one reader that take the next file each: near each other, in any order. */
+static void test_disorder(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	for (uint32_t i = 0; i < 4000; i += 8)
+		for (uint32_t k = 0; k < 8; k++)
+			visit(&w, i + (k * 5 + 3) % 8);
+	assert_true(w.hits >= 3950);
+	world_done(&w);
+}
+
+static void test_an_order_that_repeats_is_learnt(void **state)
+{
+	uint32_t *p = shuffled(FILES), *q = shuffled(FILES);
+	struct slu_ahead_state s;
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	for (uint32_t i = 0; i < FILES; i++)
+		visit(&w, p[i]);
+	for (int epoch = 0; epoch < 2; epoch++) {
+		count_anew(&w);
+		for (uint32_t i = 0; i < FILES; i++) /* pairs swapped: two processes */
+			visit(&w, p[i ^ 1]);
+		assert_true(w.hits > FILES * 98 / 100);
+		assert_true(w.fetched < FILES + 2 * SLU_AHEAD_FILES);
+	}
+	slu_ahead_get(w.a, &s);
+	assert_true(s.learned >= FILES - 64);
+	/* another order: the old one is not believed for long, the new one is learnt */
+	count_anew(&w);
+	for (uint32_t i = 0; i < FILES; i++)
+		visit(&w, q[i]);
+	assert_true(w.fetched < FILES / 10);
+	count_anew(&w);
+	for (uint32_t i = 0; i < FILES; i++)
+		visit(&w, q[i]);
+	assert_true(w.hits > FILES * 95 / 100);
+	world_done(&w);
+	free(p);
+	free(q);
+}
+
+static void test_wrong_guesses_stop_at_once(void **state)
+{
+	struct slu_ahead_state s;
+	struct world w;
+	unsigned before;
+
+	(void)state;
+	world_make(&w, false);
+	/* runs of six files, then somewhere else: what is beyond a run is fetched in vain */
+	for (uint32_t i = 0; i < 300; i++) {
+		uint32_t at = random_below(FILES - 100);
+
+		for (uint32_t k = 0; k < 6; k++)
+			visit(&w, at + k);
+	}
+	before = w.fetched;
+	slu_ahead_get(w.a, &s);
+	assert_true(before < 300 * 12); /* never more than twice what came true */
+	/* files that alternate with what nobody reads any more */
+	count_anew(&w);
+	for (uint32_t i = 0; i < 200; i++)
+		visit(&w, i);
+	for (uint32_t i = 200; i < 8000; i += 1 + random_below(16))
+		visit(&w, i);
+	slu_ahead_get(w.a, &s);
+	assert_true(s.stops >= 1);
+	assert_true(w.fetched < 200 + 2 * SLU_AHEAD_FILES + 1000);
+	world_done(&w);
+}
+
+static void test_no_room_is_no_miss(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	w.room = 5;
+	for (uint32_t i = 0; i < 1000; i++) {
+		visit(&w, i);
+		assert_true(w.held <= 5);
+	}
+	assert_true(w.misses <= 4);
+	world_done(&w);
+}
+
+static void test_long_files_at_their_end(void **state)
+{
+	const uint64_t size = 100u << 20;
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	w.size = size;
+	for (uint32_t i = 0; i < 3; i++) {
+		for (uint64_t off = 0; off < size; off += 1 << 20) {
+			unsigned before = w.fetched;
+
+			slu_ahead_read(w.a, i, size, off, 1 << 20);
+			if (off < size / 2)
+				assert_int_equal(w.fetched, before);
+		}
+	}
+	assert_true(w.fetched >= 1);
+	world_done(&w);
+}
+
+static void test_given_order(void **state)
+{
+	uint32_t *p = shuffled(FILES), twice = 9;
+	struct slu_ahead_state s;
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	assert_int_equal(slu_ahead_order_begin(w.a), 0);
+	for (uint32_t i = 0; i < FILES; i += 500)
+		assert_int_equal(slu_ahead_order_add(w.a, p + i, 500, &twice), 0);
+	assert_int_equal(twice, 0);
+	assert_int_equal(w.fetched, SLU_AHEAD_FILES); /* before the first read */
+	assert_true(slu_ahead_keeps(w.a));
+	for (uint32_t i = 0; i < FILES; i++)
+		visit(&w, p[i ^ 3]);
+	assert_int_equal(w.misses, 0);
+	assert_int_equal(w.fetched, FILES);
+	slu_ahead_get(w.a, &s);
+	assert_int_equal(s.order, FILES);
+	assert_int_equal(s.order_read, FILES);
+	assert_int_equal(s.order_fetched, FILES);
+	assert_int_equal(s.lost, 0);
+	assert_false(slu_ahead_keeps(w.a));
+	world_done(&w);
+	free(p);
+}
+
+static void test_given_order_with_holes(void **state)
+{
+	uint32_t *p = shuffled(FILES), twice;
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	assert_int_equal(slu_ahead_order_begin(w.a), 0);
+	assert_int_equal(slu_ahead_order_add(w.a, p, 5000, &twice), 0);
+	/* most are in the kernel's cache: they are never asked for */
+	for (uint32_t i = 0; i < 5000; i += 7)
+		visit(&w, p[i]);
+	assert_int_equal(w.misses, 0);
+	world_done(&w);
+	free(p);
+}
+
+static void test_a_new_order_replaces_the_old(void **state)
+{
+	const uint32_t one[] = {1, 2, 3, 2, 1}, two[] = {7, 8};
+	struct slu_ahead_state s;
+	uint32_t twice = 0;
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	assert_int_equal(slu_ahead_order_begin(w.a), 0);
+	assert_int_equal(slu_ahead_order_add(w.a, one, 5, &twice), 0);
+	assert_int_equal(twice, 2);
+	assert_int_equal(w.fetched, 3);
+	visit(&w, 1);
+	assert_int_equal(slu_ahead_order_begin(w.a), 0);
+	assert_int_equal(slu_ahead_order_add(w.a, two, 2, &twice), 0);
+	slu_ahead_get(w.a, &s);
+	assert_int_equal(s.order, 2);
+	assert_int_equal(s.order_read, 0);
+	assert_int_equal(s.order_fetched, 2);
+	assert_int_equal(s.lost, 2);
+	slu_ahead_order_drop(w.a);
+	slu_ahead_get(w.a, &s);
+	assert_int_equal(s.order, 0);
+	world_done(&w);
+}
+
+static void test_given_order_waits_for_room(void **state)
+{
+	uint32_t *p = shuffled(FILES), twice;
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	w.room = 20;
+	assert_int_equal(slu_ahead_order_begin(w.a), 0);
+	assert_int_equal(slu_ahead_order_add(w.a, p, 2000, &twice), 0);
+	assert_int_equal(w.fetched, 20);
+	for (uint32_t i = 0; i < 2000; i++)
+		visit(&w, p[i]);
+	assert_int_equal(w.misses, 0);
+	world_done(&w);
+	free(p);
+}
+
+/* With the thread: what it fetches is only looked at here once it has stopped. */
+static void test_thread(void **state)
+{
+	uint32_t *p = shuffled(FILES), twice;
+	struct world w;
+
+	(void)state;
+	world_make(&w, true);
+	assert_int_equal(slu_ahead_order_begin(w.a), 0);
+	assert_int_equal(slu_ahead_order_add(w.a, p, 5000, &twice), 0);
+	for (uint32_t i = 0; i < 5000; i++) {
+		sem_wait(&w.got);
+		slu_ahead_read(w.a, p[i], w.size, 0, w.size);
+	}
+	slu_ahead_stop(w.a);
+	assert_int_equal(w.fetched, 5000);
+	world_done(&w);
+	free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_listing_order),
+		cmocka_unit_test(test_a_short_walk_wastes_little),
+		cmocka_unit_test(test_every_second_file),
+		cmocka_unit_test(test_random_reads_cost_nothing),
+		cmocka_unit_test(test_many_walkers),
+		cmocka_unit_test(test_disorder),
+		cmocka_unit_test(test_an_order_that_repeats_is_learnt),
+		cmocka_unit_test(test_wrong_guesses_stop_at_once),
+		cmocka_unit_test(test_no_room_is_no_miss),
+		cmocka_unit_test(test_long_files_at_their_end),
+		cmocka_unit_test(test_given_order),
+		cmocka_unit_test(test_given_order_with_holes),
+		cmocka_unit_test(test_a_new_order_replaces_the_old),
+		cmocka_unit_test(test_given_order_waits_for_room),
+		cmocka_unit_test(test_thread),
+	};
+
+	return cmocka_run_group_tests_name("ahead", tests, NULL, NULL);
+}
