@@ -100,14 +100,34 @@ static void took(struct slu_mount *m, void *buf, size_t n)
 	}
 }
 
+/* Rather this one fails than all for ever. */
+static bool refused(struct slu_mount *m, int fd, const void *buf)
+{
+	const struct fuse_in_header *h = buf;
+	struct fuse_out_header out = {.len = sizeof out, .error = -EIO, .unique = h->unique};
+
+	if (!slu_mshare_blamed(m->link.share, h->unique))
+		return false;
+	slu_warn("mount",
+		 "'%s': request %u of node %llu was in flight when %u processes that served it "
+		 "crashed: it fails",
+		 m->where, h->opcode, (unsigned long long)h->nodeid, SLU_MSHARE_CRASHES);
+	return write(fd, &out, sizeof out) == sizeof out;
+}
+
 ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount)
 {
 	struct slu_mount *m = mount;
 	ssize_t r = !m->init.seen && slu_mlink_heir(&m->link) ? (ssize_t)slu_mheir_init(m, buf, n)
 							      : read(fd, buf, n);
 
-	if (r >= (ssize_t)sizeof(struct fuse_in_header))
+	if (r >= (ssize_t)sizeof(struct fuse_in_header)) {
+		if (m->init.seen && refused(m, fd, buf)) {
+			errno = EINTR;
+			return -1;
+		}
 		took(m, buf, (size_t)r);
+	}
 	if (r < 0 && errno != EINTR && errno != EAGAIN && errno != ENOENT && errno != ENODEV) {
 		slu_warn("mount", "'%s': reading requests failed: %s", m->where, strerror(errno));
 		errno = ENODEV; /* the session is over; libfuse has nothing to print */

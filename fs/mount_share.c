@@ -141,6 +141,37 @@ void slu_mshare_answered(struct slu_mshare *s, uint64_t unique)
 	}
 }
 
+/* Whoever is in flight now stays in the list, whoever is not leaves it: it was answered. */
+void slu_mshare_blame(struct slu_mshare *s)
+{
+	struct slu_mblame now[SLU_MSHARE_BLAMES];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SLU_MSHARE_FLIGHTS && n < SLU_MSHARE_BLAMES; i++) {
+		uint64_t unique = atomic_load(&s->flights[i].unique) & ~AGAIN;
+
+		if (!unique)
+			continue;
+		now[n] = (struct slu_mblame){.unique = unique, .crashes = 1};
+		for (unsigned k = 0; k < SLU_MSHARE_BLAMES; k++)
+			if (s->blames[k].unique == unique)
+				now[n].crashes += s->blames[k].crashes;
+		n++;
+	}
+	memset(s->blames, 0, sizeof s->blames);
+	memcpy(s->blames, now, n * sizeof now[0]);
+}
+
+bool slu_mshare_blamed(const struct slu_mshare *s, uint64_t unique)
+{
+	if (!(unique & AGAIN))
+		return false;
+	for (unsigned i = 0; i < SLU_MSHARE_BLAMES && s->blames[i].unique; i++)
+		if (s->blames[i].unique == (unique & ~AGAIN))
+			return s->blames[i].crashes >= SLU_MSHARE_CRASHES;
+	return false;
+}
+
 void slu_mshare_forget(struct slu_mshare *s)
 {
 	for (unsigned i = 0; i < SLU_MSHARE_FLIGHTS; i++) {

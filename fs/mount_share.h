@@ -35,6 +35,14 @@ struct slu_mflight {
 	_Atomic int64_t since;   /* slu_now() */
 };
 
+/* A request that was in flight when a worker crashed.  Written while there is none. */
+struct slu_mblame {
+	uint64_t unique;
+	uint32_t crashes;
+};
+#define SLU_MSHARE_BLAMES 64u
+#define SLU_MSHARE_CRASHES 3u /* so many workers may a request cost */
+
 struct slu_mshare {
 	uint64_t magic;
 	uint32_t layout, size;
@@ -54,6 +62,7 @@ struct slu_mshare {
 	alignas(8) unsigned char init[256];
 
 	struct slu_mflight flights[SLU_MSHARE_FLIGHTS];
+	struct slu_mblame blames[SLU_MSHARE_BLAMES];
 	_Atomic uint32_t area_layout[SLU_MAREAS];
 	alignas(4096) unsigned char area[SLU_MAREAS][SLU_MAREA_SIZE];
 };
@@ -73,7 +82,11 @@ void *slu_mshare_area(struct slu_mshare *s, enum slu_marea which, uint32_t layou
 
 void slu_mshare_taken(struct slu_mshare *s, uint64_t unique); /* before it is handled */
 void slu_mshare_answered(struct slu_mshare *s,
-			 uint64_t unique);    /* after the reply; unknown: fine */
+			 uint64_t unique); /* after the reply; unknown: fine */
+/* The worker has crashed or hung: maybe over one of those in flight. */
+void slu_mshare_blame(struct slu_mshare *s);
+/* True: enough workers have crashed while this one was in flight; it is not tried again. */
+bool slu_mshare_blamed(const struct slu_mshare *s, uint64_t unique);
 void slu_mshare_forget(struct slu_mshare *s); /* none is: the kernel gives them again */
 unsigned slu_mshare_flying(const struct slu_mshare *s);
 int64_t slu_mshare_oldest(const struct slu_mshare *s); /* its `since`; 0: none */

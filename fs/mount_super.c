@@ -98,6 +98,21 @@ static void fail(struct super *s, int rc)
 
 /* --- the worker --- */
 
+/* A new program that cannot take over is no death: the one from before goes on. */
+static bool fell_back(struct super *s, const char *how)
+{
+	if (!s->upgrading || s->up)
+		return false;
+	s->upgrading = false;
+	slu_warn("mount",
+		 "'%s': the program that is installed now cannot take over (%s%s%s); the one "
+		 "from before goes on",
+		 s->share->where, how, s->e->code ? ": " : "", s->e->code ? s->e->msg : "");
+	s->e->code = 0;
+	s->next = slu_now();
+	return true;
+}
+
 static void start(struct super *s)
 {
 	s->next = 0;
@@ -126,6 +141,8 @@ static void start(struct super *s)
 		return; /* it has died, or will for want of a supervisor */
 	}
 	slu_fail_sys(s->e, -r, "cannot start the process that serves '%s'", s->share->where);
+	if (fell_back(s, "it does not start"))
+		return;
 	if (!s->usable || ++s->bad_starts >= BAD_STARTS_MAX)
 		fail(s, r);
 	else
@@ -286,21 +303,6 @@ static bool too_often(struct super *s, enum death how, unsigned *ret_pause)
 	return s->points >= POINTS_MAX || s->bad_starts >= BAD_STARTS_MAX;
 }
 
-/* A new program that cannot take over is no death: the one from before goes on. */
-static bool fell_back(struct super *s, const char *how)
-{
-	if (!s->upgrading || s->up)
-		return false;
-	s->upgrading = false;
-	slu_warn("mount",
-		 "'%s': the program that is installed now cannot take over (%s%s%s); the one "
-		 "from before goes on",
-		 s->share->where, how, s->e->code ? ": " : "", s->e->code ? s->e->msg : "");
-	s->e->code = 0;
-	s->next = slu_now();
-	return true;
-}
-
 static void restart(struct super *s, int status)
 {
 	enum death how = s->hung                                              ? HUNG
@@ -366,6 +368,8 @@ static void dead(struct super *s, int status)
 		s->done = true; /* unmounted meanwhile */
 		return;
 	}
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL || s->hung)
+		slu_mshare_blame(s->share);
 	if (atomic_load(&s->share->resend))
 		slu_mshare_forget(s->share);
 	else

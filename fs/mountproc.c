@@ -23,7 +23,7 @@
 #define READY_FD 3
 #define LIFELINE_FD 4
 #define READY_NS (600 * SLU_SEC) /* the server may have to list its dataset first */
-#define END_NS (12 * SLU_SEC)    /* its own grace for programs and store, and some more */
+#define END_NS (16 * SLU_SEC)    /* its supervisor's patience with the one that serves, and more */
 #define STEP_MS 10
 
 extern char **environ;
@@ -187,10 +187,22 @@ static int clear_leftover(const struct mount_view *mv, struct slu_err *e)
 	return r == -EBUSY ? 0 : r;
 }
 
+/* The supervisor was killed: the one that serves has the lifeline too, and ends by itself. */
+static void outlast_worker(const struct mount_view *mv)
+{
+	int64_t end = slu_deadline_in(END_NS);
+	bool there;
+
+	while ((there = slu_mpoint_still(mv->v.where, 0, 0)) && !slu_expired(end))
+		poll(NULL, 0, STEP_MS);
+	if (there)
+		(void)slu_unmount(mv->v.where, 0, NULL);
+}
+
 static int view_close(struct slu_view *v, struct slu_err *e)
 {
 	struct mount_view *mv = (struct mount_view *)v;
-	int status;
+	int status = -1;
 
 	if (mv->closed)
 		return 0;
@@ -208,6 +220,8 @@ static int view_close(struct slu_view *v, struct slu_err *e)
 		kill(mv->pid, SIGKILL);
 		(void)reap(mv, 0, &status);
 	}
+	if (status != -1 && WIFSIGNALED(status) && slu_mpoint_clear(v->where, NULL) == -EBUSY)
+		outlast_worker(mv);
 	return clear_leftover(mv, e);
 }
 

@@ -19,6 +19,7 @@ UNIT_TESTS += tests/unit/test-uri tests/unit/test-workspace tests/unit/test-data
 	tests/unit/test-context tests/unit/test-filter tests/unit/test-definition tests/unit/test-resolve
 UNIT_TESTS += tests/unit/test-budget tests/unit/test-reader tests/unit/test-download tests/unit/test-journal tests/unit/test-resume tests/unit/test-hdfsview \
 	tests/unit/test-mounttree tests/unit/test-mount tests/unit/test-mountview
+UNIT_TESTS += tests/unit/test-mountshare tests/unit/test-mountsuper
 UNIT_TESTS += tests/unit/test-mountopened
 UNIT_TESTS += tests/unit/test-settings tests/unit/test-mountnodes
 UNIT_TESTS += tests/unit/test-stats tests/unit/test-ahead

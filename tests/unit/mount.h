@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/time.h"
 #include "fs/layers.h"
+#include "fs/mount_link.h"
 #include "fs/mount_point.h"
 #include "fs/view.h"
 #include "io/loop.h"
@@ -36,7 +37,8 @@ struct how {
 	const char *mask, *fault;
 	int64_t io_timeout;
 	bool lifeline;
-	long fail_at; /* this allocation of the server fails */
+	struct slu_mlink *link; /* of a worker */
+	long fail_at;           /* this allocation of the server fails */
 };
 
 /* The child: never returns. */
@@ -48,7 +50,8 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 				   .source = "sluice:test, it",
 				   .io_timeout = h->io_timeout,
 				   .ready_fd = ready,
-				   .lifeline_fd = lifeline};
+				   .lifeline_fd = lifeline,
+				   .link = h->link};
 	struct slu_err e = {0};
 	struct slu_pool *pool;
 	struct slu_loops *loops = NULL;
@@ -57,7 +60,7 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 	int r;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (h->mask)
+	if (h->mask && *h->mask)
 		setenv("SLUICE_FUSE_MASK", h->mask, 1);
 	slu_log_to_file(v->log);
 	if (slu_pool_new(4, &pool, &e) || slu_local_new(v->src, false, pool, &s, &e))
@@ -70,6 +73,8 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 			_exit(101);
 		t->sources[0].store = s;
 	}
+	if (h->link && !slu_mlink_heir(h->link) && slu_mlink_leave(h->link, t->manifest, &e))
+		_exit(102);
 	slu_fault_arm(SLU_FAULT_MALLOC, h->fail_at, false);
 	r = slu_mount_serve(t, v->mnt, &o, &e);
 	slu_tree_free(t);

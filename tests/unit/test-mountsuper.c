@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A mount and its supervisor, by exec of this very program: deaths of workers as a reader sees them. */
+#include "tests/unit/mount.h"
+
+#include "fs/mount_link.h"
+
+/* worker --worker-fd=N SRC MNT LOG MASK FAULT; MASK "die": it does not come to serving. */
+static int work(char **argv)
+{
+	struct env v = {.lifeline = -1};
+	struct slu_manifest *m = NULL;
+	struct slu_mlink link;
+	struct slu_err e = {0};
+	int fd = atoi(argv[2] + strlen("--worker-fd="));
+	int ready = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (slu_mlink_open(&link, fd, &e)) {
+		slu_mount_say_failed(ready, &e);
+		return 1;
+	}
+	if (slu_mlink_heir(&link) && !strcmp(argv[6], "die"))
+		_exit(7);
+	snprintf(v.src, sizeof v.src, "%s", argv[3]);
+	snprintf(v.mnt, sizeof v.mnt, "%s", argv[4]);
+	snprintf(v.log, sizeof v.log, "%s", argv[5]);
+	/* Parsed for its own sake: what is served is the same. */
+	if (slu_mlink_heir(&link) && slu_mlink_manifest(&link, &m, &e))
+		return 1;
+	slu_manifest_free(m);
+
+	struct how h = {.mask = strcmp(argv[6], "die") ? argv[6] : NULL,
+			.fault = argv[7][0] ? argv[7] : NULL,
+			.link = &link};
+
+	serve(&v, &h, ready, slu_mlink_kept(&link, SLU_KEEP_LIFELINE));
+	return 1;
+}
+
+static void supervise(struct env *v, const char *mask, const char *fault, int ready, int lifeline)
+{
+	const char *argv[] = {"test", "worker", v->src, v->mnt, v->log, mask, fault, NULL};
+	struct slu_err e = {0};
+
+	slu_log_to_file(v->log);
+	_exit(slu_mount_supervise(argv, ready, lifeline, &e) ? 1 : 0);
+}
+
+/* "" or what it had to say. */
+static void start_super(struct env *v, const char *mask, const char *fault, char *said, size_t size)
+{
+	int ready[2], life[2];
+	size_t n = 0;
+	ssize_t r;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(life, O_CLOEXEC), 0);
+	v->pid = fork();
+	assert_true(v->pid >= 0);
+	if (v->pid == 0) {
+		close(ready[0]);
+		close(life[1]);
+		supervise(v, mask, fault, ready[1], life[0]);
+	}
+	close(ready[1]);
+	close(life[0]);
+	v->lifeline = life[1];
+	while (n < size - 1 && (r = read(ready[0], said + n, size - 1 - n)) > 0)
+		n += (size_t)r;
+	said[n] = '\0';
+	close(ready[0]);
+}
+
+static void start_super_ok(struct env *v, const char *mask, const char *fault)
+{
+	char said[800];
+
+	start_super(v, mask, fault, said, sizeof said);
+	if (strcmp(said, "R"))
+		fail_msg("mount: %s", said);
+}
+
+/* The child of the supervisor that is not `not`. */
+static pid_t worker_of(const struct env *v, pid_t not )
+{
+	char path[64], text[256];
+
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", v->pid, v->pid);
+	for (;;) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+		if (fd < 0)
+			return 0; /* the supervisor has ended */
+		close(fd);
+		text[n > 0 ? n : 0] = '\0';
+		for (char *p = text, *end; *p; p = *end ? end + 1 : end) {
+			pid_t pid = (pid_t)strtol(p, &end, 10);
+
+			if (pid && pid != not )
+				return pid;
+			if (end == p)
+				break;
+		}
+		siginfo_t ended = {0};
+
+		assert_int_equal(waitid(P_PID, (id_t)v->pid, &ended, WEXITED | WNOHANG | WNOWAIT),
+				 0);
+		if (ended.si_pid)
+			return 0;
+		poll(NULL, 0, 1);
+	}
+}
+
+static pid_t kill_worker(const struct env *v, int sig)
+{
+	pid_t old = worker_of(v, 0);
+
+	assert_int_equal(kill(old, sig), 0);
+	return worker_of(v, old);
+}
+
+static void it_serves_and_ends(void **state)
+{
+	struct env *v = *state;
+
+	start_super_ok(v, "", "");
+	check_content(v);
+	stop(v);
+	assert_false(mounted(v));
+}
+
+static void a_killed_worker_is_not_noticed(void **state)
+{
+	struct env *v = *state;
+	char first[1000], *p = malloc(2999000);
+	ssize_t n = 0, r = 1;
+
+	start_super_ok(v, "", "seed=1,read:0.3:delay=2ms");
+	int fd = open_at(v, "big");
+
+	assert_int_equal(read(fd, first, sizeof first), sizeof first);
+	views_check(first, 0, sizeof first);
+	for (int i = 0; i < 5; i++)
+		assert_true(kill_worker(v, SIGKILL) > 0);
+	while (n < 2999000 && (r = read(fd, p + n, (size_t)(2999000 - n))) > 0)
+		n += r;
+	assert_int_equal(n, 2999000);
+	views_check(p, 1000, (size_t)n);
+	free(p);
+	close(fd);
+	check_content(v);
+	stop(v);
+	assert_false(mounted(v));
+}
+
+static void an_older_kernel_is_enough(void **state)
+{
+	struct env *v = *state;
+
+	start_super_ok(v, "ffffffffffffffff", "");
+	check_content(v);
+	assert_true(kill_worker(v, SIGKILL) > 0);
+	check_content(v);
+	stop(v);
+	assert_false(mounted(v));
+}
+
+static void a_worker_that_cannot_live_is_given_up(void **state)
+{
+	struct env *v = *state;
+	char log[4096];
+	int fd;
+
+	start_super_ok(v, "die", "");
+	kill(worker_of(v, 0), SIGKILL);
+	assert_int_equal(WEXITSTATUS(end_status(v)), 1);
+	assert_true(mounted(v));
+	fd = open_at(v, "big");
+	assert_int_equal(fd, -1);
+	assert_int_equal(errno, ENOTCONN);
+	log_text(v, log, sizeof log);
+	assert_contains(log, "another one goes on");
+}
+
+static void the_lifeline_ends_it(void **state)
+{
+	struct env *v = *state;
+
+	start_super_ok(v, "", "");
+	close(v->lifeline);
+	v->lifeline = -1;
+	assert_int_equal(end_status(v), 0);
+	assert_false(mounted(v));
+}
+
+static void an_unmount_from_outside_ends_it(void **state)
+{
+	struct env *v = *state;
+
+	start_super_ok(v, "", "");
+	kill_worker(v, SIGKILL);
+	while (umount2(v->mnt, 0))
+		assert_int_equal(errno, EBUSY);
+	assert_int_equal(end_status(v), 0);
+}
+
+static void it_says_why_not(void **state)
+{
+	struct env *v = *state;
+	char said[800];
+
+	assert_int_equal(slu_mount_check(v->mnt, NULL), 0);
+	views_file(v->dir.fd, "mnt/x", 1);
+	start_super(v, "", "", said, sizeof said);
+	assert_contains(said, "39 ");
+	assert_contains(said, "is not empty");
+	assert_int_equal(WEXITSTATUS(end_status(v)), 1);
+	start_super(v, "nonsense", "", said, sizeof said);
+	assert_contains(said, "SLUICE_FUSE_MASK");
+	assert_int_equal(WEXITSTATUS(end_status(v)), 1);
+}
+
+static void another_program_takes_over(void **state)
+{
+	struct env *v = *state;
+	char log[4096];
+	pid_t old;
+
+	start_super_ok(v, "", "");
+	old = worker_of(v, 0);
+	int fd = open_at(v, "big");
+
+	assert_int_equal(kill(v->pid, SIGUSR2), 0);
+	assert_true(worker_of(v, old) > 0);
+	check_content(v);
+	close(fd);
+	stop(v);
+	log_text(v, log, sizeof log);
+	assert_string_equal(log, "");
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		T(it_serves_and_ends),        T(a_killed_worker_is_not_noticed),
+		T(an_older_kernel_is_enough), T(a_worker_that_cannot_live_is_given_up),
+		T(the_lifeline_ends_it),      T(an_unmount_from_outside_ends_it),
+		T(it_says_why_not),           T(another_program_takes_over),
+	};
+
+	if (argc == 8 && !strcmp(argv[1], "worker"))
+		return work(argv);
+	if (no_fuse())
+		return 0;
+	alarm(250);
+	return cmocka_run_group_tests_name("mountsuper", tests, NULL, NULL);
+}
