@@ -5,10 +5,12 @@
  */
 #include "fs/download.h"
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
 #include "fs/download_record.h"
+#include "fs/verify.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -148,6 +150,58 @@ static int place(struct slu_download *d, size_t at, struct folder *dir, uint64_t
 	return 0;
 }
 
+/* --- reading again what is there --- */
+
+struct rehash {
+	struct slu_download *d;
+	uint64_t back;
+	struct slu_err *e;
+};
+
+static bool is_there(void *user, size_t at)
+{
+	const struct slu_download *d = ((const struct rehash *)user)->d;
+
+	return d->known[at].state == SLU_DS_THERE;
+}
+
+static void sum_there(void *user, size_t at, char ret[SLU_ID_MAX])
+{
+	const struct slu_download *d = ((const struct rehash *)user)->d;
+
+	if (d->known[at].has_crc)
+		snprintf(ret, SLU_ID_MAX, SLU_DL_SUM "%08x", d->known[at].crc);
+	else
+		snprintf(ret, SLU_ID_MAX, "%s", slu_download_file(d, at)->sum);
+}
+
+static int not_same(void *user, enum slu_verify_what what, size_t at, const char *path,
+		    const char *why)
+{
+	struct rehash *h = user;
+	struct stat st = {0};
+
+	(void)what, (void)path;
+	slu_warn("download", "'%s' in '%s' is not what was put there: %s", path, h->d->target, why);
+	return taken(h->d, at, &st, &h->back, h->e);
+}
+
+/* Those that look right are read. */
+static int rehash(struct slu_download *d, uint64_t *back, struct slu_err *e)
+{
+	struct rehash h = {.d = d, .e = e};
+	const struct slu_verify_opts o = {
+		.wanted = is_there, .sum = sum_there, .found = not_same, .user = &h};
+	struct slu_verify_counts n;
+	struct slu_err why = {0};
+	int r = slu_verify(d->t->manifest, d->dirfd, d->target, &o, d->pool, &n, &why);
+
+	*back += h.back;
+	if (r && e && !e->code)
+		*e = why;
+	return r;
+}
+
 int slu_download_places(struct slu_download *d, uint64_t *ret_back, struct slu_err *e)
 {
 	struct folder dir = {0};
@@ -159,6 +213,8 @@ int slu_download_places(struct slu_download *d, uint64_t *ret_back, struct slu_e
 		for (size_t i = 0; i < slu_manifest_count(d->t->manifest) && !r; i++)
 			r = place(d, i, &dir, &back, e);
 	folder_close(&dir);
+	if (!r && d->o->rehash)
+		r = rehash(d, &back, e);
 	*ret_back = back;
 	return r;
 }

@@ -95,6 +95,36 @@ static void a_new_version_is_fetched(void **state)
 	assert_int_equal(totals.there, 5);
 }
 
+/* Of the right length and time, other bytes: only reading tells. */
+static void reading_again_tells_what_times_do_not(void **state)
+{
+	struct env *v = *state;
+	struct timespec t[2];
+	struct stat st;
+	int fd;
+
+	fill(v);
+	again_ok(v, (struct slu_download_opts){0});
+	fd = openat(v->out, "d/e/more", O_RDWR | O_CLOEXEC);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pwrite(fd, "?", 1, 12345), 1);
+	t[0] = t[1] = st.st_mtim;
+	assert_int_equal(futimens(fd, t), 0);
+	close(fd);
+	again_ok(v, (struct slu_download_opts){0});
+	assert_int_equal(totals.there, 5);
+	slu_log_level(SLU_LOG_ERROR);
+	assert_failed(again(v, (struct slu_download_opts){.rehash = true}), v->e, ENOTEMPTY,
+		      "'d/e/more'");
+	again_ok(v, (struct slu_download_opts){.rehash = true, .policy = SLU_POLICY_MERGE});
+	slu_log_level(SLU_LOG_WARNING);
+	assert_int_equal(totals.files, 1);
+	assert_int_equal(totals.there, 4);
+	check_all(v);
+	again_ok(v, (struct slu_download_opts){.rehash = true});
+	assert_int_equal(totals.there, 5);
+}
+
 static void a_damaged_record_is_no_record(void **state)
 {
 	struct env *v = *state;
@@ -461,6 +491,7 @@ int main(void)
 		T(the_second_run_fetches_nothing),
 		T(what_is_gone_or_changed_is_fetched_again),
 		T(a_new_version_is_fetched),
+		T(reading_again_tells_what_times_do_not),
 		T(a_damaged_record_is_no_record),
 		T(only_what_is_missing_is_fetched),
 		T(a_damaged_part_is_fetched_again),
