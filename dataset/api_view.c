@@ -2,7 +2,7 @@
 /*
  * The public API, part four: the three views of a reference.
  */
-#include "dataset/api.h"
+#include "dataset/api_view.h"
 
 #include "common/mem.h"
 #include "common/path.h"
@@ -17,13 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct sluice_view {
-	struct slu_dataset *dataset;
-	struct slu_view *view;
-	char *props;
-	bool mounted; /* by a process that outlives us: close has to unmount */
-};
-
 #define CLOSE_NS (10 * SLU_SEC)
 
 static const struct sluice_view_options no_options = SLUICE_VIEW_OPTIONS_INIT;
@@ -36,8 +29,8 @@ static int view_kind(const char *view, char *ret, struct slu_err *e)
 	return 0;
 }
 
-static int settle(struct sluice *s, char view, const char *const *settings,
-		  struct slu_settings *ret, struct slu_err *e)
+int slu_api_settle(struct sluice *s, char view, const char *const *settings,
+		   struct slu_settings *ret, struct slu_err *e)
 {
 	const struct slu_workspace *w = s ? slu_context_workspace(s) : NULL;
 
@@ -53,13 +46,13 @@ int sluice_settings(struct sluice *s, const char *view, const char *const *setti
 	int r = view_kind(view, &kind, &er);
 
 	if (r == 0)
-		r = settle(s, kind, settings, &set, &er);
+		r = slu_api_settle(s, kind, settings, &set, &er);
 	if (r == 0)
 		r = slu_api_json(slu_settings_json(kind, &set), ret_json, &er);
 	return slu_api_error(e, &er, r);
 }
 
-static int check_options(const struct sluice_view_options **o, struct slu_err *e)
+int slu_api_view_options(const struct sluice_view_options **o, struct slu_err *e)
 {
 	if (!*o)
 		*o = &no_options;
@@ -70,8 +63,8 @@ static int check_options(const struct sluice_view_options **o, struct slu_err *e
 }
 
 /* A view may be given a manifest instead of resolving: a job's inputs are resolved once. */
-static int find_dataset(struct sluice *s, const char *ref, const char *digest,
-			struct slu_dataset **ret, struct slu_err *e)
+int slu_api_dataset(struct sluice *s, const char *ref, const char *digest, struct slu_dataset **ret,
+		    struct slu_err *e)
 {
 	struct slu_manifest *m = NULL;
 
@@ -104,7 +97,7 @@ static int worker_dataset(struct sluice *s, const char *ref, const char *digest,
 		if (r == 0)
 			r = slu_resolve_manifest(s, m, &d->tree, e);
 	} else {
-		r = find_dataset(s, ref, digest, &d, e);
+		r = slu_api_dataset(s, ref, digest, &d, e);
 		if (r == 0)
 			r = slu_mlink_leave(l, d->tree->manifest, e);
 	}
@@ -162,71 +155,20 @@ static int find_live(struct sluice *s, const char *ref, const char *digest,
 	return r;
 }
 
-static int view_new(struct sluice *s, const char *ref, const struct sluice_view_options *o,
-		    struct sluice_view **ret, struct slu_err *e)
+int slu_api_view_new(struct sluice *s, const char *ref, const struct sluice_view_options *o,
+		     struct sluice_view **ret, struct slu_err *e)
 {
 	struct sluice_view *v = slu_new0(struct sluice_view);
 
 	if (!v)
 		return slu_fail_oom(e);
-	int r = find_dataset(s, ref, o->manifest, &v->dataset, e);
+	int r = slu_api_dataset(s, ref, o->manifest, &v->dataset, e);
 	if (r < 0) {
 		sluice_view_free(v);
 		return r;
 	}
 	*ret = v;
 	return 0;
-}
-
-struct progress_bridge {
-	sluice_progress_fn *fn;
-	void *user;
-};
-
-static int bridge(void *user, const struct slu_progress *p)
-{
-	const struct progress_bridge *b = user;
-	struct sluice_progress pub = {p->files, p->files_total, p->bytes, p->bytes_total};
-
-	return b->fn(b->user, &pub);
-}
-
-int sluice_download(struct sluice *s, const char *ref, const char *target,
-		    const struct sluice_view_options *o, struct sluice_view **ret,
-		    struct sluice_error *e)
-{
-	SLU_AUTO(slu_freep) char *abs = NULL;
-	struct sluice_view *v = NULL;
-	struct slu_settings set;
-	struct slu_err er = {0};
-	int r = check_options(&o, &er);
-
-	if (r == 0)
-		r = settle(s, 'd', o->settings, &set, &er);
-	if (r == 0)
-		r = slu_path_absolute(target, &abs, &er);
-	if (r == 0)
-		r = view_new(s, ref, o, &v, &er);
-	if (r == 0) {
-		struct progress_bridge b = {o->progress, o->user};
-		struct slu_download_opts d = {
-			.policy = o->flags & SLUICE_OVERWRITE ? SLU_POLICY_MERGE : SLU_POLICY_FAIL,
-			.nosync = o->flags & SLUICE_NO_SYNC,
-			.jobs = o->jobs ? o->jobs : set.jobs,
-			.set = &set,
-			.check = (enum slu_check)o->check,
-			.progress = o->progress ? bridge : NULL,
-			.user = &b,
-		};
-
-		r = slu_download_open(v->dataset->tree, abs, &d, slu_context_pool(s), &v->view,
-				      &er);
-	}
-	if (r < 0)
-		sluice_view_free(v);
-	else
-		*ret = v;
-	return slu_api_error(e, &er, r);
 }
 
 /* --- mount --- */
@@ -304,10 +246,10 @@ int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
 	struct slu_settings set;
 	struct slu_err er = {0};
 	struct sluice_view *v = slu_new0(struct sluice_view);
-	int r = v ? check_options(&o, &er) : slu_fail_oom(&er);
+	int r = v ? slu_api_view_options(&o, &er) : slu_fail_oom(&er);
 
 	if (r == 0)
-		r = settle(s, 'm', o->settings, &set, &er);
+		r = slu_api_settle(s, 'm', o->settings, &set, &er);
 	if (r == 0)
 		r = slu_path_absolute(mountpoint, &abs, &er);
 	if (r == 0)
@@ -334,10 +276,10 @@ static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 	struct slu_dataset *d = NULL;
 	struct slu_settings set;
 	struct slu_err er = {0};
-	int r = source ? check_options(&o, &er) : slu_fail_oom(&er);
+	int r = source ? slu_api_view_options(&o, &er) : slu_fail_oom(&er);
 
 	if (r == 0)
-		r = settle(s, 'm', o->settings, &set, &er);
+		r = slu_api_settle(s, 'm', o->settings, &set, &er);
 	if (r == 0)
 		r = slu_path_absolute(mountpoint, &abs, &er);
 	if (r == 0)
@@ -460,7 +402,7 @@ static int hdfs_open(struct sluice *s, const char *ref, struct sluice_view **v, 
 		*v = slu_new0(struct sluice_view);
 		return *v ? slu_broker_view(ref, "hdfs", &(*v)->view, e) : slu_fail_oom(e);
 	}
-	int r = view_new(s, ref, &no_options, v, e);
+	int r = slu_api_view_new(s, ref, &no_options, v, e);
 
 	return r < 0 ? r : slu_hdfs_open((*v)->dataset->tree, &(*v)->view, e);
 }

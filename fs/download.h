@@ -89,6 +89,7 @@ struct slu_download {
 	int dirfd, partfd; /* the target; its folder of parts, locked */
 	bool part_made;    /* by this download */
 	bool begun;        /* slu_download_begin */
+	bool planning;     /* nothing may be changed (download_plan.c) */
 
 	/* what an earlier one left; fixed once the lanes run, but for known[], whose file's lane or batch
 	 * writes it */
@@ -133,6 +134,10 @@ static inline const struct slu_file *slu_download_file(const struct slu_download
 /* Everything that can be known before a byte is copied; opens the target (made when absent), takes its
  * folder of parts, learns what is there, begins the journal. */
 int slu_download_check(struct slu_download *d, struct slu_err *e);
+/* Adds up what known[] says: todo, totals, progress. */
+void slu_download_count(struct slu_download *d);
+/* Is there room for it? */
+int slu_download_room(const struct slu_download *d, uint64_t back, struct slu_err *e);
 /* What is at the places of the files: sets known[].  *ret_back: the bytes that replacing gives back. */
 int slu_download_places(struct slu_download *d, uint64_t *ret_back, struct slu_err *e);
 /* What else is in the target: is refused, or removed, or stays, as the policy says. */
@@ -153,6 +158,8 @@ int slu_download_recalled(const struct slu_download *d, size_t at, struct slu_dk
 int slu_download_begin(struct slu_download *d, struct slu_err *e);
 /* The end: record, journal and parts are left as the result asks.  Lets go of the lock. */
 int slu_download_leave(struct slu_download *d, bool complete, struct slu_err *e);
+/* Frees what was recalled, closes the folders. */
+void slu_download_forget(struct slu_download *d);
 int slu_download_key(const struct slu_manifest *m, size_t at, uint8_t ret[SLU_DJ_KEY]);
 void slu_download_part_name(const uint8_t key[SLU_DJ_KEY], char out[SLU_DL_PART_NAME]);
 /* Is file b of m the same state of the same object as file a of n? */
@@ -161,6 +168,8 @@ bool slu_download_alike(const struct slu_manifest *m, size_t a, const struct slu
 
 /* --- download_copy.c --- */
 
+/* How many lanes there are to be; sets lane_size. */
+unsigned slu_download_shape(struct slu_download *d);
 /* Starts the lanes; each ends when nothing is left to hand out, or after a failure. */
 int slu_download_start(struct slu_download *d, struct slu_err *e);
 void slu_download_cancel(struct slu_download *d); /* after rc was set: what is in flight */
@@ -170,6 +179,8 @@ void slu_download_fail(struct slu_download *d, int rc, const struct slu_err *e);
 
 /* --- download_file.c.  All in a lane, no lock held; what they fail with ends all --- */
 
+/* The bytes that are asked for at once. */
+size_t slu_dfile_chunk(const struct slu_download *d, const struct slu_store *store);
 /* Opens the store's side and the part file of entry `at`. */
 int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, struct slu_err *e);
 /* Writes a chunk and notes it. */

@@ -128,7 +128,7 @@ static void quota(const struct slu_download *d, uint64_t *room, uint64_t *files)
 }
 
 /* back: what the files that are replaced give back, little by little. */
-static int check_room(const struct slu_download *d, uint64_t back, struct slu_err *e)
+int slu_download_room(const struct slu_download *d, uint64_t back, struct slu_err *e)
 {
 	uint64_t need = d->todo_bytes, have = back + part_bytes(d), room, files;
 	struct statvfs s;
@@ -175,7 +175,7 @@ static int check_replace(const struct slu_download *d, struct slu_err *e)
 	return 0;
 }
 
-static void count(struct slu_download *d)
+void slu_download_count(struct slu_download *d)
 {
 	for (size_t i = 0; i < slu_manifest_count(d->t->manifest); i++) {
 		const struct slu_file *f = slu_download_file(d, i);
@@ -214,7 +214,7 @@ int slu_download_check(struct slu_download *d, struct slu_err *e)
 		r = slu_download_others(d, e);
 	if (r)
 		return r;
-	count(d);
-	r = check_room(d, back, e);
+	slu_download_count(d);
+	r = slu_download_room(d, back, e);
 	return r ? r : slu_download_begin(d, e);
 }

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "fs/blocks.h"
+#include "fs/budget.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define CHUNK_MIN (1u << 20)
 #define CHUNK_MAX (8u << 20)
 #define MEMORY (128u << 20)
+#define LANE_MIN (64u << 10)
 #define JOBS_MAX 256
 #define JOBS_DEFAULT_MAX 32
 #define JOBS_LARGE 16 /* when most files have several chunks: enough, and larger chunks */
@@ -472,10 +474,46 @@ static unsigned job_count(const struct slu_download *d)
 	return chunks < n ? (unsigned)chunks : n;
 }
 
-int slu_download_start(struct slu_download *d, struct slu_err *e)
+unsigned slu_download_shape(struct slu_download *d)
 {
+	struct slu_budget *budget = slu_budget_process();
+	uint64_t room = budget ? slu_budget_ceiling(budget, SLU_BUDGET_COPY) / 2 : MEMORY;
 	unsigned n = job_count(d);
 	size_t size = CHUNK_MAX;
+
+	/* Half: mounts, listings and other downloads of this process want to go on too. */
+	if (room > MEMORY)
+		room = MEMORY;
+	while (n > 1 && room / n < LANE_MIN)
+		n--;
+	if (n && size > room / n)
+		size = (size_t)(room / n);
+	d->lane_size = size < LANE_MIN ? LANE_MIN : size & ~(size_t)(LANE_MIN - 1);
+	return n;
+}
+
+/* A lane's buffer; the first waits for its memory, others are done without when there is none. */
+static int lane_buffer(struct slu_download *d, struct slu_lane *l, bool first, struct slu_err *e)
+{
+	struct slu_budget *budget = slu_budget_process();
+
+	if (!budget)
+		return slu_fail_oom(e);
+	if (first)
+		slu_budget_take(budget, SLU_BUDGET_COPY, d->lane_size);
+	else if (!slu_budget_try(budget, SLU_BUDGET_COPY, d->lane_size))
+		return 1;
+	l->buf = slu_malloc(d->lane_size);
+	if (l->buf)
+		return 0;
+	slu_budget_give(budget, SLU_BUDGET_COPY, d->lane_size);
+	return slu_fail_oom(e);
+}
+
+int slu_download_start(struct slu_download *d, struct slu_err *e)
+{
+	unsigned n = slu_download_shape(d), i;
+	int r = 0;
 
 	d->batch_tail = &d->batch;
 	d->bad_tail = &d->bad;
@@ -484,21 +522,16 @@ int slu_download_start(struct slu_download *d, struct slu_err *e)
 	d->lanes = slu_calloc(n, sizeof *d->lanes);
 	if (!d->lanes)
 		return slu_fail_oom(e);
-	d->nlanes = n;
-	if (size > MEMORY / n)
-		size = MEMORY / n;
-	d->lane_size = size;
-	for (unsigned i = 0; i < n; i++) {
-		struct slu_lane *l = &d->lanes[i];
-
-		l->d = d;
-		l->work.fn = lane_run;
-		l->buf = slu_malloc(size);
-		if (!l->buf)
-			return slu_fail_oom(e);
+	for (i = 0; i < n && !r; i++) {
+		d->lanes[i].d = d;
+		d->lanes[i].work.fn = lane_run;
+		r = lane_buffer(d, &d->lanes[i], i == 0, e);
 	}
-	d->running = n;
-	for (unsigned i = 0; i < n; i++)
+	d->nlanes = r ? i - 1 : i;
+	if (r < 0)
+		return r;
+	d->running = d->nlanes;
+	for (i = 0; i < d->nlanes; i++)
 		slu_pool_add(d->pool, &d->lanes[i].work);
 	return 0;
 }
@@ -519,8 +552,10 @@ void slu_download_cancel(struct slu_download *d)
 
 void slu_download_lanes_free(struct slu_download *d)
 {
-	for (unsigned i = 0; i < d->nlanes; i++)
+	for (unsigned i = 0; i < d->nlanes; i++) {
 		free(d->lanes[i].buf);
+		slu_budget_give(slu_budget_process(), SLU_BUDGET_COPY, d->lane_size);
+	}
 	free(d->lanes);
 	d->lanes = NULL;
 	d->nlanes = 0;

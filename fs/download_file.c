@@ -48,9 +48,9 @@ void slu_dfile_drop(const struct slu_download *d, struct slu_dfile *f)
 	slu_dfile_free(f);
 }
 
-static size_t chunk_size(const struct slu_download *d, const struct slu_dfile *f)
+size_t slu_dfile_chunk(const struct slu_download *d, const struct slu_store *store)
 {
-	size_t n = slu_store_can(f->store, SLU_CAP_INLINE_READ) ? CHUNK_MIN : f->store->block;
+	size_t n = slu_store_can(store, SLU_CAP_INLINE_READ) ? CHUNK_MIN : store->block;
 
 	if (n > d->lane_size)
 		n = d->lane_size;
@@ -156,7 +156,7 @@ int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, st
 	    slu_tree_locate(d->t, at, &f->store, &f->path))
 		r = slu_fail_oom(e);
 	if (!r) {
-		f->chunk = chunk_size(d, f);
+		f->chunk = slu_dfile_chunk(d, f->store);
 		r = d->known[at].state == SLU_DS_PART ? take_claims(d, f, mf->size, e)
 						      : set_chunks(f, mf->size, e);
 	}

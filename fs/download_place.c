@@ -281,7 +281,9 @@ static int is_ours(const struct slu_download *d, const char *name, struct slu_er
 {
 	if (slu_streq(name, SLU_DL_PARTS) || (slu_streq(name, SLU_DL_RECORD) && !d->o->once))
 		return 0;
-	return slu_starts(name, SLU_DL_PREFIX) ? clear_part(d, name, e) : 1;
+	if (!slu_starts(name, SLU_DL_PREFIX))
+		return 1;
+	return d->planning ? 0 : clear_part(d, name, e);
 }
 
 /* fd is closed. */

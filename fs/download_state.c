@@ -116,7 +116,8 @@ int slu_download_recall(struct slu_download *d, struct slu_err *e)
 	struct slu_err why = {0};
 	int r;
 
-	d->known = slu_calloc(slu_manifest_count(d->t->manifest) + 1, sizeof *d->known);
+	if (!d->known)
+		d->known = slu_calloc(slu_manifest_count(d->t->manifest) + 1, sizeof *d->known);
 	if (!d->known)
 		return slu_fail_oom(e);
 	if (d->o->once)
@@ -355,6 +356,17 @@ static bool worth_keeping(struct slu_download *d)
 	return d->journal ? slu_dj_count(d->journal) > 0 : d->old_n > 0;
 }
 
+void slu_download_forget(struct slu_download *d)
+{
+	slu_dj_free(d->journal);
+	d->journal = NULL;
+	slu_manifest_free(d->record);
+	free(d->old);
+	free(d->known);
+	slu_closep(&d->partfd);
+	slu_closep(&d->dirfd);
+}
+
 int slu_download_leave(struct slu_download *d, bool complete, struct slu_err *e)
 {
 	int r = complete ? record(d, e) : 0, r2 = 0;
@@ -368,12 +380,6 @@ int slu_download_leave(struct slu_download *d, bool complete, struct slu_err *e)
 			slu_warn("download", "'%s/" SLU_DL_PARTS "' could not be removed",
 				 d->target);
 	}
-	slu_dj_free(d->journal);
-	d->journal = NULL;
-	slu_manifest_free(d->record);
-	free(d->old);
-	free(d->known);
-	slu_closep(&d->partfd);
-	slu_closep(&d->dirfd);
+	slu_download_forget(d);
 	return r;
 }

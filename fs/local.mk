@@ -69,3 +69,4 @@ libfs_la_SOURCES += fs/cache.c fs/cache.h fs/cache_dir.c fs/cache_entry.c fs/cac
 libfs_la_SOURCES += fs/cache_manage.c fs/cache_space.c fs/cache_warm.c fs/cache_write.c
 libfs_la_SOURCES += fs/cache.h
 libfs_la_SOURCES += fs/verify.c fs/verify.h
+libfs_la_SOURCES += fs/download_plan.c fs/download_plan.h

@@ -98,9 +98,13 @@ typedef int sluice_entry_fn(void *user, const struct sluice_entry *entry);
 #define SLUICE_OVERWRITE 2u
 #define SLUICE_NO_SYNC 4u
 #define SLUICE_DRY_RUN 8u
-#define SLUICE_UPDATE 16u        /* copy what is not there, or differs */
-#define SLUICE_SKIP 32u          /* copy what is not there; what is, is no failure */
-#define SLUICE_NO_SUPERVISOR 64u /* mount: gone with the process that serves it */
+#define SLUICE_UPDATE 16u            /* copy what is not there, or differs */
+#define SLUICE_SKIP 32u              /* copy what is not there; what is, is no failure */
+#define SLUICE_NO_SUPERVISOR 64u     /* mount: gone with the process that serves it */
+#define SLUICE_REHASH 128u           /* download: what is there is read again before it is kept */
+#define SLUICE_NO_RECORD 256u        /* download: leave no .sluice-complete */
+#define SLUICE_IGNORE_NOT_FOUND 512u /* download: files that vanished are warned of */
+#define SLUICE_NO_PROBE 1024u        /* plan: estimate nothing, read no data */
 
 SLUICE_API int sluice_list(struct sluice *s, const char *ref, unsigned flags, sluice_entry_fn *fn,
 			   void *user, struct sluice_error *e);
@@ -225,10 +229,25 @@ SLUICE_API int sluice_data_lineage(struct sluice *s, const char *ref, char **ret
 
 /* --- views --- */
 
+/* What a download does about what is in its target: Azure ML's copy policies.  What an earlier download put
+ * there, as the dataset has it still, is never in the way, and not fetched again. */
+#define SLUICE_POLICY_FAIL 0     /* anything else there: -ENOTEMPTY */
+#define SLUICE_POLICY_CONFLICT 1 /* a file's name that is taken: -EEXIST; others stay */
+#define SLUICE_POLICY_MERGE 2    /* files are replaced; others stay.  As SLUICE_OVERWRITE */
+#define SLUICE_POLICY_APPEND 3   /* what is there stays as it is */
+#define SLUICE_POLICY_REPLACE 4  /* all else in the target is removed first */
+
+struct sluice_download_totals {
+	uint64_t files, bytes; /* fetched; bytes also of what was begun */
+	uint64_t resumed;      /* bytes that an unfinished download had left */
+	uint64_t there, kept; /* files that were there as they should be; that POLICY_APPEND left */
+	uint64_t missing, failed; /* files: vanished (SLUICE_IGNORE_NOT_FOUND); not to be had */
+};
+
 struct sluice_view_options {
-	size_t size; /* sizeof(struct sluice_view_options) */
-	unsigned
-		flags; /* SLUICE_OVERWRITE, SLUICE_NO_SYNC (download); SLUICE_NO_SUPERVISOR (mount) */
+	size_t size;           /* sizeof(struct sluice_view_options) */
+	unsigned flags;        /* SLUICE_OVERWRITE, SLUICE_NO_SYNC, SLUICE_REHASH, SLUICE_NO_RECORD,
+		       * SLUICE_IGNORE_NOT_FOUND (download); SLUICE_NO_SUPERVISOR (mount) */
 	unsigned jobs;         /* download: files in flight, 0 = chosen */
 	int allow_other;       /* mount: other users may read */
 	int64_t io_timeout_ns; /* mount: every request is answered by then; 0 = 60 s */
@@ -240,10 +259,15 @@ struct sluice_view_options {
 	int check;       /* download: SLUICE_CHECK_... */
 	const char *const
 		*settings; /* "name=value" of sluice_settings(), NULL at the end; NULL: none */
+	int policy;        /* download: SLUICE_POLICY_... */
+	sluice_file_fn
+		*file; /* download: of files that failed; the others go on.  NULL: not told */
+	struct sluice_download_totals
+		*totals; /* download: what was done, also of a failure; NULL */
 };
 #define SLUICE_VIEW_OPTIONS_INIT                                                                   \
 	{                                                                                          \
-		sizeof(struct sluice_view_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                   \
+		sizeof(struct sluice_view_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0          \
 	}
 
 /* The settings of a view ("mount" or "download") as they would hold now, and where each comes from:
@@ -251,10 +275,27 @@ struct sluice_view_options {
  * sluice_view_options.  -EINVAL: one makes no sense. */
 SLUICE_API int sluice_settings(struct sluice *s, const char *view, const char *const *settings,
 			       char **ret_json, struct sluice_error *e);
-/* Options may be NULL.  download: returns when all files are there. */
+/* Options may be NULL.  download: returns when all files are there.  What was fetched survives a failure
+ * and a kill: the same call again goes on from there. */
 SLUICE_API int sluice_download(struct sluice *s, const char *ref, const char *target,
 			       const struct sluice_view_options *o, struct sluice_view **ret,
 			       struct sluice_error *e);
+/* What that call would do; target NULL: into an empty folder.  Nothing in the target changes.
+ * {"files", "bytes", "there_files", "there_bytes", "kept_files", "fetch_files", "fetch_bytes", "requests",
+ * "estimate_ms", "probe_requests", "probe_bytes", "probe_ms", "refused"}: estimate_ms is reckoned from the
+ * probe_requests that were made and measured, refused says why it would not begin; both only when there is one.
+ * Uses manifest, jobs, settings, policy and flags of the options; flags may have SLUICE_NO_PROBE. */
+SLUICE_API int sluice_plan(struct sluice *s, const char *ref, const char *target,
+			   const struct sluice_view_options *o, char **ret_json,
+			   struct sluice_error *e);
+/* Is what is in the folder dir what the dataset ref has, or, ref NULL, what its last download put there?
+ * Every file is read again and its checksum compared.  {"same": bool, "files", "bytes", "unchecked",
+ * "missing", "different", "extra", "unreadable", "found": [{"path", "what", "why"}, ...]}: files and bytes
+ * are there and right, unchecked of them have no checksum that anybody knows; of found at most 10,000.
+ * Uses manifest, jobs, progress and user of the options. */
+SLUICE_API int sluice_verify(struct sluice *s, const char *dir, const char *ref,
+			     const struct sluice_view_options *o, char **ret_json,
+			     struct sluice_error *e);
 /* Returns when the mount is usable.  It is served by a process of its own, which outlives this one:
  * sluice_view_close() unmounts, sluice_view_free() without close leaves it. */
 SLUICE_API int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,

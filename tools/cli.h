@@ -92,6 +92,7 @@ struct progress {
 	bool bar, lines; /* a bar on a terminal; JSON lines on stderr with --output json */
 	bool drawn;      /* the bar is drawn over; else a line a second */
 	int64_t begun, told;
+	size_t failures; /* of files */
 };
 
 void progress_begin(struct progress *p, const struct cli *c, const char *what);
@@ -99,6 +100,15 @@ void progress_begin(struct progress *p, const struct cli *c, const char *what);
 int progress_show(void *user, const struct sluice_progress *now);
 void progress_clear(const struct progress *p); /* before another line goes to stderr */
 void progress_end(struct progress *p);
+
+/* --- cmd_download.c --- */
+
+/* The options that download and plan share, into o; false after telling what is wrong. */
+bool cli_download(struct cli *c, struct sluice_view_options *o);
+void cli_download_totals(const struct cli *c, const struct sluice_download_totals *n);
+/* A sluice_file_fn; user: struct progress * in front of what else is there. */
+void cli_download_failed(void *user, const char *path, const char *to, uint64_t size,
+			 const struct sluice_error *error);
 
 /* --- the verbs --- */
 
@@ -125,6 +135,8 @@ int cmd_download(struct cli *c);
 int cmd_mount(struct cli *c);
 int cmd_unmount(struct cli *c);
 int cmd_hdfs(struct cli *c);
+int cmd_plan(struct cli *c);
+int cmd_verify(struct cli *c);
 int cmd_job_create(struct cli *c);
 int cmd_job_list(struct cli *c);
 int cmd_job_show(struct cli *c);

@@ -82,10 +82,11 @@ int cmd_download(struct cli *c)
 	SLU_AUTO(set_done) struct set set = {0};
 	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
 	struct sluice_error e = {0};
+	struct sluice_download_totals totals = {0};
 	struct sluice_view *v;
 	struct progress p;
 
-	if (!cli_check(c, &o.check))
+	if (!cli_check(c, &o.check) || !cli_download(c, &o))
 		return CLI_USAGE;
 	if (!set_collect(c, &set))
 		return out_of_memory(c);
@@ -96,14 +97,15 @@ int cmd_download(struct cli *c)
 	if (status)
 		return status;
 	o.settings = set.list;
-	o.flags = (cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0) |
-		  (cli_has(c, "no-sync") ? SLUICE_NO_SYNC : 0);
 	o.progress = progress_show;
+	o.file = cli_download_failed;
+	o.totals = &totals;
 	o.user = &p;
 	progress_begin(&p, c, "download");
 	int r = sluice_download(c->s, c->args[0], c->args[1], &o, &v, &e);
 
 	progress_end(&p);
+	cli_download_totals(c, &totals);
 	if (r < 0)
 		return cli_fail(c, r, &e);
 	sluice_view_free(v);

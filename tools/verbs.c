@@ -4,6 +4,7 @@
  */
 #include "tools/cli.h"
 
+#define POLICY_HELP "fail (default), fail_on_file_conflict, merge_with_overwrite, append or replace"
 #define CHECK_HELP                                                                                  \
 	"when the MD5 that the store keeps is not that of the bytes: fail-if-different (default), " \
 	"fail-if-different-or-missing, log-only or no-check"
@@ -103,9 +104,21 @@ const struct cli_verb cli_verbs[] = {
 
 	{"download", "REF TARGET", "stage files on disk", 2, 2, false, cmd_download,
 	 OPTIONS({"overwrite", 0, NULL, "into a folder that is not empty, replacing files"},
-		 SET_OPTIONS, {"jobs", 'j', "N", "files in flight (default: by the cores)"},
+		 {"policy", 0, "POLICY", POLICY_HELP},
+		 {"rehash", 0, NULL, "read again what is there before it is kept"},
+		 {"ignore-not-found", 0, NULL, "files that vanished are warned of"},
+		 {"no-record", 0, NULL, "leave no .sluice-complete in TARGET"}, SET_OPTIONS,
+		 {"jobs", 'j', "N", "files in flight (default: by the cores)"},
 		 {"check-md5", 0, "MODE", CHECK_HELP},
 		 {"no-sync", 0, NULL, "do not wait for the disk"}, )},
+	{"plan", "REF [TARGET]", "print what a download would do, and how long it takes", 1, 2,
+	 false, cmd_plan,
+	 OPTIONS({"overwrite", 0, NULL, "as of download"}, {"policy", 0, "POLICY", POLICY_HELP},
+		 {"rehash", 0, NULL, "as of download"},
+		 {"jobs", 'j', "N", "files in flight (default: by the cores)"},
+		 {"no-probe", 0, NULL, "read no data to estimate the time"}, )},
+	{"verify", "DIR [REF]", "prove that a folder holds what was downloaded, or what REF has", 1,
+	 2, false, cmd_verify, OPTIONS({"jobs", 'j', "N", "files at once (default: the cores)"}, )},
 	{"mount", "REF MOUNTPOINT", "mount read-only; returns when usable", 2, 2, false, cmd_mount,
 	 OPTIONS({"foreground", 'f', NULL, "serve in this process until unmounted"},
 		 {"allow-other", 0, NULL, "let other users read"}, SET_OPTIONS,

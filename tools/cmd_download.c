@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan and verify, and what download (cmd_view.c) has in common with them.
+ */
+#include "tools/cli.h"
+
+#include "common/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHOWN 10 /* failures that are told one by one */
+
+/* Azure ML writes them FAIL_ON_FILE_CONFLICT. */
+static bool same_policy(const char *name, const char *text)
+{
+	for (; *name && *text; name++, text++) {
+		char c = *text >= 'A' && *text <= 'Z' ? (char)(*text - 'A' + 'a') : *text;
+
+		if (*name != (c == '-' ? '_' : c))
+			return false;
+	}
+	return *name == *text;
+}
+
+static bool get_policy(struct cli *c, int *ret)
+{
+	static const char *const names[] = {"fail", "fail_on_file_conflict", "merge_with_overwrite",
+					    "append", "replace"};
+	const char *text = cli_get(c, "policy");
+
+	if (!text)
+		return true;
+	for (int i = 0; i < 5; i++)
+		if (same_policy(names[i], text)) {
+			*ret = i;
+			if (!cli_has(c, "overwrite") || i == SLUICE_POLICY_MERGE)
+				return true;
+			cli_usage(c,
+				  "--overwrite is --policy=merge_with_overwrite: give one of both");
+			return false;
+		}
+	cli_usage(c,
+		  "--policy wants fail, fail_on_file_conflict, merge_with_overwrite, append or "
+		  "replace, not '%s'",
+		  text);
+	return false;
+}
+
+bool cli_download(struct cli *c, struct sluice_view_options *o)
+{
+	o->flags = (cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0) |
+		   (cli_has(c, "no-sync") ? SLUICE_NO_SYNC : 0) |
+		   (cli_has(c, "rehash") ? SLUICE_REHASH : 0) |
+		   (cli_has(c, "no-record") ? SLUICE_NO_RECORD : 0) |
+		   (cli_has(c, "ignore-not-found") ? SLUICE_IGNORE_NOT_FOUND : 0) |
+		   (cli_has(c, "no-probe") ? SLUICE_NO_PROBE : 0);
+	return get_policy(c, &o->policy);
+}
+
+void cli_download_failed(void *user, const char *path, const char *to, uint64_t size,
+			 const struct sluice_error *error)
+{
+	struct progress *p = user;
+
+	(void)path, (void)to, (void)size;
+	/* the first is told as the result */
+	if (!p->failures++ || p->failures > SHOWN)
+		return;
+	progress_clear(p);
+	fprintf(stderr, "sluice: %s\n", error->message);
+}
+
+void cli_download_totals(const struct cli *c, const struct sluice_download_totals *n)
+{
+	/* a caller that closed the output wants the files alone */
+	bool closed = (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY;
+
+	if (!c->json || closed)
+		return;
+	printf("{\"files\": %llu, \"bytes\": %llu, \"resumed\": %llu, \"there\": %llu, "
+	       "\"kept\": %llu, \"missing\": %llu, \"failed\": %llu}\n",
+	       (unsigned long long)n->files, (unsigned long long)n->bytes,
+	       (unsigned long long)n->resumed, (unsigned long long)n->there,
+	       (unsigned long long)n->kept, (unsigned long long)n->missing,
+	       (unsigned long long)n->failed);
+}
+
+/* --- plan --- */
+
+static uint64_t number(const struct json_t *o, const char *key)
+{
+	return (uint64_t)slu_json_int(o, key, 0);
+}
+
+static void say_files(const char *what, uint64_t files, uint64_t bytes)
+{
+	char size[16];
+
+	render_size(size, bytes);
+	printf("%-10s %llu files, %s\n", what, (unsigned long long)files, size);
+}
+
+static void say_plan(const struct json_t *o)
+{
+	uint64_t n = number(o, "probe_requests");
+	const char *refused = slu_json_str(o, "refused");
+
+	say_files("dataset", number(o, "files"), number(o, "bytes"));
+	if (number(o, "there_files"))
+		say_files("there", number(o, "there_files"), number(o, "there_bytes"));
+	if (number(o, "kept_files"))
+		printf("%-10s %llu files\n", "kept", (unsigned long long)number(o, "kept_files"));
+	say_files("to fetch", number(o, "fetch_files"), number(o, "fetch_bytes"));
+	printf("%-10s %llu\n", "requests", (unsigned long long)number(o, "requests"));
+	if (n) {
+		char size[16];
+
+		render_size(size, number(o, "probe_bytes"));
+		printf("%-10s about %.1f s, if all go as %llu that were tried (%s in %.3f s)\n",
+		       "time", (double)number(o, "estimate_ms") / 1000, (unsigned long long)n, size,
+		       (double)number(o, "probe_ms") / 1000);
+	}
+	if (refused)
+		printf("%-10s %s\n", "refused", refused);
+}
+
+static int parse(char *text, struct json_t **ret)
+{
+	SLU_AUTO(slu_freep) char *own = text;
+	struct slu_err e = {0};
+	int r = slu_json_parse(own, strlen(own), "the answer", ret, &e);
+
+	if (r < 0)
+		fprintf(stderr, "sluice: %s\n", e.msg);
+	return r < 0 ? sluice_exit_code(r) : 0;
+}
+
+int cmd_plan(struct cli *c)
+{
+	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+	struct sluice_error e = {0};
+	int64_t jobs = 0;
+	char *text;
+
+	if (!cli_int(c, "jobs", 1, 1024, &jobs) || !cli_download(c, &o))
+		return CLI_USAGE;
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	o.jobs = (unsigned)jobs;
+	int r = sluice_plan(c->s, c->args[0], c->nargs > 1 ? c->args[1] : NULL, &o, &text, &e);
+
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	if (c->json)
+		return render(c, text, NULL);
+	status = parse(text, &j);
+	if (!status)
+		say_plan(j);
+	return status;
+}
+
+/* --- verify --- */
+
+static void say_found(const struct json_t *j)
+{
+	const struct json_t *found = slu_json_get(j, "found");
+	uint64_t unchecked = number(j, "unchecked");
+	char size[16];
+
+	for (size_t i = 0; i < slu_json_count(found); i++) {
+		const struct json_t *o = slu_json_at(found, i);
+
+		printf("%-10s  ", slu_json_str(o, "what"));
+		render_name(stdout, slu_json_str(o, "path"));
+		printf("  (%s)\n", slu_json_str(o, "why"));
+	}
+	render_size(size, number(j, "bytes"));
+	printf("%llu files, %s are right; %llu missing, %llu different, %llu extra, %llu unreadable\n",
+	       (unsigned long long)number(j, "files"), size,
+	       (unsigned long long)number(j, "missing"), (unsigned long long)number(j, "different"),
+	       (unsigned long long)number(j, "extra"), (unsigned long long)number(j, "unreadable"));
+	if (unchecked)
+		printf("%llu of them have no known checksum: their lengths were compared\n",
+		       (unsigned long long)unchecked);
+}
+
+int cmd_verify(struct cli *c)
+{
+	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+
+	struct sluice_error e = {0};
+	struct progress p;
+	int64_t jobs = 0;
+	char *text;
+
+	if (!cli_int(c, "jobs", 1, 1024, &jobs))
+		return CLI_USAGE;
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	if (status)
+		return status;
+	o.jobs = (unsigned)jobs;
+	o.progress = progress_show;
+	o.user = &p;
+	progress_begin(&p, c, "verify");
+	int r = sluice_verify(c->s, c->args[0], c->nargs > 1 ? c->args[1] : NULL, &o, &text, &e);
+
+	progress_end(&p);
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	if (c->json)
+		puts(text);
+	status = parse(text, &j);
+	if (status)
+		return status;
+	if (!c->json)
+		say_found(j);
+	return slu_json_true(slu_json_get(j, "same")) ? 0 : sluice_exit_code(-ESTALE);
+}
