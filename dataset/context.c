@@ -352,7 +352,7 @@ static int open_remote(struct sluice *s, const char *key, const struct json_t *e
 	if (r < 0)
 		return r;
 	if (type == SLU_DATASTORE_HDFS)
-		r = slu_open_hdfs(entry, s->ws->dir, s->loops, &store, e);
+		r = slu_open_hdfs(entry, s->ws->dir, s->loops, s->pool, &store, e);
 	else
 		r = slu_blob_new(entry, s->ws->dir, s->loops, s->pool, &store, e);
 	if (r == 0)

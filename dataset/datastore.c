@@ -270,6 +270,12 @@ static bool is_one_of(const char *v, const char *a, const char *b)
 	return slu_streq(v, a) || slu_streq(v, b);
 }
 
+static bool is_hdfs_protocol(const char *v)
+{
+	return slu_streq(v, "hdfs") || is_one_of(v, "https", "http") ||
+	       is_one_of(v, "native", "webhdfs");
+}
+
 static bool is_check(const char *v)
 {
 	return slu_streq(v, "no-check") || slu_streq(v, "log-only") ||
@@ -302,9 +308,7 @@ static const char *text_wrong(enum value kind, const char *v)
 				   : "no-check, log-only, fail-if-different or "
 				     "fail-if-different-or-missing";
 	case V_HDFS:
-		return slu_streq(v, "hdfs") || is_one_of(v, "https", "http")
-			       ? NULL
-			       : "hdfs, https or http";
+		return is_hdfs_protocol(v) ? NULL : "hdfs, https, http, native or webhdfs";
 	case V_HOSTPORT:
 		return is_hostport(v) ? NULL : "a host name, perhaps with ':PORT'";
 	default:

@@ -10,6 +10,11 @@
  *   {"type": "hdfs", "namenode": "host[:port]", "protocol"?, "rpc_address"?, "http_address"?, "path"?,
  *    "user"?, "kerberos"?, "ca_file"?, "credential"?}
  *
+ * hdfs: "protocol" is http (the default) or https: "namenode" is the web server of the NameNode; or hdfs: it is its RPC
+ * server.  The other one is "rpc_address" or "http_address".  Where the RPC address is known
+ * and answers, files are listed and read by Hadoop's own protocols; webhdfs (which is http) has all go by WebHDFS; native
+ * (which is hdfs) has nothing read by it.  Writing goes by WebHDFS.
+ *
  * azure_*: "content_md5" is "check" (the default: a download whose bytes do not have the MD5 stored with
  * them fails) or "ignore", for containers in which other writers store wrong ones, as Hadoop 3.4.2 does
  * over the Blob endpoint.  "check_ranges": "no-check" (the default), "log-only", "fail-if-different" or

@@ -118,9 +118,14 @@ static int fill_address(const struct json_t *entry, struct slu_hdfs_conf *c, str
 	const char *protocol = slu_json_str(entry, "protocol");
 	const char *namenode = slu_json_str(entry, "namenode");
 	const char *web = slu_json_str(entry, "http_address");
-	bool native = protocol && slu_streq(protocol, "hdfs");
+	bool only = protocol && slu_streq(protocol, "native");
+	bool native = only || (protocol && slu_streq(protocol, "hdfs"));
 
 	c->tls = protocol && slu_streq(protocol, "https");
+	if (only)
+		c->protocol = SLU_HDFS_NATIVE;
+	else if (protocol && slu_streq(protocol, "webhdfs"))
+		c->protocol = SLU_HDFS_WEB;
 	c->rpc = native ? namenode : slu_json_str(entry, "rpc_address");
 	p->web = with_port(web ? web : namenode, c->tls ? HTTPS_PORT : HTTP_PORT, native && !web);
 	if (!p->web)
@@ -160,11 +165,11 @@ static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_con
 }
 
 int slu_open_hdfs(const struct json_t *entry, const char *dir, struct slu_loops *loops,
-		  struct slu_store **ret, struct slu_err *e)
+		  struct slu_pool *pool, struct slu_store **ret, struct slu_err *e)
 {
 	SLU_AUTO(parts_done) struct parts p = {0};
 	struct slu_hdfs_conf c = {0};
 	int r = fill(entry, dir, &c, &p, e);
 
-	return r < 0 ? r : slu_hdfs_new(&c, loops, ret, e);
+	return r < 0 ? r : slu_hdfs_new(&c, loops, pool, ret, e);
 }

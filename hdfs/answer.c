@@ -109,23 +109,29 @@ static int read_status(const struct json_t *o, struct slu_attr *ret, struct slu_
 	return 0;
 }
 
-/* "1750" as "rwxr-x--T". */
-static int set_mode(struct json_t *o, const char *octal)
+int slu_hdfs_set_mode(struct json_t *o, unsigned v)
 {
 	static const char bits[] = "rwxrwxrwx";
 	char mode[sizeof(bits)];
+
+	for (size_t i = 0; i < 9; i++)
+		mode[i] = v & (0400u >> i) ? bits[i] : '-';
+	mode[9] = '\0';
+	if (v & 01000)
+		mode[8] = v & 1 ? 't' : 'T';
+	return slu_json_set_str(o, "permissions", mode);
+}
+
+/* Of "1750". */
+static int set_mode(struct json_t *o, const char *octal)
+{
 	unsigned v = 0;
 
 	if (!octal)
 		return 0;
 	for (; *octal >= '0' && *octal <= '7' && v < 01000; octal++)
 		v = v * 8 + (unsigned)(*octal - '0');
-	for (size_t i = 0; i < 9; i++)
-		mode[i] = v & (0400u >> i) ? bits[i] : '-';
-	mode[9] = '\0';
-	if (v & 01000)
-		mode[8] = v & 1 ? 't' : 'T';
-	return *octal ? 0 : slu_json_set_str(o, "permissions", mode);
+	return *octal ? 0 : slu_hdfs_set_mode(o, v);
 }
 
 int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, bool *ret_acl, struct slu_err *e)

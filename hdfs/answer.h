@@ -21,6 +21,8 @@ bool slu_hdfs_id_parse(const char *s, struct slu_hdfs_id *ret);
 /* Owner, group, permissions, replication and so on of a FileStatus: the caller's.  *ret_acl: it has more
  * of an access control list than its permissions say. */
 int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, bool *ret_acl, struct slu_err *e);
+/* Sets "permissions" to "rwxr-x--T" of the bits of a mode. */
+int slu_hdfs_set_mode(struct json_t *o, unsigned mode);
 /* {"AclStatus": ...}: sets "acl" in detail. */
 int slu_hdfs_acl(const char *p, size_t n, struct json_t *detail, struct slu_err *e);
 /* {"FileStatus": {...}}; a symbolic link is -EINVAL. */

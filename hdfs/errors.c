@@ -164,3 +164,8 @@ int slu_hdfs_error(const char *body, size_t n, int http, struct slu_err *e)
 		return by_status(http, e);
 	return explain(after_last_dot(class), text ? text : "", http, e);
 }
+
+int slu_hdfs_error_of(const char *class, const char *text, struct slu_err *e)
+{
+	return explain(after_last_dot(class), text, 0, e);
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a refusal of WebHDFS means: the one place where Java class names become errno values. */
+/* What a refusal of HDFS means: the one place where Java class names become errno values. */
 #ifndef SLU_HDFS_ERRORS_H
 #define SLU_HDFS_ERRORS_H
 
@@ -12,5 +12,8 @@
  * RemoteException is judged by the status alone.  -ENOMEM is our own.  Returns -e->code.  e is
  * not NULL. */
 int slu_hdfs_error(const char *body, size_t n, int http, struct slu_err *e);
+
+/* The same of a refusal by RPC: a Java class with its package, and its message. */
+int slu_hdfs_error_of(const char *class, const char *text, struct slu_err *e);
 
 #endif

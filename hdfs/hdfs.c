@@ -10,6 +10,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "hdfs/native.h"
 #include "hdfs/request.h"
 
 #include <ctype.h>
@@ -28,9 +29,9 @@ static slu_hdfs_step *const steps[_SLU_OP_MAX] = {
 	[SLU_OP_RENAME] = slu_hdfs_rename,       [SLU_OP_MKDIR] = slu_hdfs_mkdir,
 };
 
-static void hdfs_submit(struct slu_store *s, struct slu_op *op)
+static void web_submit(void *hdfs, struct slu_op *op)
 {
-	struct slu_hdfs *h = (struct slu_hdfs *)s;
+	struct slu_hdfs *h = hdfs;
 	struct slu_hdfs_req *q;
 
 	if (!steps[op->type]) {
@@ -47,11 +48,21 @@ static void hdfs_submit(struct slu_store *s, struct slu_op *op)
 		steps[op->type](q);
 }
 
+static void hdfs_submit(struct slu_store *s, struct slu_op *op)
+{
+	struct slu_hdfs *h = (struct slu_hdfs *)s;
+
+	if (!h->native || !slu_native_submit(h->native, op))
+		web_submit(h, op);
+}
+
 static void hdfs_cancel(struct slu_store *s, struct slu_op *op)
 {
 	struct slu_hdfs *h = (struct slu_hdfs *)s;
 	struct slu_hdfs_req *q;
 
+	if (h->native && slu_native_cancel(h->native, op))
+		return;
 	pthread_mutex_lock(&h->lock); /* q lives while op->drv points to it */
 	q = op->drv;
 	if (q && q->x.loop && !q->cleaning)
@@ -84,6 +95,7 @@ static void hdfs_free(struct slu_store *s)
 {
 	struct slu_hdfs *h = (struct slu_hdfs *)s;
 
+	slu_native_free(h->native);
 	if (h->places)
 		slu_hash_free(h->places, free);
 	if (h->auth)
@@ -149,8 +161,27 @@ static char *make_auth(const struct slu_hdfs_conf *c)
 	return slu_buf_take(&b);
 }
 
-int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, struct slu_store **ret,
-		 struct slu_err *e)
+static int native_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_pool *pool,
+		      struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *where = slu_asprintf("hdfs://%s%s", c->rpc, h->root);
+	struct slu_native_conf conf = {
+		.namenodes = c->rpc,
+		.root = h->root,
+		.user = c->user,
+		.where = where,
+		.only = c->protocol == SLU_HDFS_NATIVE,
+		.loops = h->loops,
+		.pool = pool,
+		.hand_back = web_submit,
+		.user_data = h,
+	};
+
+	return where ? slu_native_new(&conf, &h->native, e) : slu_fail_oom(e);
+}
+
+int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, struct slu_pool *pool,
+		 struct slu_store **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *root = NULL;
 	int r = check_conf(conf, &root, e);
@@ -182,6 +213,14 @@ int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, stru
 	    !h->places) {
 		hdfs_free(&h->s);
 		return slu_fail_oom(e);
+	}
+	/* A token says as whom; simple authentication does not. */
+	if (conf->rpc && !conf->token && conf->protocol != SLU_HDFS_WEB) {
+		r = native_new(h, conf, pool, e);
+		if (r < 0) {
+			hdfs_free(&h->s);
+			return r;
+		}
 	}
 	*ret = &h->s;
 	return 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HDFS driver over WebHDFS: a folder of a file system as a store.  Identity is
- * "<fileId>-<mtime ms>-<length>" in hex; a pinned READ opens the inode, not the name, and looks at
- * time and length again after the bytes are there: -ESTALE.  What that cannot see is truncate and
- * append to the old length within one millisecond.
+ * The HDFS driver: a folder of a file system as a store.  What looks and reads goes by Hadoop's RPC and data
+ * transfer where it can (native.h), all else by WebHDFS.  Identity is "<fileId>-<mtime ms>-<length>" in hex; a
+ * pinned READ opens the inode, not the name, and looks at time and length again after the bytes are there
+ * (natively: unless it did within a second): -ESTALE.  What that cannot see is truncate and append to the old length
+ * within one millisecond, and natively between two looks.
  *
  * A PUT goes to `.sluice-<id>` beside the target, blocks to files in `.sluice-<txn>/`, joined by
  * CONCAT; nothing of that is listed.  When the length is what was sent, RENAME makes it visible: with
@@ -20,6 +21,14 @@
 #include <stdbool.h>
 
 struct slu_loops;
+struct slu_pool;
+
+/* By what STAT, LIST and READ go: Hadoop's own protocols or WebHDFS.  All else goes by WebHDFS. */
+enum slu_hdfs_protocol {
+	SLU_HDFS_AUTO, /* its own where rpc is known and answers */
+	SLU_HDFS_NATIVE,
+	SLU_HDFS_WEB
+};
 
 /* Copied by slu_hdfs_new. */
 struct slu_hdfs_conf {
@@ -31,10 +40,11 @@ struct slu_hdfs_conf {
 	const char *user;    /* user.name; NULL: none is sent */
 	const char *token;   /* delegation token, sent instead of the user; NULL: none */
 	const char *ca_file; /* NULL: the system's */
+	enum slu_hdfs_protocol protocol;
 };
 
-/* Makes no request.  -EINVAL: a user or root that HDFS would refuse.  The loops stay the caller's. */
-int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, struct slu_store **ret,
-		 struct slu_err *e);
+/* Makes no request.  -EINVAL: a user or root that HDFS would refuse.  Loops and pool stay the caller's. */
+int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, struct slu_pool *pool,
+		 struct slu_store **ret, struct slu_err *e);
 
 #endif

@@ -1,7 +1,23 @@
 libhdfs_la_SOURCES += hdfs/answer.c hdfs/answer.h
+libhdfs_la_SOURCES += hdfs/datanode.c hdfs/datanode.h
 libhdfs_la_SOURCES += hdfs/errors.c hdfs/errors.h
 libhdfs_la_SOURCES += hdfs/hdfs.c hdfs/hdfs.h
+libhdfs_la_SOURCES += hdfs/namenode.c hdfs/namenode.h
 libhdfs_la_SOURCES += hdfs/names.c
+libhdfs_la_SOURCES += hdfs/native.c hdfs/native.h hdfs/native_impl.h
+libhdfs_la_SOURCES += hdfs/native_names.c
+libhdfs_la_SOURCES += hdfs/native_read.c
+libhdfs_la_SOURCES += hdfs/packets.c hdfs/packets.h
 libhdfs_la_SOURCES += hdfs/read.c
 libhdfs_la_SOURCES += hdfs/request.c hdfs/request.h
+libhdfs_la_SOURCES += hdfs/rpc.c hdfs/rpc.h
 libhdfs_la_SOURCES += hdfs/write.c
+
+nodist_libhdfs_la_SOURCES = hdfs/hdfs.pb-c.c hdfs/hdfs.pb-c.h
+BUILT_SOURCES += hdfs/hdfs.pb-c.h
+CLEANFILES += hdfs/hdfs.pb-c.c hdfs/hdfs.pb-c.h
+EXTRA_DIST += hdfs/hdfs.proto
+hdfs/hdfs.pb-c.c: hdfs/hdfs.proto
+	@$(MKDIR_P) hdfs
+	$(AM_V_GEN)out=`pwd` && cd $(srcdir) && $(PROTOC_C) --c_out="$$out" hdfs/hdfs.proto
+hdfs/hdfs.pb-c.h: hdfs/hdfs.pb-c.c

@@ -20,9 +20,10 @@
 
 struct slu_hdfs {
 	struct slu_store s;
-	struct slu_loops *loops; /* borrowed */
-	char *web, *rpc, *root;  /* root: "" or "/a/b" */
-	char *auth;              /* "&user.name=x", "&delegation=x" or "" */
+	struct slu_loops *loops;   /* borrowed */
+	struct slu_native *native; /* NULL: all goes by WebHDFS */
+	char *web, *rpc, *root;    /* root: "" or "/a/b" */
+	char *auth;                /* "&user.name=x", "&delegation=x" or "" */
 	char *ca_file;
 	bool tls, plain_ok;
 	atomic_uint turn;        /* spreads requests over the loops */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CRC32C and CRC-64/NVME, both bit-reflected with all-ones start and end.
+ * CRC32, CRC32C and CRC-64/NVME, all bit-reflected with all-ones start and end.
  *
- * By tables: eight bytes a step ("slicing-by-8").  By instructions (x86-64 with SSE4.2 and PCLMUL):
+ * By tables: eight bytes a step ("slicing-by-8"); CRC32, which only old files of HDFS have, in no other
+ * way.  By instructions (x86-64 with SSE4.2 and PCLMUL):
  * CRC32C as three independent chains of crc32 that are joined by carry-less products, CRC-64 by
  * folding eight 128-bit lanes.  The constants of both are powers of x modulo the polynomial and are
  * computed at first use.  A product of two reflected values comes out one bit low, which is why the
@@ -16,15 +17,29 @@
 #include <string.h>
 
 #define POLY32 0x82f63b78u
+#define POLY_IEEE 0xedb88320u
 #define POLY64 0x9a6c9329ac4bc9b5u
 #define CHAIN 1024 /* bytes of one of the three CRC32C chains; a multiple of 8 */
 
-static uint32_t tab32[8][256];
+static uint32_t tab32[8][256], tab_ieee[8][256];
 static uint64_t tab64[8][256];
 static uint32_t join1, join2;       /* x^(8 CHAIN - 33), x^(16 CHAIN - 33) */
 static uint64_t fold8[2], fold1[2]; /* over 8 lanes and over one: low half, high half */
 static bool hard;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fill32(uint32_t tab[8][256], uint32_t poly)
+{
+	for (unsigned i = 0; i < 256; i++) {
+		uint32_t a = i;
+		for (int k = 0; k < 8; k++)
+			a = a >> 1 ^ (a & 1 ? poly : 0);
+		tab[0][i] = a;
+	}
+	for (int t = 1; t < 8; t++)
+		for (unsigned i = 0; i < 256; i++)
+			tab[t][i] = tab[t - 1][i] >> 8 ^ tab[0][tab[t - 1][i] & 255];
+}
 
 static uint32_t power32(unsigned n)
 {
@@ -44,23 +59,17 @@ static uint64_t power64(unsigned n)
 
 static void setup(void)
 {
+	fill32(tab32, POLY32);
+	fill32(tab_ieee, POLY_IEEE);
 	for (unsigned i = 0; i < 256; i++) {
-		uint32_t a = i;
 		uint64_t b = i;
-		for (int k = 0; k < 8; k++) {
-			a = a >> 1 ^ (a & 1 ? POLY32 : 0);
+		for (int k = 0; k < 8; k++)
 			b = b >> 1 ^ (b & 1 ? POLY64 : 0);
-		}
-		tab32[0][i] = a;
 		tab64[0][i] = b;
 	}
 	for (int t = 1; t < 8; t++)
-		for (unsigned i = 0; i < 256; i++) {
-			uint32_t a = tab32[t - 1][i];
-			uint64_t b = tab64[t - 1][i];
-			tab32[t][i] = a >> 8 ^ tab32[0][a & 255];
-			tab64[t][i] = b >> 8 ^ tab64[0][b & 255];
-		}
+		for (unsigned i = 0; i < 256; i++)
+			tab64[t][i] = tab64[t - 1][i] >> 8 ^ tab64[0][tab64[t - 1][i] & 255];
 	join1 = power32(8 * CHAIN - 33);
 	join2 = power32(16 * CHAIN - 33);
 	fold8[0] = power64(1024 + 64 - 1);
@@ -90,14 +99,14 @@ static inline uint64_t load_le(const uint8_t *p)
 	 (tab)[1][(v) >> 48 & 255] ^ (tab)[0][(v) >> 56])
 
 /* Without the inversions at start and end. */
-static uint32_t raw32(uint32_t c, const uint8_t *p, size_t n)
+static uint32_t raw32(uint32_t tab[8][256], uint32_t c, const uint8_t *p, size_t n)
 {
 	for (; n >= 8; n -= 8, p += 8) {
 		uint64_t v = load_le(p) ^ c;
-		c = SLICE(tab32, v);
+		c = SLICE(tab, v);
 	}
 	for (; n > 0; n--, p++)
-		c = c >> 8 ^ tab32[0][(c ^ *p) & 255];
+		c = c >> 8 ^ tab[0][(c ^ *p) & 255];
 	return c;
 }
 
@@ -115,7 +124,13 @@ static uint64_t raw64(uint64_t c, const uint8_t *p, size_t n)
 uint32_t slu_crc32c_soft(uint32_t crc, const void *p, size_t n)
 {
 	pthread_once(&once, setup);
-	return ~raw32(~crc, p, n);
+	return ~raw32(tab32, ~crc, p, n);
+}
+
+uint32_t slu_crc32(uint32_t crc, const void *p, size_t n)
+{
+	pthread_once(&once, setup);
+	return ~raw32(tab_ieee, ~crc, p, n);
 }
 
 uint64_t slu_crc64_soft(uint64_t crc, const void *p, size_t n)

@@ -28,6 +28,7 @@ int slu_hmac_sha256(const void *key, size_t key_len, const void *p, size_t n, ui
 
 /* crc: the value so far, 0 to begin.  Hardware instructions where the CPU has them. */
 uint32_t slu_crc32c(uint32_t crc, const void *p, size_t n); /* "123456789" -> 0xe3069283 */
+uint32_t slu_crc32(uint32_t crc, const void *p, size_t n);  /* "123456789" -> 0xcbf43926 */
 uint64_t slu_crc64(uint64_t crc, const void *p, size_t n);  /* "123456789" -> 0xae8b14860a799888 */
 /* The CRC32C of a and then b, of which only the CRC32C are known, and of b the length in bytes. */
 uint32_t slu_crc32c_join(uint32_t a, uint32_t b, uint64_t b_len);

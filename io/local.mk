@@ -6,6 +6,7 @@ libio_la_SOURCES += \
 	io/core.h \
 	io/crc.c io/crc.h \
 	io/crypt.c io/crypt.h io/crypt_cert.c \
+	io/dial.c io/dial.h \
 	io/easy.c \
 	io/engine.c \
 	io/exchange.h \

@@ -23,6 +23,11 @@ LAYERS = {
 }
 
 
+def made(target):
+    """Is it in the tree, or made by the build of something that is?"""
+    return (TOP / target).exists() or (TOP / re.sub(r"\.pb-c\.[ch]$", ".proto", target)).exists()
+
+
 def files(*suffixes, under=()):
     """Paths, relative to the top, of the project's files: what git knows, what a tarball lists, or
     (in a bare copy) all."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real HDFS of one NameNode and one DataNode, from the jars in $SLUICE_HADOOP_JARS, on free ports of 127.0.0.1."""
+"""A real HDFS of one NameNode and one or more DataNodes, from the jars in $SLUICE_HADOOP_JARS, on free ports of 127.0.0.1."""
 
 import contextlib
 import ctypes
@@ -53,9 +53,11 @@ def die_with_parent():
 
 
 class Hdfs:
-    def __init__(self, folder):
+    def __init__(self, folder, datanodes=1, **settings):
+        """settings: of hdfs-site.xml, with '_' for '.'."""
         self.folder = Path(folder)
-        rpc, web, xfer, dn_web, ipc = free_ports(5)
+        rpc, web, *dn_ports = free_ports(2 + 3 * datanodes)
+        xfer, dn_web, ipc = dn_ports[:3]
         self.rpc, self.web = f"127.0.0.1:{rpc}", f"127.0.0.1:{web}"
         self.datanode_web = f"127.0.0.1:{dn_web}"
         self.user = getpass.getuser()
@@ -83,13 +85,25 @@ class Hdfs:
                 "dfs.namenode.fs-limits.min-block-size": 4096,
                 "dfs.namenode.safemode.extension": 0,
                 "dfs.heartbeat.interval": 1,
+                **{k.replace("_", "."): v for k, v in settings.items()},
             },
         )
         self.processes = []
         self.run("namenode.NameNode", "-format", "-nonInteractive", "-force").wait(timeout=120)
         self.processes = [self.run("namenode.NameNode"), self.run("datanode.DataNode")]
+        for i in range(1, datanodes):
+            xfer, dn_web, ipc = dn_ports[3 * i : 3 * i + 3]
+            self.processes.append(
+                self.run(
+                    "datanode.DataNode",
+                    f"-Ddfs.datanode.address=127.0.0.1:{xfer}",
+                    f"-Ddfs.datanode.http.address=127.0.0.1:{dn_web}",
+                    f"-Ddfs.datanode.ipc.address=127.0.0.1:{ipc}",
+                    f"-Ddfs.datanode.data.dir=file://{self.folder}/data{i}",
+                )
+            )
         try:
-            self.wait()
+            self.wait(datanodes)
         except BaseException:
             self.stop()
             raise
@@ -101,8 +115,8 @@ class Hdfs:
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
             )  # fmt: skip
 
-    def wait(self):
-        """Until it is out of safe mode with its DataNode."""
+    def wait(self, datanodes):
+        """Until it is out of safe mode with its DataNodes."""
         url = f"http://{self.web}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
         end = time.monotonic() + 120
         while time.monotonic() < end:
@@ -110,10 +124,15 @@ class Hdfs:
                 assert p.poll() is None, f"HDFS did not start: {self.folder}/*.log"
             with contextlib.suppress(OSError):
                 text = urllib.request.urlopen(url, timeout=10).read().decode()
-                if '"FSState" : "Operational"' in text and '"NumLiveDataNodes" : 1' in text:
+                if '"FSState" : "Operational"' in text and f'"NumLiveDataNodes" : {datanodes}' in text:
                     return
             time.sleep(0.1)
         raise AssertionError(f"HDFS is not ready after 120 s: {self.folder}/*.log")
+
+    def replicas(self, datanode):
+        """The files of the blocks that a DataNode has."""
+        folder = self.folder / (f"data{datanode}" if datanode else "data")
+        return [p for p in folder.rglob("blk_*") if not p.name.endswith(".meta")]
 
     def stop(self):
         for p in self.processes:

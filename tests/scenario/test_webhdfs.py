@@ -67,7 +67,7 @@ def test_a_missing_permission_names_user_and_path(ws):
 
 @pytest.mark.parametrize("wrong", ["datanode_web", "rpc"])
 def test_another_port_than_webhdfs_is_one_line(ws, hdfs, wrong):
-    change(ws, namenode=getattr(hdfs, wrong))
+    change(ws, namenode=getattr(hdfs, wrong), protocol="webhdfs")
     done = ws.start("ls", ws.ref(), stderr=subprocess.PIPE, text=True)
     err = done.communicate()[1]
     assert done.returncode != 0 and len(err.splitlines()) == 1 and "hdfs://" in err

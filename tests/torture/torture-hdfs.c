@@ -124,7 +124,7 @@ static int life(void)
 	int r;
 
 	snprintf(web, sizeof(web), "127.0.0.1:%u", fake.srv.port);
-	r = check(slu_hdfs_new(&c, loops, &s, &e), &e, "new");
+	r = check(slu_hdfs_new(&c, loops, NULL, &s, &e), &e, "new");
 	if (r == 0)
 		r = look(s);
 	if (r == 0)

@@ -26,7 +26,7 @@ static int setup(void **state)
 	fake_start();
 	snprintf(web, sizeof(web), "127.0.0.1:%u", fake.srv.port);
 	assert_int_equal(slu_loops_new(&conf, &loops, NULL), 0);
-	assert_int_equal(slu_hdfs_new(&c, loops, &s, &e), 0);
+	assert_int_equal(slu_hdfs_new(&c, loops, NULL, &s, &e), 0);
 	e = (struct slu_err){0};
 	return 0;
 }
@@ -399,7 +399,7 @@ static void what_hadoop_reads(void **state)
 	struct slu_hdfs_conf c = {.web = "nn:9871", .tls = true};
 	struct slu_store *other;
 
-	assert_int_equal(slu_hdfs_new(&c, loops, &other, &e), 0);
+	assert_int_equal(slu_hdfs_new(&c, loops, NULL, &other, &e), 0);
 	assert_int_equal(slu_store_hadoop(other, "", &h, &e), 0);
 	assert_string_equal(h.uri, "swebhdfs://nn:9871/");
 	slu_hadoop_done(&h);
@@ -412,11 +412,11 @@ static void wrong_settings(void **state)
 	struct slu_store *other;
 
 	(void)state;
-	assert_failed(slu_hdfs_new(&c, loops, &other, &e), e, EINVAL, "'a b'");
+	assert_failed(slu_hdfs_new(&c, loops, NULL, &other, &e), e, EINVAL, "'a b'");
 	c = (struct slu_hdfs_conf){.web = "nn:9870", .root = "rel"};
-	assert_failed(slu_hdfs_new(&c, loops, &other, &e), e, EINVAL, "'rel'");
+	assert_failed(slu_hdfs_new(&c, loops, NULL, &other, &e), e, EINVAL, "'rel'");
 	c.root = "/a:b";
-	assert_failed(slu_hdfs_new(&c, loops, &other, &e), e, EINVAL, "'/a:b'");
+	assert_failed(slu_hdfs_new(&c, loops, NULL, &other, &e), e, EINVAL, "'/a:b'");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

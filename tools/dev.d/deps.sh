@@ -23,6 +23,8 @@ build    | pc:libxml-2.0      | libxml2-dev              | reads the listings of
 build    | pc:jansson         | libjansson-dev           | reads and writes JSON
 build    | pc:yaml-0.1        | libyaml-dev              | reads job and dataset files
 man      | cmd:scdoc          | scdoc                    | makes the man pages
+build    | pc:libprotobuf-c   | libprotobuf-c-dev        | the messages of Hadoop
+build    | cmd:protoc-c       | protobuf-c-compiler      | makes C of them
 unit     | pc:cmocka          | libcmocka-dev            | the unit test framework
 mount    | cmd:fusermount3    | fuse3                    | mounts without root
 python   | cmd:python3        | python3                  | runs scenarios, checks and examples

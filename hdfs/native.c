@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The native driver (native.h): ops spread over the loops, what each loop has, cancels, and the way back
+ * to WebHDFS.  What is asked of NameNodes and DataNodes is in native_names.c and native_read.c.
+ */
+#include "hdfs/native_impl.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/str.h"
+#include "common/time.h"
+#include "io/crypt.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#define DEADLINE_NS (60 * SLU_SEC)
+#define CLOSED_NS (60 * SLU_SEC)
+#define SLU_NATIVE_OP 1 /* op->drv_n: op->drv is a struct slu_nreq */
+
+char *slu_native_path(const struct slu_native *n, const char *path)
+{
+	return slu_asprintf("%s%s%s", n->root, *path || !*n->root ? "/" : "", path);
+}
+
+/* --- the end of an op --- */
+
+static void nreq_unref(struct slu_nreq *q)
+{
+	struct slu_native *n = q->n;
+	bool last;
+
+	pthread_mutex_lock(&n->lock);
+	last = !--q->refs;
+	pthread_mutex_unlock(&n->lock);
+	if (last)
+		free(q);
+}
+
+static struct slu_op *detach(struct slu_nreq *q)
+{
+	struct slu_op *op = q->op;
+
+	pthread_mutex_lock(&q->n->lock); /* a cancel may be looking */
+	op->drv = NULL;
+	op->drv_n = 0;
+	q->over = true;
+	pthread_mutex_unlock(&q->n->lock);
+	slu_native_read_done(q);
+	nreq_unref(q);
+	return op;
+}
+
+void slu_nreq_end(struct slu_nreq *q, int rc)
+{
+	slu_op_finish(detach(q), rc);
+}
+
+void slu_nreq_explain(struct slu_nreq *q)
+{
+	const struct slu_op *op = q->op;
+
+	slu_fail_more(&q->op->err, "cannot %s '%s' in '%s'", slu_op_name(op->type),
+		      *op->path ? op->path : ".", q->n->where);
+}
+
+void slu_nreq_hand_back(struct slu_nreq *q, const char *why)
+{
+	struct slu_native *n = q->n;
+
+	if (q->canceled) {
+		slu_nreq_end(q, slu_fail(&q->op->err, ECANCELED, "canceled"));
+		return;
+	}
+	if (!atomic_exchange(&n->told, true))
+		slu_log(SLU_LOG_INFO, "hdfs", "'%s' is read by WebHDFS: %s", n->where, why);
+	n->conf.hand_back(n->conf.user_data, detach(q));
+}
+
+int slu_native_stale(const struct slu_nreq *q, const char *now, struct slu_err *e)
+{
+	return slu_fail(e, ESTALE,
+			"'%s' in '%s' has changed since it was resolved (was %s, now %s): "
+			"resolve the data again, or register a new version",
+			q->op->path, q->n->where, q->op->if_match, now);
+}
+
+/* Is it the way that is closed, not the file? */
+static bool is_closed(const struct slu_nreq *q, const struct slu_nn_call *c)
+{
+	const struct slu_rpc_call *r = &c->rpc;
+
+	if (q->n->conf.only || atomic_load(&q->n->set.heard))
+		return false;
+	return (r->rc == -ECONNREFUSED || r->rc == -EHOSTUNREACH || r->rc == -ENETUNREACH ||
+		r->rc == -ETIMEDOUT || r->rc == -EPROTO || r->rc == -ECONNRESET) &&
+	       !r->err.svc[0];
+}
+
+const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c)
+{
+	/* Said to whom comes without Kerberos, before anything was looked at. */
+	if (!q->n->conf.only && slu_streq(c->rpc.err.svc, "AccessControlException") &&
+	    strstr(c->rpc.err.msg, "authentication is not enabled")) {
+		atomic_store(&q->n->closed_until, INT64_MAX);
+		return "its NameNode wants Kerberos";
+	}
+	if (is_closed(q, c)) {
+		atomic_store(&q->n->closed_until, slu_deadline_in(CLOSED_NS));
+		return "the RPC port of its NameNode does not answer";
+	}
+	return NULL;
+}
+
+/* --- what a loop has --- */
+
+static void shard_free(struct slu_shard *s)
+{
+	slu_nn_free(s->nn);
+	slu_dn_free(s->dn);
+	if (s->places)
+		slu_hash_free(s->places, slu_place_free);
+	if (s->dead)
+		slu_hash_free(s->dead, free);
+	free(s);
+}
+
+static struct slu_shard *shard_new(struct slu_native *n, struct slu_loop *loop)
+{
+	struct slu_shard *s = slu_new0(struct slu_shard);
+
+	if (!s)
+		return NULL;
+	s->n = n;
+	s->loop = loop;
+	s->places = slu_hash_new();
+	s->dead = slu_hash_new();
+	if (!s->places || !s->dead || slu_nn_new(&n->set, loop, &s->nn) ||
+	    slu_dn_new(loop, n->conf.pool, n->client, &s->dn)) {
+		shard_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static struct slu_shard *shard_of(struct slu_native *n, struct slu_loop *loop)
+{
+	struct slu_shard *s = NULL;
+
+	pthread_mutex_lock(&n->lock);
+	for (unsigned i = 0; i < n->nshards && !s; i++)
+		if (n->shard[i]->loop == loop)
+			s = n->shard[i];
+	if (!s && n->nshards < SLU_NATIVE_SHARDS && (s = shard_new(n, loop)))
+		n->shard[n->nshards++] = s;
+	pthread_mutex_unlock(&n->lock);
+	return s;
+}
+
+/* --- ops --- */
+
+static void begin(void *arg)
+{
+	struct slu_nreq *q = arg;
+
+	if (q->canceled)
+		slu_nreq_end(q, slu_fail(&q->op->err, ECANCELED, "canceled"));
+	else if (q->op->type == SLU_OP_STAT)
+		slu_native_stat(q);
+	else if (q->op->type == SLU_OP_LIST)
+		slu_native_list(q);
+	else
+		slu_native_read(q);
+}
+
+static bool can(const struct slu_native *n, const struct slu_op *op)
+{
+	if (op->type != SLU_OP_STAT && op->type != SLU_OP_LIST && op->type != SLU_OP_READ)
+		return false;
+	return slu_now() >= atomic_load(&n->closed_until);
+}
+
+bool slu_native_submit(struct slu_native *n, struct slu_op *op)
+{
+	struct slu_nreq *q;
+
+	if (!can(n, op))
+		return false;
+	q = slu_new0(struct slu_nreq);
+	if (!q)
+		return false;
+	q->n = n;
+	q->op = op;
+	q->refs = 1;
+	q->deadline = op->deadline ? op->deadline : slu_deadline_in(DEADLINE_NS);
+	/* Data is worth a change of thread, since each loop checks and copies what it receives. */
+	struct slu_loop *loop = op->type == SLU_OP_READ ? NULL : slu_loop_self();
+
+	if (!loop)
+		loop = slu_loops_pick(n->conf.loops, n->where, atomic_fetch_add(&n->turn, 1));
+
+	q->s = shard_of(n, loop);
+	if (!q->s) {
+		free(q);
+		return false;
+	}
+	pthread_mutex_lock(&n->lock);
+	op->drv = q;
+	op->drv_n = SLU_NATIVE_OP;
+	pthread_mutex_unlock(&n->lock);
+	if (slu_loop_post(loop, begin, q)) {
+		op->drv = NULL;
+		op->drv_n = 0;
+		free(q);
+		return false;
+	}
+	return true;
+}
+
+static void cancel_calls(struct slu_nreq *q)
+{
+	if (q->info_busy)
+		slu_nn_cancel(&q->info);
+	if (!q->over && q->blocks_busy)
+		slu_nn_cancel(&q->blocks);
+	if (!q->over)
+		slu_native_read_cancel(q);
+}
+
+static void on_cancel(void *arg)
+{
+	struct slu_nreq *q = arg;
+
+	q->canceled = true;
+	if (!q->over)
+		cancel_calls(q);
+	nreq_unref(q);
+}
+
+bool slu_native_cancel(struct slu_native *n, struct slu_op *op)
+{
+	bool mine;
+
+	pthread_mutex_lock(&n->lock);
+	mine = op->drv_n == SLU_NATIVE_OP;
+	if (mine) {
+		struct slu_nreq *q = op->drv;
+
+		if (!slu_loop_post(q->s->loop, on_cancel, q))
+			q->refs++;
+	}
+	pthread_mutex_unlock(&n->lock);
+	return mine;
+}
+
+/* --- life --- */
+
+int slu_native_new(const struct slu_native_conf *conf, struct slu_native **ret, struct slu_err *e)
+{
+	struct slu_native *n = slu_new0(struct slu_native);
+	char id[17];
+	int r;
+
+	if (!n)
+		return slu_fail_oom(e);
+	n->conf = *conf;
+	pthread_mutex_init(&n->lock, NULL);
+	r = slu_nn_set_init(&n->set, conf->namenodes, conf->user, conf->pool, e);
+	if (r == 0 && slu_random_id(id, 8))
+		r = slu_fail(e, EIO, "the kernel gives no random bytes");
+	if (r == 0) {
+		n->root = slu_strdup(conf->root);
+		n->where = slu_strdup(conf->where);
+		n->client = slu_asprintf("sluice_%s", id);
+		if (!n->root || !n->where || !n->client)
+			r = slu_fail_oom(e);
+	}
+	if (r < 0) {
+		slu_native_free(n);
+		return r;
+	}
+	*ret = n;
+	return 0;
+}
+
+struct closing {
+	struct slu_shard *s;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+};
+
+static void close_shard(void *arg)
+{
+	struct closing *c = arg;
+
+	shard_free(c->s);
+	pthread_mutex_lock(&c->lock);
+	c->done = true;
+	pthread_cond_signal(&c->cond);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Watches and timers belong to their loop's thread: they are freed there. */
+static void close_on_loop(struct slu_shard *s)
+{
+	struct closing c = {.s = s};
+
+	pthread_mutex_init(&c.lock, NULL);
+	pthread_cond_init(&c.cond, NULL);
+	while (slu_loop_post(s->loop, close_shard, &c))
+		poll(NULL, 0, 1);
+	pthread_mutex_lock(&c.lock);
+	while (!c.done)
+		pthread_cond_wait(&c.cond, &c.lock);
+	pthread_mutex_unlock(&c.lock);
+	pthread_cond_destroy(&c.cond);
+	pthread_mutex_destroy(&c.lock);
+}
+
+void slu_native_free(struct slu_native *n)
+{
+	if (!n)
+		return;
+	for (unsigned i = 0; i < n->nshards; i++)
+		close_on_loop(n->shard[i]);
+	slu_nn_set_done(&n->set);
+	pthread_mutex_destroy(&n->lock);
+	free(n->root);
+	free(n->where);
+	free(n->client);
+	free(n);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * STAT, LIST and READ by Hadoop's own protocols: RPC to the NameNodes, data transfer from the DataNodes.
+ * What it cannot do (encrypted and erasure-coded files, clusters with Kerberos, NameNodes whose RPC port
+ * does not answer) it hands back, for WebHDFS.
+ */
+#ifndef SLU_HDFS_NATIVE_H
+#define SLU_HDFS_NATIVE_H
+
+#include "fs/store.h"
+
+struct slu_loops;
+struct slu_native;
+
+struct slu_native_conf {
+	const char *namenodes; /* "host:port", several joined by commas */
+	const char *root;      /* "" or "/a/b" */
+	const char *user;
+	const char *where; /* what messages call the file system: "hdfs://..." */
+	bool only;         /* nothing is handed back but what it cannot do at all */
+	struct slu_loops *loops;
+	struct slu_pool *pool;
+	/* Takes an op that is handed back. */
+	void (*hand_back)(void *user, struct slu_op *op);
+	void *user_data;
+};
+
+int slu_native_new(const struct slu_native_conf *conf, struct slu_native **ret, struct slu_err *e);
+/* Any thread.  False: not for it, nothing was done. */
+bool slu_native_submit(struct slu_native *n, struct slu_op *op);
+bool slu_native_cancel(struct slu_native *n, struct slu_op *op); /* false: it is not there */
+void slu_native_free(struct slu_native *n); /* no op in flight; not on a loop's thread; NULL fine */
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the native driver: native.c (life, ops by loop), native_names.c (stat, list), native_read.c (read).
+ * An op stays on one loop from beginning to end, with connections of that loop; nothing but the way there
+ * and a cancel takes the lock.
+ */
+#ifndef SLU_HDFS_NATIVE_IMPL_H
+#define SLU_HDFS_NATIVE_IMPL_H
+
+#include "common/hash.h"
+#include "hdfs/answer.h"
+#include "hdfs/datanode.h"
+#include "hdfs/namenode.h"
+#include "hdfs/native.h"
+
+#include <pthread.h>
+
+#define SLU_NATIVE_SHARDS 16
+
+/* What one loop has. */
+struct slu_shard {
+	struct slu_native *n;
+	struct slu_loop *loop;
+	struct slu_nn *nn;
+	struct slu_dn *dn;
+	struct slu_hash *places; /* identity -> struct slu_place */
+	struct slu_hash
+		*dead; /* "ip:port" or "ip:port/block" -> int64_t *: until when it is asked last */
+};
+
+struct slu_native {
+	struct slu_native_conf conf;
+	char *root, *where, *client;
+	struct slu_nn_set set;
+	atomic_uint turn;
+	atomic_llong closed_until; /* the RPC port does not answer: handed back till then */
+	atomic_bool told;
+	pthread_mutex_t lock; /* shard[], nshards, op->drv of all ops */
+	struct slu_shard *shard[SLU_NATIVE_SHARDS];
+	unsigned nshards;
+};
+
+struct slu_place; /* native_read.c */
+struct slu_block_read;
+
+/* One op.  refs: the op itself, and a cancel on its way. */
+struct slu_nreq {
+	struct slu_native *n;
+	struct slu_shard *s;
+	struct slu_op *op;
+	unsigned refs; /* under n->lock */
+	bool canceled, over;
+	int64_t deadline;
+	struct slu_nn_call info, blocks; /* calls under way */
+	bool info_busy, blocks_busy;
+
+	/* native_read.c */
+	struct slu_hdfs_id id; /* the pinned one */
+	struct slu_place *place;
+	struct slu_block_read *reads;
+	size_t nreads, next, busy;
+	unsigned rounds;
+	struct slu_timer *timer; /* between two rounds */
+	int64_t asked_at;        /* when the identity was asked for */
+	const char *back;        /* why it has to be handed back */
+	bool fresh;              /* other locations are wanted */
+	int rc;
+};
+
+/* --- native.c; loop thread --- */
+void slu_nreq_end(struct slu_nreq *q, int rc);
+/* "cannot VERB 'path' in 'hdfs://...': " and what op->err says already. */
+void slu_nreq_explain(struct slu_nreq *q);
+/* For another way to do it; nothing of it may have been done. */
+void slu_nreq_hand_back(struct slu_nreq *q, const char *why);
+/* Why an op whose call ended so is better handed back; NULL: it is not. */
+const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c);
+/* root and path, to be freed; NULL: no memory. */
+char *slu_native_path(const struct slu_native *n, const char *path);
+int slu_native_stale(const struct slu_nreq *q, const char *now, struct slu_err *e); /* -ESTALE */
+
+/* --- native_names.c --- */
+void slu_native_stat(struct slu_nreq *q);
+void slu_native_list(struct slu_nreq *q);
+/* false: it is none that could be. */
+bool slu_native_attr(const Slu__Pb__FileStatus *fs, struct slu_attr *ret,
+		     struct slu_hdfs_id *ret_id);
+
+/* --- native_read.c --- */
+void slu_native_read(struct slu_nreq *q);
+void slu_native_read_cancel(struct slu_nreq *q);
+void slu_native_read_done(struct slu_nreq *q); /* frees what a READ holds */
+void slu_place_free(void *place);
+
+#endif

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HDFS by Hadoop's own protocols, on a real HDFS with two DataNodes and blocks of 16 KiB."""
+
+import json
+import os
+import random
+
+import hdfs_server
+import pytest
+from conftest import BAD_INPUT, CHANGED, IO_ERROR, Workspace, needs_fuse
+from stores import HdfsStore
+
+BLOCK = 16 << 10
+SIZE = 10 * BLOCK + 777
+DATA = random.Random(7).randbytes(SIZE)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    if not hdfs_server.jars():
+        pytest.skip("no HDFS: SLUICE_HADOOP_JARS or Java is missing (tools/dev deps scenario)")
+    server = hdfs_server.Hdfs(tmp_path_factory.mktemp("pair"), 2, dfs_blocksize=BLOCK, dfs_replication=2)
+    yield server
+    server.stop()
+
+
+def workspace(server, tmp_path, **more):
+    ws = Workspace(tmp_path, HdfsStore(server, f"/native{tmp_path}"))
+    config = json.loads(ws.config.read_text())
+    for entry in config["datastores"].values():
+        entry.update(more)
+    ws.config.write_text(json.dumps(config))
+    return ws
+
+
+@pytest.fixture
+def native(pair, tmp_path):
+    """Nothing of what is read may go by WebHDFS: there is none at the address."""
+    return workspace(pair, tmp_path)
+
+
+def without_web(ws):
+    """From now on only RPC."""
+    config = json.loads(ws.config.read_text())
+    entry = config["datastores"]["workspaceblobstore"]
+    entry.update(protocol="native", namenode=entry.pop("rpc_address"), http_address="127.0.0.1:1")
+    ws.config.write_text(json.dumps(config))
+
+
+def test_files_of_many_blocks_are_read_without_webhdfs(native):
+    native.put("d/f", DATA)
+    native.put("d/empty", "")
+    without_web(native)
+    assert native.run("cat", native.ref("d/f"), text=False).out == DATA
+    assert native.run("cat", native.ref("d/empty")).out == ""
+    assert native.run("ls", "-R", native.ref()).out.split() == ["d/empty", "d/f"]
+    assert native.json("stat", native.ref("d/f"))["size"] == SIZE
+
+
+@needs_fuse
+def test_any_range_through_a_mount(native):
+    native.put("f", DATA)
+    without_web(native)
+    pick = random.Random(11)
+    with native.mounted(native.ref()) as m, open(m / "f", "rb", buffering=0) as f:
+        for _ in range(200):
+            off, n = pick.randrange(SIZE), pick.randrange(1, 3 * BLOCK)
+            assert os.pread(f.fileno(), n, off) == DATA[off : off + n], (off, n)
+
+
+def test_a_folder_of_more_than_a_page(pair, tmp_path):
+    ws = workspace(pair, tmp_path)
+    names = [f"{i:04d}" for i in range(1500)]
+    ws.put_all({f"many/{name}": "" for name in names})
+    without_web(ws)
+    assert ws.run("ls", ws.ref("many")).out.split() == names
+
+
+@pytest.mark.parametrize("how", ["overwritten", "appended", "removed"])
+def test_a_version_is_read_as_it_was_or_not_at_all(native, how):
+    native.put("d/f", DATA)
+    native.register("d", "d")
+    if how == "overwritten":
+        native.put("d/f", DATA[::-1])
+    elif how == "appended":
+        url = json.loads(native.store.ask("POST", "d/f", "APPEND", noredirect="true"))["Location"]
+        native.store.ask("POST", "d/f", None, url=url, data=b"more")
+    else:
+        native.remove("d/f")
+    without_web(native)
+    assert "changed" in native.run("download", "d@1", "out", code=CHANGED).err
+
+
+def test_a_damaged_replica_is_passed_over(native, pair):
+    native.put("f", DATA)
+    files = [p for p in pair.replicas(0) if p.stat().st_size == SIZE % BLOCK]
+    newest = max(files, key=lambda p: p.stat().st_mtime_ns)
+    damage(newest)
+    without_web(native)
+    for _ in range(4):  # whichever is asked first
+        assert native.run("cat", native.ref("f"), text=False).out == DATA
+
+
+def damage(path):
+    with open(path, "r+b") as f:
+        f.seek(100)
+        byte = f.read(1)
+        f.seek(100)
+        f.write(bytes([byte[0] ^ 1]))
+
+
+def test_a_damaged_block_without_another_copy_is_an_error(native, pair):
+    native.put("f", "z" * 999)
+    for i in range(2):
+        newest = max((p for p in pair.replicas(i) if p.stat().st_size == 999), key=lambda p: p.stat().st_mtime_ns)
+        damage(newest)
+    without_web(native)
+    err = native.run("cat", native.ref("f"), code=BAD_INPUT).err
+    assert "'f'" in err and "damaged" in err
+
+
+def test_an_rpc_port_that_does_not_answer_is_no_loss(pair, tmp_path):
+    ws = workspace(pair, tmp_path, rpc_address="127.0.0.1:1")
+    ws.put("f", DATA)
+    assert ws.run("cat", ws.ref("f"), text=False).out == DATA
+
+
+def test_unless_it_is_the_only_way(native):
+    config = json.loads(native.config.read_text())
+    native.put("f", DATA)
+    config["datastores"]["workspaceblobstore"].update(protocol="native", namenode="127.0.0.1:1", rpc_address=None)
+    del config["datastores"]["workspaceblobstore"]["rpc_address"]
+    native.config.write_text(json.dumps(config))
+    err = native.run("cat", native.ref("f"), code=IO_ERROR).err
+    assert "127.0.0.1:1" in err and err.count("\n") == 1
+
+
+def test_the_words_of_the_namenode_become_ours(native):
+    native.put("d/f", "1")
+    without_web(native)
+    assert "no such file" in native.run("cat", native.ref("nothing"), code=3).err
+    assert native.run("cat", native.ref("d"), code=BAD_INPUT).err.count("\n") == 1
+
+
+def test_a_datanode_that_dies_in_the_middle(tmp_path):
+    """The last of the module's tests in time: it has servers of its own."""
+    if not hdfs_server.jars():
+        pytest.skip("no HDFS here")
+    (tmp_path / "hdfs").mkdir()
+    server = hdfs_server.Hdfs(tmp_path / "hdfs", 2, dfs_blocksize=BLOCK, dfs_replication=2)
+    try:
+        (tmp_path / "ws").mkdir()
+        ws = workspace(server, tmp_path / "ws")
+        ws.put("f", DATA)
+        without_web(ws)
+        with ws.mounted(ws.ref()) as m, open(m / "f", "rb", buffering=0) as f:
+            assert os.pread(f.fileno(), 100, 0) == DATA[:100]
+            server.processes[1].kill()
+            server.processes[1].wait()
+            assert f.read() == DATA
+    finally:
+        server.stop()
