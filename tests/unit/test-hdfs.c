@@ -20,7 +20,11 @@ static int setup(void **state)
 {
 	struct slu_loops_conf conf = {.threads = 2};
 	char web[32];
-	struct slu_hdfs_conf c = {.web = web, .rpc = "nn:8020", .root = "/r", .user = "ann"};
+	struct slu_hdfs_conf c = {.web = web,
+				  .rpc = "nn:8020",
+				  .root = "/r",
+				  .user = "ann",
+				  .protocol = SLU_HDFS_WEB};
 
 	(void)state;
 	fake_start();
