@@ -92,6 +92,8 @@ int sluice_download(struct sluice *s, const char *ref, const char *target,
 	if (r == 0)
 		r = download_options(s, o, &set, &d, &er);
 	if (r == 0)
+		r = slu_context_use_cache(s, &set, &er);
+	if (r == 0)
 		r = slu_path_absolute(target, &abs, &er);
 	if (r == 0)
 		r = slu_api_view_new(s, ref, o, &v, &er);

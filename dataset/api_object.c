@@ -252,8 +252,10 @@ int sluice_file_open(struct sluice *s, const char *ref, struct sluice_file **ret
 {
 	struct slu_err er = {0};
 	struct sluice_file *f = slu_new0(struct sluice_file);
-	int r = f ? slu_place_find(s, ref, &f->place, &er) : slu_fail_oom(&er);
+	int r = f ? slu_context_default_cache(s, &er) : slu_fail_oom(&er);
 
+	if (r == 0)
+		r = slu_place_find(s, ref, &f->place, &er);
 	if (r == 0)
 		r = open_file(&f->place, ref, f, &er);
 	if (r < 0) {
@@ -279,6 +281,7 @@ int sluice_file_pread(struct sluice_file *f, void *buf, size_t n, uint64_t off, 
 	if (n > 0) {
 		slu_op_read(&op, f->path, off, n, buf, f->id[0] ? f->id : NULL);
 		op.version = f->place.version;
+		op.size = f->size;
 		int r = slu_store_wait(f->store, &op, &er);
 
 		if (r < 0)

@@ -4,6 +4,7 @@
  */
 #include "dataset/api_view.h"
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
@@ -267,6 +268,18 @@ int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
 	return slu_api_error(e, &er, r);
 }
 
+/* A mount that has served so far goes on without it. */
+static int serve_cache(struct sluice *s, const struct slu_settings *set,
+		       const struct slu_mlink *link, struct slu_err *e)
+{
+	int r = slu_context_use_cache(s, set, e);
+
+	if (r == 0 || !slu_mlink_heir(link))
+		return r;
+	slu_warn("cache", "the mount goes on without its disk cache: %s", e->msg);
+	return 0;
+}
+
 /* link: of a worker (taken), or to no supervisor. */
 static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
 		       const struct sluice_view_options *o, int ready_fd, int lifeline_fd,
@@ -282,6 +295,8 @@ static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 		r = slu_api_settle(s, 'm', o->settings, &set, &er);
 	if (r == 0)
 		r = slu_path_absolute(mountpoint, &abs, &er);
+	if (r == 0)
+		r = serve_cache(s, &set, link, &er);
 	if (r == 0)
 		r = set.live ? find_live(s, ref, o->manifest, &d, &er)
 			     : worker_dataset(s, ref, o->manifest, link, &d, &er);

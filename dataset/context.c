@@ -14,6 +14,7 @@
 #include "dataset/datastore.h"
 #include "dataset/folders.h"
 #include "dataset/open_hdfs.h"
+#include "fs/cache.h"
 #include "fs/layers.h"
 #include "fs/local.h"
 #include "io/loop.h"
@@ -69,6 +70,7 @@ void slu_context_free(struct sluice *s)
 		slu_hash_free(s->locals, free_store);
 	if (s->webs)
 		slu_hash_free(s->webs, free_store);
+	slu_cache_free(s->cache);
 	if (s->windows)
 		slu_hash_free(s->windows, free_window);
 	slu_loops_free(s->loops);
@@ -250,6 +252,8 @@ int slu_context_open(struct sluice *s, const struct slu_uri *c, struct slu_store
 	store = slu_hash_get(s->webs, origin);
 	if (!store)
 		r = open_web(s, origin, &store, e);
+	if (r == 0)
+		r = slu_context_cached(s, origin, NULL, &store, s->webs, e);
 	pthread_mutex_unlock(&s->lock);
 	if (r == 0)
 		*ret = store;
@@ -398,6 +402,8 @@ int slu_context_store(struct sluice *s, const char *name, struct slu_store **ret
 
 	if (!store)
 		r = open_store(s, key, entry, &store, e);
+	if (r == 0)
+		r = slu_context_cached(s, key, entry, &store, s->stores, e);
 	pthread_mutex_unlock(&s->lock);
 	if (r == 0)
 		*ret = store;

@@ -51,6 +51,16 @@ int slu_context_root(struct sluice *s, struct slu_store **ret, const char **ret_
 /* An absolute local folder for run files that processes need as files (logs, code, work): the root
  * itself when it is local, else a folder in the user's state directory. */
 int slu_context_local_root(struct sluice *s, const char **ret, struct slu_err *e);
+struct slu_settings;
+struct slu_cache;
+/* Opens the disk cache when the settings want one: from then on all remote stores of this context have it.
+ * Those that were opened before get it when they are asked for again. */
+int slu_context_use_cache(struct sluice *s, const struct slu_settings *set, struct slu_err *e);
+/* The same by environment and config.json alone: for files that the library opens. */
+int slu_context_default_cache(struct sluice *s, struct slu_err *e);
+/* The cache itself, whether it is wanted or not. */
+int slu_context_cache_conf(const struct slu_settings *set, struct slu_cache **ret,
+			   struct slu_err *e);
 /* The sluice program, for mounts and supervisors: $SLUICE_PROGRAM, this very program, or bindir. */
 int slu_context_program(char **ret, struct slu_err *e);
 

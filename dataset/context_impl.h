@@ -18,6 +18,7 @@ struct sluice {
 	struct slu_hash *locals;  /* absolute folder -> store */
 	struct slu_hash *webs;    /* origin of a URL -> store */
 	struct slu_hash *windows; /* service -> its limit */
+	struct slu_cache *cache;  /* NULL: none is wanted */
 	struct slu_store *root;   /* borrowed from one of these */
 	char *root_path;
 	char *local_root;
@@ -39,5 +40,10 @@ int slu_context_canon(struct sluice *s, const struct slu_uri *u, struct slu_uri 
 /* File or folder?  c: canonical and no pattern.  -ENOENT: nothing there. */
 int slu_context_kind(struct sluice *s, const struct slu_uri *c, enum slu_kind *ret,
 		     struct slu_err *e);
+
+/* Locked.  Puts the cache, when one is wanted, on top of a store kept in `in` under key.  entry: of the
+ * datastore, NULL: a web server, whose origin key is. */
+int slu_context_cached(struct sluice *s, const char *key, const struct json_t *entry,
+		       struct slu_store **store, struct slu_hash *in, struct slu_err *e);
 
 #endif

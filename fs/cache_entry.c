@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -412,15 +413,21 @@ static int open_one(struct slu_centry *e, char suffix, enum slu_cmode mode)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Entry lock held.  Writes what of header and length is not there. */
-static int mend(struct slu_centry *e, int map, int data)
+/* Entry lock held.  A header that is not right: the entry begins anew, since records that nobody looked at would
+ * keep wrong bytes from being written over. */
+static int mend_locked(struct slu_centry *e, int map, int data)
 {
 	struct slu_chead head;
 	struct stat st;
+	int again;
 
+	if (head_right(e, map, SLU_C_READ, &again))
+		return 0; /* another process was at it */
 	slu_chead_make(e, &head);
 	struct iovec v[2] = {{&head, sizeof(head)}, {e->text, e->ntext}};
 
+	if (SLU_IO(ftruncate(map, 0)) < 0)
+		return -errno;
 	if (SLU_IO(pwritev(map, v, 2, 0)) != (ssize_t)(sizeof(head) + e->ntext))
 		return -EIO;
 	if (!e->small &&
@@ -428,6 +435,17 @@ static int mend(struct slu_centry *e, int map, int data)
 	     ((uint64_t)st.st_size != e->size && SLU_IO(ftruncate(data, (off_t)e->size)) < 0)))
 		return -errno;
 	return 0;
+}
+
+static int mend(struct slu_centry *e, int map, int data)
+{
+	int r;
+
+	if (flock(map, LOCK_EX) < 0)
+		return -errno;
+	r = mend_locked(e, map, data);
+	flock(map, LOCK_UN);
+	return r;
 }
 
 /* Entry lock held. */

@@ -327,6 +327,28 @@ SLUICE_API int sluice_mount_supervise(const char *const *argv, int ready_fd, int
 				      struct sluice_error *e);
 SLUICE_API int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e);
 
+/* --- the disk cache --- */
+
+/* One for each user and node, shared by mounts, downloads and sluice_file_pread() when it is wanted:
+ * settings "cache", "cache_dir", "cache_size" and the like.  s may be NULL for the first three; settings as in
+ * struct sluice_view_options, may be NULL.
+ *
+ * {"files", "complete", "bytes", "dir", "max_bytes", "reserve_bytes", "free_bytes", "stores"} */
+SLUICE_API int sluice_cache_stat(struct sluice *s, const char *const *settings, char **ret_json,
+				 struct sluice_error *e);
+/* Checks every block and drops what is wrong: {"files", "blocks", "bytes", "bad_blocks",
+ * "dropped_files"}. */
+SLUICE_API int sluice_cache_verify(struct sluice *s, const char *const *settings, char **ret_json,
+				   struct sluice_error *e);
+/* Empties it, also while it is used: {"files", "bytes"}. */
+SLUICE_API int sluice_cache_clear(struct sluice *s, const char *const *settings, char **ret_json,
+				  struct sluice_error *e);
+/* Reads all files of ref that are not whole in it: {"files", "bytes", "fetched_bytes"}.  -ENOSPC: not all of it
+ * fits; -ENOTSUP: ref is local. */
+SLUICE_API int sluice_cache_warm(struct sluice *s, const char *ref, const char *const *settings,
+				 sluice_progress_fn *fn, void *user, char **ret_json,
+				 struct sluice_error *e);
+
 /* --- jobs --- */
 
 /* Checks the job file, snapshots its code, makes the run and starts its supervisor, a process of its

@@ -23,8 +23,9 @@ static bool get_time(struct cli *c, const char *name, int64_t *ret)
 }
 
 /* Options that are settings by another name. */
-static const char *const settings[] = {"attr-timeout", "cache-dir", "cache-size", "io-timeout",
-				       "jobs",         "live",      "memory",     "open-mode"};
+static const char *const settings[] = {"attr-timeout", "cache",    "cache-dir", "cache-size",
+				       "io-timeout",   "jobs",     "live",      "memory",
+				       "no-cache",     "open-mode"};
 
 struct set {
 	const char *list[CLI_VALUES + 1]; /* "name=value" */
@@ -49,7 +50,10 @@ static bool set_collect(const struct cli *c, struct set *s)
 
 		if (!text)
 			continue;
-		s->made[i] = slu_asprintf("%s=%s", settings[i], *text ? text : "true");
+		const char *not = slu_after(settings[i], "no-");
+
+		s->made[i] = not ? slu_asprintf("%s=false", not )
+				 : slu_asprintf("%s=%s", settings[i], *text ? text : "true");
 		if (!s->made[i])
 			return false;
 		s->list[n++] = s->made[i];

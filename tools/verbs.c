@@ -12,7 +12,15 @@
 	{"set", 0, "NAME=VALUE", "a setting; may be repeated"},                                    \
 		{"show-settings", 0, NULL, "print them, and where each comes from"},               \
 		{"memory", 0, "BYTES", "most memory for data (default: by the cgroup)"},           \
+		{"cache", 0, NULL, "keep what is read on disk, in the user's cache folder"},       \
+		{"no-cache", 0, NULL, "neither keep it nor look there"},                           \
 		{"cache-dir", 0, "DIR", "keep what was read there"},                               \
+	{                                                                                          \
+		"cache-size", 0, "BYTES", "most bytes there; negative: leave so much free"         \
+	}
+#define CACHE_OPTIONS                                                                              \
+	{"set", 0, "NAME=VALUE", "a setting; may be repeated"},                                    \
+		{"cache-dir", 0, "DIR", "the cache there (default: the user's)"},                  \
 	{                                                                                          \
 		"cache-size", 0, "BYTES", "most bytes there; negative: leave so much free"         \
 	}
@@ -137,6 +145,14 @@ const struct cli_verb cli_verbs[] = {
 	 OPTIONS({"timeout", 0, "TIME", "detach it when it is still busy then (default 10s)"}, )},
 	{"hdfs", "REF", "print the URI that Hadoop and Spark read", 1, 1, false, cmd_hdfs,
 	 OPTIONS()},
+
+	{"cache stat", "", "show what is in the disk cache", 0, 0, false, cmd_cache_stat,
+	 OPTIONS(CACHE_OPTIONS, )},
+	{"cache verify", "", "check every block in it; drop what is wrong", 0, 0, false,
+	 cmd_cache_verify, OPTIONS(CACHE_OPTIONS, )},
+	{"cache clear", "", "empty it", 0, 0, false, cmd_cache_clear, OPTIONS(CACHE_OPTIONS, )},
+	{"cache warm", "REF", "read all files of REF into it", 1, 1, false, cmd_cache_warm,
+	 OPTIONS(CACHE_OPTIONS, )},
 
 	{"job create", "", "run a job or pipeline file", 0, 0, false, cmd_job_create,
 	 OPTIONS({"file", 'f', "FILE", "the job (Azure ML CLI v2 YAML)"},

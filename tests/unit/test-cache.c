@@ -151,6 +151,14 @@ static void flips_of_a_long_file(void **state)
 		assert_int_equal(cache_read(v, "long", "e1", LONG, 0, LONG), n);
 		assert_int_equal(cache_read(v, "long", "e1", LONG, 0, LONG), 0);
 	}
+	/* Header and bytes: what is not looked at must not stay. */
+	uint64_t in_head = 20, in_data = 700000;
+
+	cache_files(v, 'm', flip, &in_head);
+	cache_files(v, 'd', flip, &in_data);
+	cache_reopen(v);
+	assert_int_equal(cache_read(v, "long", "e1", LONG, 0, LONG), LONG);
+	assert_int_equal(cache_read(v, "long", "e1", LONG, 0, LONG), 0);
 	for (uint64_t at = 0; at < 64 + 8 * 50; at++) {
 		assert_int_equal(cache_files(v, 'm', flip, &at), 1);
 		if (at % 7 == 0)
