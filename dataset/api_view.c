@@ -302,9 +302,10 @@ static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 			     : worker_dataset(s, ref, o->manifest, link, &d, &er);
 	if (r == 0) {
 		struct slu_mount_opts m = {
-			.allow_other = o->allow_other,
-			.uid = geteuid(),
-			.gid = getegid(),
+			.allow_other = o->allow_other || set.allow_other,
+			.uid = set.chosen[SLU_SET_uid] ? geteuid() : set.uid,
+			.gid = set.chosen[SLU_SET_gid] ? getegid() : set.gid,
+			.umask = set.umask,
 			.source = source,
 			.io_timeout = o->io_timeout_ns ? o->io_timeout_ns : set.io_timeout,
 			.set = &set,
@@ -366,9 +367,14 @@ int sluice_mount_supervise(const char *const *argv, int ready_fd, int lifeline_f
 int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e)
 {
 	SLU_AUTO(slu_freep) char *abs = NULL;
+	struct slu_settings set = *slu_settings_default();
 	struct slu_err er = {0};
 	int r = slu_path_absolute(mountpoint, &abs, &er);
 
+	if (r == 0 && timeout_ns < 0) {
+		r = slu_api_settle(NULL, 'u', NULL, &set, &er);
+		timeout_ns = set.unmount_timeout;
+	}
 	if (r == 0)
 		r = slu_unmount(abs, timeout_ns, &er);
 	return slu_api_error(e, &er, r);

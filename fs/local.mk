@@ -14,6 +14,7 @@ libfs_la_SOURCES += fs/op.c fs/op.h
 libfs_la_SOURCES += fs/mount_file.c fs/mount_file.h fs/mount_guard.c fs/mount_guard.h
 libfs_la_SOURCES += fs/mount_live.c fs/mount_live.h fs/mount_live_ask.c fs/mount_live_dir.c
 libfs_la_SOURCES += fs/mount_nodes.c fs/mount_nodes.h
+libfs_la_SOURCES += fs/notify.c fs/notify.h
 libfs_la_SOURCES += fs/settings.c fs/settings.h fs/settings_table.h
 libfs_la_SOURCES += fs/stats.c fs/stats.h
 libfs_la_SOURCES += fs/store.c fs/store.h

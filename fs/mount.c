@@ -14,6 +14,7 @@
 #include "fs/mount_impl.h"
 #include "fs/mount_live.h"
 #include "fs/mount_point.h"
+#include "fs/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -255,13 +256,15 @@ static int session_new(struct slu_mount *m, struct slu_err *e)
 		return slu_fail_oom(e);
 	if (slu_mlink_heir(&m->link)) {
 		r = fd = slu_mheir_device(m, e);
+	} else if (m->given >= 0) {
+		r = fd = slu_mpoint_take(m->given, e);
 	} else {
 		slu_mheir_note_place(m); /* the supervisor cleans up, should we not come further */
 		r = slu_mpoint_attach(m->where, m->o, SLU_MREAD_MAX, &fd, e);
 	}
 	if (r < 0)
 		return r;
-	if (!slu_mlink_heir(&m->link)) {
+	if (!slu_mlink_heir(&m->link) && m->given < 0) {
 		m->attached = true;
 		find_device(m);
 	}
@@ -349,11 +352,33 @@ void slu_mount_say_failed(int ready_fd, const struct slu_err *e)
 
 static int find_place(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 {
+	if (m->given >= 0) {
+		m->where = slu_strdup(mountpoint);
+		return m->where ? 0 : slu_fail_oom(e);
+	}
+
 	int r = slu_mpoint_canon(mountpoint, &m->where, e);
 
 	if (!r)
 		r = check_outside(m, e);
 	return r ? r : slu_mount_check(m->where, e);
+}
+
+/* What serves the requests. */
+static int parts_new(struct slu_mount *m, struct slu_err *e)
+{
+	int r = slu_mtree_new(m->t->manifest, &m->nodes, e);
+
+	if (r)
+		return r;
+	r = slu_mopens_new(m->t, m->set, m->link.share, &m->opens);
+	if (!r)
+		r = slu_mreads_new(m, &m->reads);
+	if (!r)
+		r = slu_mahead_new(m);
+	if (r)
+		return slu_fail_oom(e);
+	return m->set->live ? slu_mlive_new(m, &m->live, e) : 0;
 }
 
 static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
@@ -370,20 +395,7 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 		r = slu_mlink_heir(&m->link) ? slu_mheir_take(m, e) : find_place(m, mountpoint, e);
 	if (r)
 		return r;
-	r = slu_mtree_new(m->t->manifest, &m->nodes, e);
-	if (r)
-		return r;
-	r = slu_mopens_new(m->t, m->o->set ? m->o->set : slu_settings_default(), m->link.share,
-			   &m->opens);
-	if (r)
-		return slu_fail_oom(e);
-	r = slu_mreads_new(m, &m->reads);
-	if (!r)
-		r = slu_mahead_new(m);
-	if (r)
-		return slu_fail_oom(e);
-	if (m->set->live)
-		r = slu_mlive_new(m, &m->live, e);
+	r = parts_new(m, e);
 	if (r)
 		return r;
 	r = session_new(m, e);
@@ -405,7 +417,7 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	if (r)
 		return slu_fail_sys(e, -r, "cannot start a thread");
 	slu_mheir_ask_again(m);
-	m->attached = true; /* ours, from now on */
+	m->attached = m->given < 0; /* ours, from now on */
 	return 0;
 }
 
@@ -556,6 +568,7 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	m->o = o;
 	m->set = o->set ? o->set : slu_settings_default();
 	m->wake = -1;
+	m->given = slu_mpoint_given(mountpoint);
 	slu_mlink_init(&m->link);
 	if (o->link) {
 		m->link = *o->link;
@@ -572,7 +585,11 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	if (r) {
 		slu_mount_say_failed(o->ready_fd, err);
 	} else if (say(o->ready_fd, "R") || slu_mlink_heir(&m->link)) {
+		if (slu_mlink_alone(&m->link))
+			slu_notify("READY=1");
 		hand_over = serve(m);
+		if (slu_mlink_alone(&m->link))
+			slu_notify("STOPPING=1");
 	}
 	r2 = end(m, hand_over);
 	signals_restore(old);

@@ -8,16 +8,20 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "common/str.h"
 #include "common/time.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -26,6 +30,10 @@
 
 static const char *const helpers[] = {"/usr/bin/fusermount3", "/bin/fusermount3",
 				      "/usr/local/bin/fusermount3"};
+
+static const char not_allowed[] =
+	"allow_other is for root only, unless /etc/fuse.conf has a line 'user_allow_other': add it "
+	"there, or leave out allow_other";
 
 static const char *find_helper(void)
 {
@@ -182,6 +190,23 @@ static int run_helper(const char *const *argv, int *ret_fd, char *complaint, siz
 	return r;
 }
 
+/* May a user who is not root let others in?  fusermount3 says no as well, but not what to do. */
+static int check_allow_other(struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(64u << 10);
+
+	if (geteuid() == 0 || slu_buf_read_at(&b, AT_FDCWD, "/etc/fuse.conf") < 0)
+		return geteuid() == 0 ? 0 : slu_fail(e, EPERM, "%s", not_allowed);
+	for (const char *line = b.p; line && *line; line = strchr(line, '\n')) {
+		line += strspn(line, "\n \t");
+		const char *rest = slu_after(line, "user_allow_other");
+
+		if (rest && strchr(" \t\r\n#", *rest))
+			return 0;
+	}
+	return slu_fail(e, EPERM, "%s", not_allowed);
+}
+
 static int attach_by_helper(const char *canon, const struct slu_mount_opts *o, uint32_t max_read,
 			    int *ret_fd, struct slu_err *e)
 {
@@ -189,6 +214,8 @@ static int attach_by_helper(const char *canon, const struct slu_mount_opts *o, u
 	const char *argv[] = {find_helper(), "-o", NULL, "--", canon, NULL};
 	char complaint[256];
 
+	if (o->allow_other && check_allow_other(e))
+		return -EPERM;
 	if (!argv[0])
 		return slu_fail(e, ENOENT,
 				"fusermount3 is not installed: it is needed to mount "
@@ -246,6 +273,32 @@ int slu_mpoint_attach(const char *canon, const struct slu_mount_opts *o, uint32_
 			return r;
 	}
 	return attach_by_helper(canon, o, max_read, ret_fd, e);
+}
+
+int slu_mpoint_given(const char *path)
+{
+	const char *n = slu_after(path, "/dev/fd/");
+	uint64_t v;
+
+	return n && slu_u64(n, &v) && v <= INT_MAX ? (int)v : -1;
+}
+
+int slu_mpoint_take(int fd, struct slu_err *e)
+{
+	struct stat st;
+	int copy;
+
+	if (fstat(fd, &st) || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(10, 229))
+		return slu_fail(
+			e, EINVAL,
+			"'/dev/fd/%d' is no descriptor of /dev/fuse: open the device, mount "
+			"it, and pass that descriptor",
+			fd);
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return slu_fail_sys(e, errno, "cannot use '/dev/fd/%d'", fd);
+	close(fd); /* the mount ends with the last of them */
+	return copy;
 }
 
 int slu_mpoint_detach(const char *canon, bool lazy, struct slu_err *e)

@@ -60,6 +60,7 @@ struct slu_mount {
 	uint32_t major, minor;   /* the mount's device number */
 	struct slu_mopens *opens;
 	bool can_skip_open, no_opendir, attached;
+	int given;  /* a device that somebody else has mounted: /dev/fd/N; -1: none */
 	bool hurry; /* the end does not wait for programs in the mount */
 	int wake;   /* eventfd: the time keeper has something to look at */
 

@@ -338,6 +338,18 @@ static void op_init(void *mount, struct fuse_conn_info *c)
 	c->congestion_threshold = 48;
 }
 
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		       struct fuse_file_info *fi)
+{
+	slu_mlive_list(req, ino, size, (uint64_t)off, fi->fh, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+			   struct fuse_file_info *fi)
+{
+	slu_mlive_list(req, ino, size, (uint64_t)off, fi->fh, true);
+}
+
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
@@ -366,8 +378,8 @@ const struct fuse_lowlevel_ops slu_mlive_ops = {
 	.read = op_read,
 	.release = op_release,
 	.opendir = slu_mlive_opendir,
-	.readdir = slu_mlive_readdir,
-	.readdirplus = slu_mlive_readdirplus,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
 	.releasedir = slu_mlive_releasedir,
 	.statfs = op_statfs,
 };

@@ -92,10 +92,9 @@ void slu_mlive_entry(const struct slu_mlive *l, const struct slu_lnode *n,
 
 /* --- mount_live_dir.c --- */
 void slu_mlive_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void slu_mlive_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-		       struct fuse_file_info *fi);
-void slu_mlive_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-			   struct fuse_file_info *fi);
+/* READDIR, READDIRPLUS */
+void slu_mlive_list(fuse_req_t req, uint64_t ino, size_t size, uint64_t off, uint64_t fh,
+		    bool plus);
 void slu_mlive_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void slu_mlive_list_put(struct slu_mlive *l, struct slu_mlist *d); /* an ask's; lock held */
 void slu_mlive_lists_trim(struct slu_mlive *l,

@@ -169,7 +169,7 @@ void slu_mlive_lists_trim(struct slu_mlive *l, bool all)
 static bool shown(const struct slu_dirent *e)
 {
 	return *e->name && strlen(e->name) <= SLU_MNAME_MAX && !strchr(e->name, '/') &&
-	       slu_path_ok(e->name) && !slu_starts(e->name, ".sluice-");
+	       slu_path_ok(e->name);
 }
 
 /* The names of the folders in the page, on a store where a file may have the same. */
@@ -190,38 +190,50 @@ static struct slu_hash *folders_of(const struct slu_mask *a)
 	return h;
 }
 
-/* What cannot be shown is taken out: names that the kernel refuses, files that are folders too. */
+/* What was taken out of a page. */
+struct left {
+	const char *refused, *both; /* the last of each */
+	size_t n;                   /* refused */
+};
+
+/* Names that the kernel refuses, files that are folders too.  False: not to be shown. */
+static bool judge(const struct slu_dirent *e, const struct slu_hash *folders, struct left *left)
+{
+	if (slu_starts(e->name, ".sluice-")) /* unfinished writes */
+		return false;
+	if (!shown(e)) {
+		left->refused = e->name;
+		left->n++;
+		return false;
+	}
+	if (!folders || e->attr.kind == SLU_KIND_DIR || !slu_hash_get(folders, e->name))
+		return true;
+	left->both = e->name;
+	return false;
+}
+
 static void clean(struct slu_mask *a, struct slu_mlist *d)
 {
 	struct slu_list *p = &a->list;
 	struct slu_hash *folders = folders_of(a);
-	const char *refused = NULL, *both = NULL;
-	size_t n = 0, left = 0;
+	struct left left = {0};
+	size_t n = 0;
 
 	for (size_t i = 0; i < p->n; i++) {
 		struct slu_dirent e = p->p[i];
-		bool ok = shown(&e);
-		bool twice = ok && folders && e.attr.kind != SLU_KIND_DIR &&
-			     slu_hash_get(folders, e.name);
 
-		if (ok && !twice) {
-			p->p[i] = p->p[n];
-			p->p[n++] = e;
+		if (!judge(&e, folders, &left))
 			continue;
-		}
-		if (twice)
-			both = e.name;
-		else if (!slu_starts(e.name, ".sluice-"))
-			refused = e.name;
-		left += !twice;
+		p->p[i] = p->p[n];
+		p->p[n++] = e;
 	}
-	if (!d->told && refused)
-		slu_warn("mount", "'%s': %zu names are left out, such as '%.300s'", a->path, left,
-			 refused);
-	if (!d->told && both)
+	if (!d->told && left.refused)
+		slu_warn("mount", "'%s': %zu names are left out, such as '%.300s'", a->path, left.n,
+			 left.refused);
+	if (!d->told && left.both)
 		slu_warn("mount", "'%s': '%s' is a file and a folder: the folder is shown", a->path,
-			 both);
-	d->told |= refused || both;
+			 left.both);
+	d->told |= left.refused || left.both;
 	for (size_t i = n; i < p->n; i++)
 		free(p->p[i].name);
 	p->n = n;
@@ -420,8 +432,7 @@ static struct slu_mlist *list_take(struct slu_mlive *l, uint64_t fh, uint64_t in
 	return d;
 }
 
-static void list_dir(fuse_req_t req, uint64_t ino, size_t size, uint64_t off, uint64_t fh,
-		     bool plus)
+void slu_mlive_list(fuse_req_t req, uint64_t ino, size_t size, uint64_t off, uint64_t fh, bool plus)
 {
 	struct slu_mlive *l = live_of(req);
 	struct slu_mlist *d;
@@ -458,16 +469,4 @@ static void list_dir(fuse_req_t req, uint64_t ino, size_t size, uint64_t off, ui
 		go_on(a);
 	else
 		list_end(a, 0);
-}
-
-void slu_mlive_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-		       struct fuse_file_info *fi)
-{
-	list_dir(req, ino, size, (uint64_t)off, fi->fh, false);
-}
-
-void slu_mlive_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-			   struct fuse_file_info *fi)
-{
-	list_dir(req, ino, size, (uint64_t)off, fi->fh, true);
 }

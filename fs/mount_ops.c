@@ -6,6 +6,7 @@
  * is read-only.
  */
 #include "common/mem.h"
+#include "fs/mount_guard.h"
 #include "fs/mount_impl.h"
 
 #include <errno.h>
@@ -225,6 +226,11 @@ static void list_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, boo
 		.m = fuse_req_userdata(req), .req = req, .p = buf, .max = sizeof buf, .plus = plus};
 	struct slu_mdir d;
 	uint64_t at = (uint64_t)off;
+
+	if (!off && slu_mguard_refuses(l.m, req)) {
+		fuse_reply_err(req, EACCES);
+		return;
+	}
 	int r = slu_mdir_open(l.m->nodes, ino, at > 2 ? at - 2 : 0, &d);
 
 	if (r) {

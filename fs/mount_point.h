@@ -33,6 +33,10 @@ int slu_mpoint_clear(const char *canon, struct slu_err *e);
  * is not allowed.  *ret_fd is close-on-exec and the caller's. */
 int slu_mpoint_attach(const char *canon, const struct slu_mount_opts *o, uint32_t max_read,
 		      int *ret_fd, struct slu_err *e);
+/* "/dev/fd/N", where a container's runtime has mounted a device that it hands over: N, else -1. */
+int slu_mpoint_given(const char *path);
+/* A copy of that device, the caller's.  -EINVAL: it is none. */
+int slu_mpoint_take(int fd, struct slu_err *e);
 /* 0, -EBUSY (somebody is in it; not when lazy), -errno.  Nothing mounted is -EINVAL. */
 int slu_mpoint_detach(const char *canon, bool lazy, struct slu_err *e);
 

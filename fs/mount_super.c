@@ -21,6 +21,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/mount_point.h"
+#include "fs/notify.h"
 #include "fs/view.h"
 
 #include <errno.h>
@@ -162,6 +163,7 @@ static void ask_end(struct super *s)
 	bool again = s->phase == ENDING;
 
 	if (!again) {
+		slu_notify("STOPPING=1");
 		s->phase = ENDING;
 		s->since = slu_now();
 	}
@@ -197,6 +199,7 @@ static void worker_up(struct super *s)
 	if (!s->usable) {
 		s->usable = true;
 		say(s, "R");
+		slu_notify("READY=1");
 		if (s->phase == ENDING)
 			(void)slu_mlink_send(s->sock, "E", -1);
 	}

@@ -23,7 +23,16 @@
 
 extern char **environ;
 
-enum type { TYPE_bytes, TYPE_room, TYPE_time, TYPE_count, TYPE_flag, TYPE_share, TYPE_text };
+enum type {
+	TYPE_bytes,
+	TYPE_room,
+	TYPE_time,
+	TYPE_count,
+	TYPE_flag,
+	TYPE_share,
+	TYPE_mode,
+	TYPE_text
+};
 enum unit { UNIT_plain, UNIT_ms, UNIT_some };
 
 struct row {
@@ -74,6 +83,7 @@ static const char *const wanted[] = {
 	[TYPE_count] = "a whole number",
 	[TYPE_flag] = "true or false",
 	[TYPE_share] = "a share from 0 to 1",
+	[TYPE_mode] = "an octal number such as 022",
 	[TYPE_text] = "a text",
 };
 
@@ -141,6 +151,18 @@ static bool get_share(const char *text, double *ret)
 	return *ret <= 1;
 }
 
+static bool get_mode(const char *text, uint32_t *ret)
+{
+	uint32_t v = 0;
+
+	if (!*text || strspn(text, "01234567") != strlen(text) || strlen(text) > 5)
+		return false;
+	for (; *text; text++)
+		v = v << 3 | (uint32_t)(*text - '0');
+	*ret = v;
+	return true;
+}
+
 static bool get_room(const char *text, int64_t *ret)
 {
 	bool negative = *text == '-';
@@ -204,6 +226,10 @@ static bool set_value(struct slu_settings *s, const struct row *row, const char 
 		ok = get_flag(text, &v.flag);
 		n = sizeof v.flag;
 		break;
+	case TYPE_mode:
+		ok = get_mode(text, &v.count) && within(row, v.count);
+		n = sizeof v.count;
+		break;
 	case TYPE_share:
 		ok = get_share(text, &v.share);
 		n = sizeof v.share;
@@ -227,6 +253,7 @@ static void set_auto(struct slu_settings *s, const struct row *row)
 		memcpy(to, &never, sizeof never);
 		break;
 	case TYPE_count:
+	case TYPE_mode:
 		memcpy(to, &zero, sizeof(uint32_t));
 		break;
 	case TYPE_flag:
@@ -506,6 +533,10 @@ static void put_value(struct slu_buf *b, const struct slu_settings *s, const str
 		memcpy(&v.count, from, sizeof v.count);
 		slu_buf_fmt(b, "%u", v.count);
 		break;
+	case TYPE_mode:
+		memcpy(&v.count, from, sizeof v.count);
+		slu_buf_fmt(b, "0%o", v.count);
+		break;
 	case TYPE_flag:
 		memcpy(&v.flag, from, sizeof v.flag);
 		slu_buf_str(b, v.flag ? "true" : "false");
@@ -552,28 +583,36 @@ static void put_origin(struct slu_buf *b, const struct slu_settings *s, const st
 	}
 }
 
+/* The names that other engines have for it. */
+static struct json_t *others_of(const struct row *row)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *all = slu_json_array();
+
+	for (size_t i = 0; all && i < NFOREIGN; i++)
+		if (foreigns[i].id == row - rows &&
+		    slu_json_append(all, slu_json_new_str(foreigns[i].env)) < 0)
+			return NULL;
+	return slu_take(all);
+}
+
 static struct json_t *row_json(const struct slu_settings *s, const struct row *row)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf value = SLU_BUF(1024), origin = SLU_BUF(1024);
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-	SLU_AUTO(slu_json_freep) struct json_t *others = slu_json_array();
 	char name[NAME_MAX_LEN];
 
 	env_name(row->name, name);
 	slu_buf_str(&value, "");
 	put_value(&value, s, row);
 	put_origin(&origin, s, row);
-	for (size_t i = 0; i < NFOREIGN; i++)
-		if (foreigns[i].id == row - rows &&
-		    slu_json_append(others, slu_json_new_str(foreigns[i].env)) < 0)
-			return NULL;
-	if (!o || !others || slu_buf_err(&value) || slu_buf_err(&origin) ||
-	    slu_json_set_str(o, "name", row->name) < 0 ||
+	if (!o || slu_buf_err(&value) || slu_buf_err(&origin))
+		return NULL;
+	if (slu_json_set_str(o, "name", row->name) < 0 ||
 	    slu_json_set_str(o, "value", value.p ? value.p : "") < 0 ||
 	    slu_json_set_str(o, "origin", origin.p) < 0 ||
 	    slu_json_set_str(o, "default", row->dflt) < 0 ||
 	    slu_json_set_str(o, "variable", name) < 0 ||
-	    slu_json_set(o, "aliases", slu_json_ref(others)) < 0 ||
+	    slu_json_set(o, "aliases", others_of(row)) < 0 ||
 	    slu_json_set_str(o, "help", row->help) < 0)
 		return NULL;
 	return slu_take(o);

@@ -23,6 +23,7 @@ struct json_t;
 #define SLU_SETTING_count(name) uint32_t name
 #define SLU_SETTING_flag(name) bool name
 #define SLU_SETTING_share(name) double name
+#define SLU_SETTING_mode(name) uint32_t name
 #define SLU_SETTING_text(name) char name[SLU_SETTING_TEXT]
 
 enum slu_setting_id {

@@ -6,7 +6,7 @@
  *
  * name: the field in struct slu_settings, the key below "settings" in config.json, SLUICE_<NAME> in the
  * environment, and with '-' for '_' what --set takes (verbs may have an option of that name too).
- * type: bytes, room (bytes; negative: leave so much free), time, count, flag, share (0..1), text.
+ * type: bytes, room (bytes; negative: leave so much free), time, count, flag, share (0..1), mode (octal), text.
  * Default "auto": chosen by who uses it, told as 0 (of a time as -1).  least, most: in units of the type
  * (time: ms).  views: any of m (mount), d (download), u (unmount).
  *
@@ -16,6 +16,7 @@
  * unit: plain, or ms (a bare number is milliseconds), some (0 is "as if it were not there").
  */
 
+/* clang-format off */
 /* memory and reading */
 S(memory, bytes, "auto", 0, 1ll << 46, "md", "most memory for data of this process (by the cgroup)")
 S(read_block, bytes, "auto", 0, 1 << 26, "m", "bytes of one request of read-ahead")
@@ -38,6 +39,12 @@ S(live, flag, "false", 0, 1, "m", "ask the store for names and attributes; else 
 S(attr_timeout, time, "auto", 0, 2147483647, "m", "how long they are believed (1h; live: 10s)")
 S(open_mode, text, "auto", 0, 0, "m", "who opens files: auto, none (the kernel), passthrough or direct")
 S(scanners, text, "warn", 0, 0, "m", "indexers that walk the mount: warn, refuse or allow")
+
+/* who sees it, and how */
+S(allow_other, flag, "false", 0, 1, "m", "let other users read")
+S(uid, count, "auto", 0, 4294967294, "m", "the owner that is shown (default: who mounts)")
+S(gid, count, "auto", 0, 4294967294, "m", "and the group")
+S(umask, mode, "0", 0, 0777, "m", "rights that are not shown, of 0555 and 0444")
 
 /* the end */
 S(unmount_timeout, time, "10s", 0, 86400000, "mu", "for programs in the mount; then it is detached")
@@ -74,3 +81,4 @@ I("RSLEX_DIRECT_VOLUME_MOUNT_DOWNLOADER_BLOCK_SIZE", "blocks are chosen by the l
 I("RSLEX_RETRY_ON_COPY_ERROR", "requests are tried again until their deadline")
 I("RSLEX_ENABLE_CLEANUP_AFTER_UNMOUNT", "the next start cleans up")
 I("RSLEX_LOG_STDOUT", "the log goes to stderr or --log")
+/* clang-format on */

@@ -325,6 +325,7 @@ SLUICE_API int sluice_mount_work(struct sluice *s, const char *ref, const char *
  * has to call sluice_mount_work(). */
 SLUICE_API int sluice_mount_supervise(const char *const *argv, int ready_fd, int lifeline_fd,
 				      struct sluice_error *e);
+/* timeout_ns < 0: as SLUICE_UNMOUNT_TIMEOUT says, 10 s. */
 SLUICE_API int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e);
 
 /* --- the disk cache --- */

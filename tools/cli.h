@@ -76,6 +76,13 @@ int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(p
 int cli_end(const struct cli *c, int status);
 void cli_help(FILE *f, const struct cli_verb *verb); /* NULL: all verbs */
 
+/* --- mount_helper.c: as mount(8) calls it --- */
+
+bool cli_is_mount_helper(int argc, char **argv); /* by the name it was started by */
+bool cli_is_mount_call(int argc, char **argv);   /* REF DIR -o OPTIONS, and no verb */
+/* run: the command, with the arguments of `sluice mount`.  The exit status as mount(8) has them. */
+int cli_mount_helper(int argc, char **argv, int (*run)(int argc, char **argv));
+
 /* --- render.c --- */
 
 /* text: JSON.  With --output json it is printed as it is (and freed in any case); else as a table of the

@@ -23,9 +23,9 @@ static bool get_time(struct cli *c, const char *name, int64_t *ret)
 }
 
 /* Options that are settings by another name. */
-static const char *const settings[] = {"attr-timeout", "cache",    "cache-dir", "cache-size",
-				       "io-timeout",   "jobs",     "live",      "memory",
-				       "no-cache",     "open-mode"};
+static const char *const settings[] = {
+	"allow-other", "attr-timeout", "cache",  "cache-dir", "cache-size", "gid", "io-timeout",
+	"jobs",        "live",         "memory", "no-cache",  "open-mode",  "uid", "umask"};
 
 struct set {
 	const char *list[CLI_VALUES + 1]; /* "name=value" */
@@ -204,10 +204,15 @@ int cmd_mount(struct cli *c)
 	if (cli_has(c, "show-settings"))
 		return show_settings(c, &set);
 	o.settings = set.list;
-	o.allow_other = cli_has(c, "allow-other");
 	o.manifest = cli_get(c, "manifest");
 	o.log = cli_get(c, "log");
 	o.flags = cli_has(c, "no-supervisor") ? SLUICE_NO_SUPERVISOR : 0;
+	if (slu_starts(c->args[1], "/dev/fd/") &&
+	    !(cli_has(c, "foreground") && cli_has(c, "no-supervisor")))
+		return cli_usage(c,
+				 "%s is served by this very process: add --foreground "
+				 "--no-supervisor",
+				 c->args[1]);
 	if (cli_has(c, "foreground"))
 		return serve(c, &o);
 	int status = cli_open(c, SLUICE_OPTIONAL);
@@ -224,7 +229,7 @@ int cmd_mount(struct cli *c)
 
 int cmd_unmount(struct cli *c)
 {
-	int64_t timeout = 10 * SLU_SEC;
+	int64_t timeout = -1;
 	struct sluice_error e = {0};
 
 	if (!get_time(c, "timeout", &timeout))

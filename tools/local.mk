@@ -10,4 +10,5 @@ sluice_SOURCES += tools/cmd_object.c
 sluice_SOURCES += tools/cmd_copy.c tools/cmd_stream.c
 sluice_SOURCES += tools/cmd_view.c
 sluice_SOURCES += tools/cmd_download.c
+sluice_SOURCES += tools/mount_helper.c
 sluice_SOURCES += tools/cmd_job.c

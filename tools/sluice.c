@@ -393,15 +393,15 @@ static void verb_first(int argc, char **argv)
 	}
 }
 
-int main(int argc, char **argv)
+static int command(int argc, char **argv)
 {
 	struct cli c = {0};
 	int words;
 
-	hold_standard();
-	signal(SIGPIPE, SIG_IGN);
 	verb_first(argc, argv);
 	c.verb = find_verb(argc, argv, &words);
+	if (!c.verb && cli_is_mount_call(argc, argv))
+		return cli_mount_helper(argc, argv, command);
 	if (!c.verb)
 		return no_verb(argc, argv);
 	int r = parse(&c, argc - words, argv + words);
@@ -412,4 +412,13 @@ int main(int argc, char **argv)
 	r = c.verb->run(&c);
 	sluice_close(c.s);
 	return cli_end(&c, r);
+}
+
+int main(int argc, char **argv)
+{
+	hold_standard();
+	signal(SIGPIPE, SIG_IGN);
+	if (cli_is_mount_helper(argc, argv))
+		return cli_mount_helper(argc, argv, command);
+	return command(argc, argv);
 }
