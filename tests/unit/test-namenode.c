@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls to NameNodes, played by threads that answer as a test says: what is sent again, and where. */
+#include "hdfs/namenode.h"
+
+#include "common/mem.h"
+#include "common/time.h"
+#include "tests/unit/fs.h"
+
+#include <arpa/inet.h>
+#include <semaphore.h>
+#include <sys/socket.h>
+
+#define CALLS 8
+
+enum how {
+	ANSWER,    /* each call, in pieces of one byte */
+	BACKWARDS, /* three calls, the last one first */
+	REFUSE,    /* with a Java exception */
+	STANDBY,
+	HANG_UP_ONCE, /* after the first call, unanswered; then ANSWER */
+	GARBAGE,
+	SILENT
+};
+
+struct server {
+	enum how how;
+	int listener;
+	uint16_t port;
+	pthread_t thread;
+	/* What came, in order. */
+	int32_t id[CALLS], retry[CALLS];
+	char method[CALLS][40];
+	atomic_uint n, connections;
+};
+
+static struct slu_loops *loops;
+static struct slu_pool *pool;
+
+/* --- the NameNode --- */
+
+static bool read_all(int fd, void *p, size_t n)
+{
+	for (char *c = p; n;) {
+		ssize_t r = read(fd, c, n);
+
+		if (r <= 0)
+			return false;
+		c += r;
+		n -= (size_t)r;
+	}
+	return true;
+}
+
+static const uint8_t *cut(const uint8_t **p, const uint8_t *end, size_t *ret_n)
+{
+	uint32_t n;
+	int used = slu_pb_varint(*p, (size_t)(end - *p), &n);
+	const uint8_t *m = *p + used;
+
+	assert_true(used > 0 && n <= (size_t)(end - m));
+	*p = m + n;
+	*ret_n = n;
+	return m;
+}
+
+/* Reads one frame: false at the end.  Calls are noted, the greeting is not. */
+static bool take(struct server *f, int fd)
+{
+	uint8_t len[4], buf[4096];
+	const uint8_t *p = buf, *m;
+	size_t n, k;
+
+	if (!read_all(fd, len, 4))
+		return false;
+	n = (size_t)len[2] << 8 | len[3];
+	assert_true(!len[0] && !len[1] && n <= sizeof(buf));
+	if (!read_all(fd, buf, n))
+		return false;
+	m = cut(&p, buf + n, &k);
+	Slu__Pb__RpcRequestHeader *h = slu__pb__rpc_request_header__unpack(NULL, k, m);
+
+	assert_non_null(h);
+	assert_int_equal(h->client_id.len, SLU_RPC_CLIENT_ID);
+	if (h->call_id >= 0) {
+		unsigned i = f->n;
+
+		assert_true(i < CALLS);
+		m = cut(&p, buf + n, &k);
+		Slu__Pb__RequestHeader *r = slu__pb__request_header__unpack(NULL, k, m);
+
+		assert_non_null(r);
+		f->id[i] = h->call_id;
+		f->retry[i] = h->retry_count;
+		snprintf(f->method[i], sizeof(f->method[i]), "%s", r->method);
+		f->n++;
+		slu__pb__request_header__free_unpacked(r, NULL);
+	}
+	slu__pb__rpc_request_header__free_unpacked(h, NULL);
+	return true;
+}
+
+static void reply(int fd, int32_t id, const char *class)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096), frame = SLU_BUF(4096);
+	Slu__Pb__RpcResponseHeader h = SLU__PB__RPC_RESPONSE_HEADER__INIT;
+	Slu__Pb__GetFileInfoResponse m = SLU__PB__GET_FILE_INFO_RESPONSE__INIT;
+	uint8_t p[512];
+	char len[4];
+
+	h.call_id = (uint32_t)id;
+	h.status = class ? 1 : 0;
+	h.exception_class = (char *)class;
+	h.error_msg = class ? (char *)"it says so\n\tat java" : NULL;
+	slu_pb_add(&b, p, slu__pb__rpc_response_header__pack(&h, p));
+	if (!class)
+		slu_pb_add(&b, p, slu__pb__get_file_info_response__pack(&m, p));
+	for (int i = 0; i < 4; i++)
+		len[i] = (char)(b.len >> (24 - 8 * i));
+	slu_buf_add(&frame, len, 4);
+	slu_buf_add(&frame, b.p, b.len);
+	for (size_t i = 0; i < frame.len; i++)
+		if (send(fd, frame.p + i, 1, MSG_NOSIGNAL) != 1)
+			return;
+}
+
+static void serve(struct server *f, int fd)
+{
+	char greeting[7];
+
+	if (!read_all(fd, greeting, 7))
+		return;
+	assert_memory_equal(greeting, "hrpc\x09\0\0", 7);
+	assert_true(take(f, fd)); /* who we are */
+	while (take(f, fd)) {
+		unsigned i = f->n - 1;
+
+		if (f->how == ANSWER || (f->how == HANG_UP_ONCE && f->connections > 1))
+			reply(fd, f->id[i], NULL);
+		else if (f->how == REFUSE)
+			reply(fd, f->id[i], "org.apache.hadoop.security.AccessControlException");
+		else if (f->how == STANDBY)
+			reply(fd, f->id[i], "org.apache.hadoop.ipc.StandbyException");
+		else if (f->how == HANG_UP_ONCE)
+			return;
+		else if (f->how == GARBAGE)
+			send(fd, "\xff\xff\xff\xff", 4, MSG_NOSIGNAL);
+		else if (f->how == BACKWARDS && i == 2)
+			for (int k = 2; k >= 0; k--)
+				reply(fd, f->id[k], NULL);
+	}
+}
+
+static void *run(void *arg)
+{
+	struct server *f = arg;
+
+	for (;;) {
+		int fd = accept(f->listener, NULL, NULL);
+
+		if (fd < 0)
+			return NULL;
+		f->connections++;
+		serve(f, fd);
+		close(fd);
+	}
+}
+
+static void server_start(struct server *f, enum how how)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(a);
+
+	*f = (struct server){.how = how,
+			     .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+	assert_int_equal(bind(f->listener, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(f->listener, 8), 0);
+	assert_int_equal(getsockname(f->listener, (struct sockaddr *)&a, &n), 0);
+	f->port = ntohs(a.sin_port);
+	assert_int_equal(pthread_create(&f->thread, NULL, run, f), 0);
+}
+
+static void server_stop(struct server *f)
+{
+	shutdown(f->listener, SHUT_RDWR);
+	pthread_join(f->thread, NULL);
+	close(f->listener);
+}
+
+/* --- the client --- */
+
+struct client {
+	struct slu_nn_set set;
+	struct slu_loop *loop;
+	struct slu_nn *nn;
+	sem_t done;
+	int64_t deadline;
+	unsigned count; /* of calls to be made */
+	struct slu_nn_call call[CALLS];
+};
+
+static void on_call(struct slu_nn_call *c)
+{
+	struct client *k = c->user;
+
+	sem_post(&k->done);
+}
+
+static void send_calls(void *arg)
+{
+	struct client *k = arg;
+	Slu__Pb__GetFileInfoRequest m = SLU__PB__GET_FILE_INFO_REQUEST__INIT;
+
+	m.src = (char *)"/x";
+	for (unsigned i = 0; i < k->count; i++) {
+		k->call[i].done = on_call;
+		k->call[i].user = k;
+		slu_nn_send(k->nn, &k->call[i], "getFileInfo", &m.base, k->deadline);
+	}
+}
+
+static void make_nn(void *arg)
+{
+	struct client *k = arg;
+
+	assert_int_equal(slu_nn_new(&k->set, k->loop, &k->nn), 0);
+	sem_post(&k->done);
+}
+
+static void drop_nn(void *arg)
+{
+	struct client *k = arg;
+
+	slu_nn_free(k->nn);
+	sem_post(&k->done);
+}
+
+static void on_loop(struct client *k, void (*fn)(void *), unsigned waits)
+{
+	assert_int_equal(slu_loop_post(k->loop, fn, k), 0);
+	while (waits-- > 0)
+		assert_int_equal(sem_wait(&k->done), 0);
+}
+
+static void client_start(struct client *k, const char *addresses)
+{
+	struct slu_err e;
+
+	memset(k, 0, sizeof(*k));
+	sem_init(&k->done, 0, 0);
+	assert_int_equal(slu_nn_set_init(&k->set, addresses, "ann", pool, &e), 0);
+	k->loop = slu_loops_pick(loops, "x", 0);
+	on_loop(k, make_nn, 1);
+}
+
+static void client_stop(struct client *k)
+{
+	on_loop(k, drop_nn, 1);
+	slu_nn_set_done(&k->set);
+	sem_destroy(&k->done);
+}
+
+static void call(struct client *k, unsigned n, int64_t ns)
+{
+	k->count = n;
+	k->deadline = slu_deadline_in(ns);
+	on_loop(k, send_calls, n);
+}
+
+static void start_one(struct server *f, enum how how, struct client *k)
+{
+	char at[32];
+
+	server_start(f, how);
+	snprintf(at, sizeof(at), "127.0.0.1:%u", f->port);
+	client_start(k, at);
+}
+
+static void test_answers_find_their_calls(void **state)
+{
+	struct server f;
+	struct client k;
+
+	(void)state;
+	start_one(&f, BACKWARDS, &k);
+	call(&k, 3, 20 * SLU_SEC);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(k.call[i].rpc.rc, 0);
+	assert_int_equal(f.connections, 1);
+	assert_string_equal(f.method[0], "getFileInfo");
+	client_stop(&k);
+	server_stop(&f);
+}
+
+static void test_an_exception_is_an_errno(void **state)
+{
+	struct server f;
+	struct client k;
+
+	(void)state;
+	start_one(&f, REFUSE, &k);
+	call(&k, 1, 20 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, -EACCES);
+	assert_string_equal(k.call[0].rpc.err.svc, "AccessControlException");
+	assert_string_equal(k.call[0].rpc.err.msg, "it says so");
+	assert_int_equal(f.n, 1); /* it is no reason to ask again */
+	client_stop(&k);
+	server_stop(&f);
+}
+
+static void test_a_lost_answer_is_asked_for_again_under_the_same_number(void **state)
+{
+	struct server f;
+	struct client k;
+
+	(void)state;
+	start_one(&f, HANG_UP_ONCE, &k);
+	call(&k, 1, 20 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, 0);
+	assert_int_equal(f.n, 2);
+	assert_int_equal(f.id[0], f.id[1]);
+	assert_int_equal(f.retry[0], 0);
+	assert_int_equal(f.retry[1], 1);
+	client_stop(&k);
+	server_stop(&f);
+}
+
+static void test_a_standby_leads_to_the_other_one(void **state)
+{
+	struct server standby, active;
+	struct client k;
+	char at[64];
+
+	(void)state;
+	server_start(&standby, STANDBY);
+	server_start(&active, ANSWER);
+	snprintf(at, sizeof(at), "127.0.0.1:%u,127.0.0.1:%u", standby.port, active.port);
+	client_start(&k, at);
+	call(&k, 1, 20 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, 0);
+	call(&k, 1, 20 * SLU_SEC);
+	assert_int_equal(standby.n, 1); /* not asked again */
+	assert_int_equal(active.n, 2);
+	client_stop(&k);
+	server_stop(&standby);
+	server_stop(&active);
+}
+
+static void test_one_that_is_dead_too(void **state)
+{
+	struct server gone, active;
+	struct client k;
+	char at[64];
+
+	(void)state;
+	server_start(&gone, ANSWER);
+	server_stop(&gone);
+	server_start(&active, ANSWER);
+	snprintf(at, sizeof(at), "127.0.0.1:%u,127.0.0.1:%u", gone.port, active.port);
+	client_start(&k, at);
+	call(&k, 1, 20 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, 0);
+	client_stop(&k);
+	server_stop(&active);
+}
+
+static void test_what_is_no_answer(void **state)
+{
+	static const struct {
+		enum how how;
+		int rc;
+	} cases[] = {{GARBAGE, -EPROTO}, {SILENT, -ETIMEDOUT}};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct server f;
+		struct client k;
+
+		start_one(&f, cases[i].how, &k);
+		call(&k, 1, cases[i].how == SILENT ? 200 * SLU_MS : 20 * SLU_SEC);
+		assert_int_equal(k.call[0].rpc.rc, cases[i].rc);
+		assert_non_null(strstr(k.call[0].rpc.err.msg, "127.0.0.1"));
+		client_stop(&k);
+		server_stop(&f);
+	}
+}
+
+static void test_nobody_there(void **state)
+{
+	struct server f;
+	struct client k;
+	char at[32];
+
+	(void)state;
+	server_start(&f, ANSWER);
+	server_stop(&f);
+	snprintf(at, sizeof(at), "127.0.0.1:%u", f.port);
+	client_start(&k, at);
+	call(&k, 2, 20 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, -ECONNREFUSED);
+	assert_false(k.call[0].rpc.sent);
+	assert_non_null(strstr(k.call[0].rpc.err.msg, at));
+	client_stop(&k);
+}
+
+static void test_addresses(void **state)
+{
+	struct slu_nn_set s;
+	struct slu_err e;
+
+	(void)state;
+	assert_int_equal(slu_nn_set_init(&s, "a,b:9000,[::1]:7,[::2]", "u", NULL, &e), 0);
+	assert_int_equal(s.n, 4);
+	assert_string_equal(s.at[0].host, "a");
+	assert_int_equal(s.at[0].port, 8020);
+	assert_int_equal(s.at[1].port, 9000);
+	assert_string_equal(s.at[2].host, "::1");
+	assert_int_equal(s.at[2].port, 7);
+	assert_string_equal(s.at[3].host, "::2");
+	slu_nn_set_done(&s);
+	assert_failed(slu_nn_set_init(&s, "a:0", "u", NULL, &e), e, EINVAL, "'a:0'");
+	assert_failed(slu_nn_set_init(&s, "", "u", NULL, &e), e, EINVAL, "no NameNode");
+	assert_failed(slu_nn_set_init(&s, ":9", "u", NULL, &e), e, EINVAL, "no host");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answers_find_their_calls),
+		cmocka_unit_test(test_an_exception_is_an_errno),
+		cmocka_unit_test(test_a_lost_answer_is_asked_for_again_under_the_same_number),
+		cmocka_unit_test(test_a_standby_leads_to_the_other_one),
+		cmocka_unit_test(test_one_that_is_dead_too),
+		cmocka_unit_test(test_what_is_no_answer),
+		cmocka_unit_test(test_nobody_there),
+		cmocka_unit_test(test_addresses),
+	};
+	struct slu_loops_conf conf = {.threads = 2};
+	struct slu_err e;
+	int r;
+
+	if (slu_loops_new(&conf, &loops, &e) || slu_pool_new(2, &pool, &e))
+		return 1;
+	r = cmocka_run_group_tests_name("namenode", tests, NULL, NULL);
+	slu_loops_free(loops);
+	slu_pool_free(pool);
+	return r;
+}
