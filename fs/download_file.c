@@ -70,36 +70,96 @@ static int set_chunks(struct slu_dfile *f, uint64_t size, struct slu_err *e)
 	return f->crcs ? 0 : slu_fail_oom(e);
 }
 
-static void claim(struct slu_dfile *f, uint64_t i, uint32_t crc)
+/* The CRC32C of what is in the part file; a hole at its end is not there yet. */
+static int crc_of(const struct slu_dfile *f, uint64_t off, uint64_t len, char *buf, uint32_t *ret)
 {
-	if (i >= f->nchunks)
-		return;
-	f->done[i] = SLU_DC_CLAIMED;
-	f->crcs[i] = crc;
+	uint32_t crc = 0;
+
+	while (len) {
+		size_t want = len < PIECE ? (size_t)len : PIECE;
+		ssize_t r = SLU_IO(pread(f->fd, buf, want, (off_t)off));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0) {
+			memset(buf, 0, want);
+			r = (ssize_t)want;
+		}
+		crc = slu_crc32c(crc, buf, (size_t)r);
+		off += (uint64_t)r;
+		len -= (uint64_t)r;
+	}
+	*ret = crc;
+	return 0;
 }
 
-/* What the journal says is in the part file, in chunks as they were then. */
+/* A claim of several chunks of ours, which begins where one of them does: checked here, since the chunks
+ * need CRCs of their own. */
+static void claim_run(struct slu_dfile *f, uint64_t off, uint64_t len, uint32_t crc, char *buf)
+{
+	uint64_t first = off / f->chunk, n = (len + f->chunk - 1) / f->chunk;
+	uint32_t all = 0;
+
+	if (first + n > f->nchunks)
+		return;
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t rest = len - i * f->chunk;
+		uint64_t part = rest < f->chunk ? rest : f->chunk;
+
+		if (crc_of(f, off + i * f->chunk, part, buf, &f->crcs[first + i]))
+			return;
+		all = slu_crc32c_join(all, f->crcs[first + i], part);
+	}
+	if (all == crc)
+		memset(f->done + first, SLU_DC_CLAIMED, (size_t)n);
+}
+
+static void claim(struct slu_dfile *f, const struct slu_dj_entry *d, uint64_t size, char *buf)
+{
+	uint64_t off = 0, len = size, i;
+
+	if (d->kind == SLU_DJ_WHOLE && (d->unit || d->n != size))
+		return;
+	if (d->kind == SLU_DJ_CHUNK) {
+		if (d->unit % f->chunk || __builtin_mul_overflow(d->n, d->unit, &off) ||
+		    off >= size)
+			return;
+		len = size - off < d->unit ? size - off : d->unit;
+	}
+	i = off / f->chunk;
+	if (len > f->chunk) {
+		claim_run(f, off, len, d->crc, buf);
+	} else if (i < f->nchunks) {
+		f->done[i] = SLU_DC_CLAIMED;
+		f->crcs[i] = d->crc;
+	}
+}
+
+/* What the journal says is in the part file, in chunks as they were then, or in parts of them. */
 static int take_claims(const struct slu_download *d, struct slu_dfile *f, uint64_t size,
 		       struct slu_err *e)
 {
-	size_t n, i = slu_dj_find(d->old, d->old_n, f->key, &n);
-	const struct slu_dj_entry *p = d->old + i;
-	bool whole;
+	size_t n, at = slu_dj_find(d->old, d->old_n, f->key, &n);
+	const struct slu_dj_entry *p = d->old + at;
+	SLU_AUTO(slu_freep) char *buf = slu_malloc(PIECE);
 	int r;
 
-	if (!n)
-		return set_chunks(f, size, e);
-	whole = p[0].kind == SLU_DJ_WHOLE && p[0].unit == 0 && p[0].n == size;
-	if (p[0].kind == SLU_DJ_CHUNK && p[0].unit <= d->lane_size)
-		f->chunk = p[0].unit;
-	else if (whole && size && size <= d->lane_size)
-		f->chunk = (size_t)size;
+	if (!buf)
+		return slu_fail_oom(e);
+	if (n && p[0].kind == SLU_DJ_CHUNK) {
+		size_t unit = p[0].unit;
+
+		while (unit > d->lane_size && unit % 2 == 0)
+			unit /= 2;
+		if (unit <= d->lane_size)
+			f->chunk = unit;
+	}
 	r = set_chunks(f, size, e);
-	for (i = 0; i < n && !r; i++)
-		if (p[i].kind == SLU_DJ_CHUNK && p[i].unit == f->chunk)
-			claim(f, p[i].n, p[i].crc);
-	if (!r && whole && f->nchunks == 1)
-		claim(f, 0, p[0].crc);
+	for (size_t i = 0; i < n && !r; i++)
+		if (p[i].kind == SLU_DJ_CHUNK || n == 1)
+			claim(f, &p[i], size, buf);
 	return r;
 }
 
@@ -155,15 +215,14 @@ int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, st
 	if (slu_download_key(d->t->manifest, at, f->key) < 0 ||
 	    slu_tree_locate(d->t, at, &f->store, &f->path))
 		r = slu_fail_oom(e);
+	if (!r)
+		r = open_part(d, f, e);
 	if (!r) {
 		f->chunk = slu_dfile_chunk(d, f->store);
-		r = d->known[at].state == SLU_DS_PART ? take_claims(d, f, mf->size, e)
-						      : set_chunks(f, mf->size, e);
+		r = f->fresh ? set_chunks(f, mf->size, e) : take_claims(d, f, mf->size, e);
 	}
 	if (!r)
 		r = slu_download_hash_begin(d, f, e);
-	if (!r)
-		r = open_part(d, f, e);
 	if (!r)
 		r = make_room(d, f, mf->size, e);
 	if (r) {

@@ -222,5 +222,15 @@ int cmd_verify(struct cli *c)
 		return status;
 	if (!c->json)
 		say_found(j);
-	return slu_json_true(slu_json_get(j, "same")) ? 0 : sluice_exit_code(-ESTALE);
+	if (slu_json_true(slu_json_get(j, "same")))
+		return 0;
+	e.code = ESTALE;
+	snprintf(
+		e.message, sizeof e.message,
+		"'%s' is not what was downloaded: %llu files are right, %llu are not; download again "
+		"with --overwrite --rehash",
+		c->args[0], (unsigned long long)number(j, "files"),
+		(unsigned long long)(number(j, "missing") + number(j, "different") +
+				     number(j, "extra") + number(j, "unreadable")));
+	return cli_fail(c, -ESTALE, &e);
 }

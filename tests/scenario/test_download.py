@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """as_download: files staged on disk."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 from conftest import (
     BAD_INPUT,
     CANCELED,
+    CHANGED,
     EXISTS,
     NO_PERMISSION,
     NO_SPACE,
@@ -21,6 +23,7 @@ from conftest import (
 )
 
 PARTS = ".sluice-part"
+PARTS_NOW = ".sluice-part-1"
 
 
 @pytest.fixture
@@ -145,3 +148,199 @@ def test_a_cut_body_is_an_error_not_the_end_of_the_file(files):
 def test_nothing_there_is_not_an_empty_success(ws):
     ws.store.mkdir("empty")
     ws.run("download", ws.ref("empty"), ws.cwd / "out", code=NOT_FOUND)
+
+
+# --- going on, and what is there already ---
+
+MIB = 1 << 20
+BIG = 24 * MIB
+
+
+def totals(done):
+    return json.loads(done.out)
+
+
+@pytest.fixture
+def large(ws):
+    """One file of several requests on every store, and two small ones."""
+    ws.put_all({"in/big": os.urandom(BIG), "in/a": b"a" * 1000, "in/z": b"z" * 1000})
+    return ws
+
+
+def broken_off(large, out, *more):
+    """A download whose second request of many fails for good: some of it is there."""
+    env = {"SLUICE_FAULT": "read:#3:EACCES"}
+    err = large.run("download", "-j1", *more, large.ref("in"), out, code=NO_PERMISSION, env=env).err
+    assert "the same command goes on" in err
+    assert (out / PARTS_NOW / "journal").exists()
+
+
+def test_the_second_run_asks_for_no_data(files):
+    """D4."""
+    files.run("download", files.ref("in"), "out")
+    done = files.run("download", "-o", "json", files.ref("in"), "out", env={"SLUICE_FAULT": "read:1:EIO"})
+    assert totals(done)["there"] == 40 and totals(done)["bytes"] == 0
+    (files.cwd / "out/1/001").unlink()
+    done = files.run("download", "-o", "json", files.ref("in"), "out")
+    assert totals(done)["files"] == 1 and totals(done)["there"] == 39
+    assert read_tree(files.cwd / "out") == files.below("in")
+
+
+def test_only_what_is_missing_is_fetched(large):
+    """D2: what came is not asked for again, and what was changed meanwhile begins anew."""
+    out = large.cwd / "out"
+    broken_off(large, out)
+    done = totals(large.run("download", "-o", "json", large.ref("in"), out))
+    assert done["resumed"] >= MIB and done["resumed"] + done["bytes"] == BIG + (0 if done["there"] == 2 else 1000)
+    assert read_tree(out) == large.below("in")
+    assert not (out / PARTS_NOW).exists()
+
+
+def test_another_version_is_not_mixed_in(large):
+    """R1 over a kill: the parts of the old bytes are not gone on with."""
+    out = large.cwd / "out"
+    broken_off(large, out)
+    large.put("in/big", os.urandom(BIG))
+    done = totals(large.run("download", "-o", "json", large.ref("in"), out))
+    assert done["resumed"] == 0
+    assert read_tree(out) == large.below("in")
+
+
+def test_something_foreign_is_refused_beside_our_own(large):
+    out = large.cwd / "out"
+    broken_off(large, out)
+    (out / "mine").write_text("keep")
+    assert "mine" in large.run("download", large.ref("in"), out, code=EXISTS).err
+    assert not (out / "big").exists()
+    large.run("download", "--overwrite", large.ref("in"), out)
+    assert (out / "mine").read_text() == "keep" and (out / "big").stat().st_size == BIG
+
+
+@pytest.mark.only_on("hns")
+def test_the_server_is_asked_for_each_byte_once(large):
+    """By its log, over two kills at a moment when parts are there."""
+    out = large.cwd / "out"
+    server = large.store.server
+    with server.failing():
+        for after in (1, 2):
+            p = large.start("download", "-j2", large.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=150ms"})
+            until("chunks in the journal", lambda n=after: chunks_in(out) >= n)
+            p.kill()
+            p.wait()
+        large.run("download", large.ref("in"), out)
+        sent = sum(int(entry["bytes"]) for entry in server.log() if entry["op"] == "get")
+    assert read_tree(out) == large.below("in")
+    # what was on its way at a kill is asked for again: two lanes, two kills, 8 MiB each at most
+    assert sent <= BIG + 2000 + 4 * 8 * MIB
+
+
+def chunks_in(out):
+    journal = out / PARTS_NOW / "journal"
+    return journal.stat().st_size // 40 - 1 if journal.exists() else 0
+
+
+def test_policies(files):
+    out = files.cwd / "out"
+    out.mkdir()
+    (out / "mine").write_text("keep")
+    (out / "1").mkdir()
+    (out / "1/001").write_text("old")
+    run = files.run
+    assert "mine" in run("download", files.ref("in"), out, code=EXISTS).err
+    err = run("download", "--policy", "FAIL_ON_FILE_CONFLICT", files.ref("in"), out, code=EXISTS).err
+    assert "1/001" in err and not (out / "0").exists()
+    run("download", "--policy=append", files.ref("in"), out)
+    assert (out / "1/001").read_text() == "old" and (out / "3/003").exists()
+    run("download", "--policy=merge_with_overwrite", files.ref("in"), out)
+    assert (out / "1/001").read_bytes() == files.placed["in/1/001"] and (out / "mine").exists()
+    run("download", "--policy=replace", files.ref("in"), out)
+    assert read_tree(out) == files.below("in")
+
+
+def test_vanished_files_are_left_out_when_asked(files):
+    files.register("d", "in")
+    files.store.remove("in/1/001")
+    assert "1/001" in files.run("download", "d@1", "out", code=CHANGED).err
+    done = files.run("download", "-o", "json", "--ignore-not-found", "d@1", "out")
+    assert totals(done)["missing"] == 1 and "1/001" in done.err
+    got = read_tree(files.cwd / "out")
+    assert len(got) == 39 and "1/001" not in got
+
+
+def test_a_full_disk_in_the_middle_can_be_gone_on_with(large, tmp_path):
+    """The room is there at first, and is taken by somebody else while it is copied."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", str(small)], check=True)
+    try:
+        out = small / "out"
+        p = large.start(
+            "download", "-j1", large.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=150ms"}, stderr=subprocess.PIPE
+        )
+        until("chunks in the journal", lambda: chunks_in(out) >= 2)
+        (small / "other").write_bytes(bytes(32 * MIB - (small_used(small)) - 64 * 1024))
+        err = p.communicate()[1]
+        assert p.returncode == NO_SPACE and len(err.decode().splitlines()) == 1, err
+        (small / "other").unlink()
+        done = totals(large.run("download", "-o", "json", large.ref("in"), out))
+        assert done["resumed"] >= MIB
+        assert read_tree(out) == large.below("in")
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def small_used(folder):
+    s = os.statvfs(folder)
+    return (s.f_blocks - s.f_bavail) * s.f_frsize
+
+
+def test_two_downloads_into_one_target(files):
+    """One of them is refused, and the other is not disturbed."""
+    out = files.cwd / "out"
+    p = files.start("download", files.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=300ms"})
+    until("the lock", lambda: list(out.rglob(f"{PARTS}*")) if out.exists() else None)
+    assert "another download" in files.run("download", files.ref("in"), out, code=EXISTS).err
+    assert p.wait() == 0
+    assert read_tree(out) == files.below("in")
+
+
+# --- verify and plan ---
+
+
+def test_verify_finds_what_is_wrong(files):
+    """D3: and needs no store for it."""
+    out = files.cwd / "out"
+    files.run("download", files.ref("in"), out)
+    assert "40 files" in files.run("verify", out).out
+    assert files.json("verify", out, files.ref("in"))["same"]
+    data = bytearray((out / "1/005").read_bytes())
+    data[100] ^= 1
+    (out / "1/005").write_bytes(data)
+    (out / "2/006").unlink()
+    (out / "new").write_text("x")
+    for ref in ([], [files.ref("in")]):
+        found = json.loads(files.run("verify", "-o", "json", out, *ref, code=CHANGED).out)["found"]
+        assert {(f["path"], f["what"]) for f in found} == {
+            ("1/005", "different"),
+            ("2/006", "missing"),
+            ("new", "extra"),
+        }
+    done = files.run("download", "-o", "json", "--overwrite", "--rehash", files.ref("in"), out)
+    assert totals(done)["files"] == 2
+    (out / "new").unlink()
+    files.run("verify", out)
+
+
+def test_a_plan_is_what_comes(files):
+    out = files.cwd / "out"
+    plan = files.json("plan", files.ref("in"), out)
+    assert plan["fetch_files"] == 40 and plan["fetch_bytes"] == sum(len(b) for b in files.placed.values())
+    assert plan["requests"] == 39 and plan["probe_requests"] > 0 and not out.exists()
+    files.run("download", files.ref("in"), out)
+    (out / "1/001").unlink()
+    plan = files.json("plan", "--no-probe", files.ref("in"), out)
+    assert plan["there_files"] == 39 and plan["fetch_files"] == 1 and plan["requests"] == 1
+    assert "estimate_ms" not in plan and "refused" not in plan
+    (out / "mine").write_text("x")
+    assert "mine" in files.json("plan", "--no-probe", files.ref("in"), out)["refused"]
+    assert "to fetch" in files.run("plan", files.ref("in")).out

@@ -3,6 +3,7 @@
 #include "tests/unit/download.h"
 
 #include "common/log.h"
+#include "fs/budget.h"
 
 #define MIB (1024 * 1024)
 
@@ -227,6 +228,27 @@ static void a_part_that_is_gone_or_short_is_fetched_again(void **state)
 	again_ok(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE});
 	assert_int_equal(totals.resumed, 0);
 	assert_int_equal(totals.files, 5);
+	check_all(v);
+}
+
+/* What was fetched in large chunks is gone on with in small ones, and one wrong byte costs one of those. */
+static void chunks_may_have_another_size(void **state)
+{
+	struct env *v = *state;
+	struct slu_budget *b = slu_budget_process();
+
+	fill(v);
+	v->s->caps &= ~(unsigned)SLU_CAP_INLINE_READ;
+	v->s->block = 4 * MIB;
+	fault(v, "read:#3:EACCES");
+	assert_int_equal(again(v, (struct slu_download_opts){.jobs = 1}), -EACCES);
+	assert_int_equal(totals.bytes, 8 * MIB + MIB + 1 + MIB + 1);
+	heal(v);
+	slu_budget_set_limit(b, 8 * MIB);
+	again_ok(v, (struct slu_download_opts){.jobs = 4});
+	slu_budget_set_limit(b, 0);
+	assert_int_equal(totals.resumed, 8 * MIB);
+	assert_int_equal(totals.bytes, MIB + 77);
 	check_all(v);
 }
 
@@ -496,6 +518,7 @@ int main(void)
 		T(only_what_is_missing_is_fetched),
 		T(a_damaged_part_is_fetched_again),
 		T(a_part_that_is_gone_or_short_is_fetched_again),
+		T(chunks_may_have_another_size),
 		T(a_torn_journal_is_no_harm),
 		T(another_identity_begins_anew),
 		T(something_foreign_is_refused_before_anything_moves),
