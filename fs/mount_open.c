@@ -195,8 +195,8 @@ static int pass_through(struct slu_mopens *os, uint32_t at)
 	if (r)
 		return r;
 	r = backing_open(os->fuse_fd, fd);
-	if (r < 0)
-		slu_debug("mount", "'%s' cannot be passed through: %s", f->path, strerror(-r));
+	slu_debug("mount", "'%s' %s passed through%s%s", f->path, r < 0 ? "cannot be" : "is",
+		  r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
 	if (r == -EPERM || r == -EOPNOTSUPP || r == -ELOOP)
 		atomic_store(&os->pass, false);
 	return r;

@@ -20,7 +20,7 @@ UNIT_TESTS += tests/unit/test-uri tests/unit/test-workspace tests/unit/test-data
 UNIT_TESTS += tests/unit/test-budget tests/unit/test-reader tests/unit/test-download tests/unit/test-journal tests/unit/test-resume tests/unit/test-verify tests/unit/test-hdfsview \
 	tests/unit/test-mounttree tests/unit/test-mount tests/unit/test-mountview
 UNIT_TESTS += tests/unit/test-mountshare tests/unit/test-mountsuper
-UNIT_TESTS += tests/unit/test-mountopened
+UNIT_TESTS += tests/unit/test-mountopened tests/unit/test-mountpass
 UNIT_TESTS += tests/unit/test-settings tests/unit/test-mountnodes
 UNIT_TESTS += tests/unit/test-stats tests/unit/test-ahead
 UNIT_TESTS += tests/unit/test-cache tests/unit/test-cachelife

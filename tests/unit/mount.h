@@ -9,6 +9,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/time.h"
+#include "fs/cache.h"
 #include "fs/layers.h"
 #include "fs/mount_link.h"
 #include "fs/mount_point.h"
@@ -39,6 +40,7 @@ struct how {
 	bool lifeline;
 	struct slu_mlink *link; /* of a worker */
 	long fail_at;           /* this allocation of the server fails */
+	const char *cache, *open_mode;
 };
 
 /* The child: never returns. */
@@ -52,6 +54,9 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 				   .ready_fd = ready,
 				   .lifeline_fd = lifeline,
 				   .link = h->link};
+	struct slu_cache_conf cache = {.dir = h->cache};
+	struct slu_settings set = *slu_settings_default();
+	struct slu_cache *c = NULL;
 	struct slu_err e = {0};
 	struct slu_pool *pool;
 	struct slu_loops *loops = NULL;
@@ -65,6 +70,12 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 	slu_log_to_file(v->log);
 	if (slu_pool_new(4, &pool, &e) || slu_local_new(v->src, false, pool, &s, &e))
 		_exit(100);
+	if (h->cache &&
+	    (slu_cache_open(&cache, &c, &e) || slu_cache_push(&s, c, "file://test", "")))
+		_exit(102);
+	if (h->open_mode)
+		snprintf(set.open_mode, sizeof set.open_mode, "%s", h->open_mode);
+	o.set = &set;
 	t = views_tree(s);
 	if (h->fault) {
 		struct slu_loops_conf conf = {.threads = 1};
@@ -79,6 +90,7 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 	r = slu_mount_serve(t, v->mnt, &o, &e);
 	slu_tree_free(t);
 	slu_store_free(s);
+	slu_cache_free(c);
 	slu_loops_free(loops);
 	slu_pool_free(pool);
 	/* Not _exit: the leak checker wants its say. */
