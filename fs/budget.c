@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <pthread.h>
 
+#define YIELDS_MAX 8
+
 /* Eighths of the limit up to which a class is admitted. */
 static const uint8_t ceilings[SLU_BUDGET_CLASSES] = {
 	[SLU_BUDGET_DEMAND] = 8, [SLU_BUDGET_COPY] = 7,  [SLU_BUDGET_LIST] = 7,
@@ -31,8 +33,9 @@ struct slu_budget {
 	pthread_mutex_t lock; /* guards what follows */
 	struct slu_budget_gauges g;
 	struct queue queue[SLU_BUDGET_CLASSES];
-	pthread_mutex_t yield_lock; /* held while one is called; before all others */
 	struct slu_budget_yield *yields;
+	unsigned yielding; /* threads that are calling them */
+	pthread_cond_t yielded;
 };
 
 const char *slu_budget_name(enum slu_budget_class c)
@@ -47,7 +50,7 @@ int slu_budget_new(uint64_t limit, struct slu_budget **ret)
 	if (!b)
 		return -ENOMEM;
 	pthread_mutex_init(&b->lock, NULL);
-	pthread_mutex_init(&b->yield_lock, NULL);
+	pthread_cond_init(&b->yielded, NULL);
 	for (unsigned i = 0; i < SLU_BUDGET_CLASSES; i++)
 		b->queue[i].end = &b->queue[i].head;
 	slu_budget_set_limit(b, limit);
@@ -60,7 +63,7 @@ void slu_budget_free(struct slu_budget *b)
 	if (!b)
 		return;
 	assert(!b->g.used && !b->g.waiting && !b->yields);
-	pthread_mutex_destroy(&b->yield_lock);
+	pthread_cond_destroy(&b->yielded);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
@@ -243,15 +246,17 @@ void slu_budget_turn(struct slu_budget *b, enum slu_budget_class from, enum slu_
 	pthread_mutex_unlock(&b->lock);
 }
 
-bool slu_budget_swap(struct slu_budget *b, enum slu_budget_class from, enum slu_budget_class to,
-		     uint64_t n)
+bool slu_budget_swap(struct slu_budget *b, enum slu_budget_class from, uint64_t n,
+		     enum slu_budget_class to, uint64_t m)
 {
+	assert(n <= m);
 	pthread_mutex_lock(&b->lock);
 	sub(b, from, n);
-	bool ok = try_locked(b, to, n);
+	bool ok = try_locked(b, to, m);
 
 	if (!ok) {
-		add(b, from, n);
+		b->g.by[from] += n;
+		b->g.used += n;
 		b->g.refused[to]++;
 	}
 	pthread_mutex_unlock(&b->lock);
@@ -260,33 +265,41 @@ bool slu_budget_swap(struct slu_budget *b, enum slu_budget_class from, enum slu_
 
 /* --- waiting --- */
 
-/* Asks all who can to let go of n bytes. */
+/* Asks all who can to let go of n bytes.  What they let go may lead to another squeeze, within. */
 static void squeeze(struct slu_budget *b, enum slu_budget_class c, uint64_t n)
 {
-	pthread_mutex_lock(&b->yield_lock);
-	for (struct slu_budget_yield *y = b->yields; y; y = y->next)
-		y->yield(y, c, n);
-	pthread_mutex_unlock(&b->yield_lock);
+	struct slu_budget_yield *y[YIELDS_MAX];
+	unsigned count = 0;
+
+	pthread_mutex_lock(&b->lock);
+	for (struct slu_budget_yield *at = b->yields; at && count < YIELDS_MAX; at = at->next)
+		y[count++] = at;
+	b->yielding++;
+	pthread_mutex_unlock(&b->lock);
+	for (unsigned i = 0; i < count; i++)
+		y[i]->yield(y[i], c, n);
+	pthread_mutex_lock(&b->lock);
+	if (!--b->yielding)
+		pthread_cond_broadcast(&b->yielded);
+	pthread_mutex_unlock(&b->lock);
 }
 
 bool slu_budget_wait(struct slu_budget *b, struct slu_budget_wait *w, enum slu_budget_class c,
 		     uint64_t n)
 {
-	w->c = c;
-	w->n = n;
-	w->next = NULL;
-	w->queued = false;
-	if (slu_budget_try(b, c, n))
-		return true;
 	pthread_mutex_lock(&b->lock);
 	bool ok = try_locked(b, c, n);
 
+	w->c = c;
+	w->n = n;
+	w->next = NULL;
+	w->queued = !ok;
 	if (!ok) {
 		*b->queue[c].end = w;
 		b->queue[c].end = &w->next;
-		w->queued = true;
 		b->g.waiting++;
 		b->g.waited[c]++;
+		b->g.refused[c]++;
 	}
 	pthread_mutex_unlock(&b->lock);
 	/* Whoever lets go grants what is first in the queue: w is not ours to look at any more. */
@@ -297,7 +310,6 @@ bool slu_budget_wait(struct slu_budget *b, struct slu_budget_wait *w, enum slu_b
 
 bool slu_budget_cancel(struct slu_budget *b, struct slu_budget_wait *w)
 {
-	struct slu_budget_wait *list = NULL;
 	bool mine;
 
 	pthread_mutex_lock(&b->lock);
@@ -313,10 +325,8 @@ bool slu_budget_cancel(struct slu_budget *b, struct slu_budget_wait *w)
 			q->end = p;
 		w->queued = false;
 		b->g.waiting--;
-		list = take_granted(b);
 	}
 	pthread_mutex_unlock(&b->lock);
-	grant(list);
 	return mine;
 }
 
@@ -356,19 +366,21 @@ void slu_budget_take(struct slu_budget *b, enum slu_budget_class c, uint64_t n)
 
 void slu_budget_yield_add(struct slu_budget *b, struct slu_budget_yield *y)
 {
-	pthread_mutex_lock(&b->yield_lock);
+	pthread_mutex_lock(&b->lock);
 	y->next = b->yields;
 	b->yields = y;
-	pthread_mutex_unlock(&b->yield_lock);
+	pthread_mutex_unlock(&b->lock);
 }
 
 void slu_budget_yield_remove(struct slu_budget *b, struct slu_budget_yield *y)
 {
-	pthread_mutex_lock(&b->yield_lock);
+	pthread_mutex_lock(&b->lock);
 	struct slu_budget_yield **p = &b->yields;
 
 	while (*p != y)
 		p = &(*p)->next;
 	*p = y->next;
-	pthread_mutex_unlock(&b->yield_lock);
+	while (b->yielding)
+		pthread_cond_wait(&b->yielded, &b->lock);
+	pthread_mutex_unlock(&b->lock);
 }

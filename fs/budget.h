@@ -7,8 +7,8 @@
  * for its turn behind others of its kind (which end by their deadlines), never behind anything else;
  * one at least is always admitted, however small the budget.
  *
- * The budget counts; it allocates nothing.  Any thread.  Its lock is a leaf: try, turn and swap may
- * be called with locks held; give, wait, take and cancel may not (they call back).
+ * The budget counts; it allocates nothing.  Any thread.  Its lock is a leaf: try, turn, swap
+ * and cancel may be called with locks held; give, wait and take may not (they call back).
  */
 #ifndef SLU_FS_BUDGET_H
 #define SLU_FS_BUDGET_H
@@ -71,9 +71,9 @@ void slu_budget_give(struct slu_budget *b, enum slu_budget_class c, uint64_t n);
 /* n held bytes change their class; always granted (data that was read ahead is now waited for). */
 void slu_budget_turn(struct slu_budget *b, enum slu_budget_class from, enum slu_budget_class to,
 		     uint64_t n);
-/* Gives n of `from` and tries n of `to`, as one step; false: nothing changed. */
-bool slu_budget_swap(struct slu_budget *b, enum slu_budget_class from, enum slu_budget_class to,
-		     uint64_t n);
+/* Gives n of `from` and tries m >= n of `to`, as one step; false: nothing changed. */
+bool slu_budget_swap(struct slu_budget *b, enum slu_budget_class from, uint64_t n,
+		     enum slu_budget_class to, uint64_t m);
 
 struct slu_budget_wait {
 	void (*granted)(struct slu_budget_wait *w); /* any thread, no lock held; must not block */
@@ -88,7 +88,8 @@ struct slu_budget_wait {
  * canceled.  w is the caller's memory until then. */
 bool slu_budget_wait(struct slu_budget *b, struct slu_budget_wait *w, enum slu_budget_class c,
 		     uint64_t n);
-/* True: it will not be granted any more.  False: it was, or is being granted. */
+/* True: it will not be granted any more; who waits behind it moves on with the next give.  False: it was
+ * granted, or is being. */
 bool slu_budget_cancel(struct slu_budget *b, struct slu_budget_wait *w);
 /* For threads that may wait. */
 void slu_budget_take(struct slu_budget *b, enum slu_budget_class c, uint64_t n);
@@ -100,7 +101,8 @@ struct slu_budget_yield {
 	void (*yield)(struct slu_budget_yield *y, enum slu_budget_class c, uint64_t n);
 	struct slu_budget_yield *next; /* the budget's */
 };
-/* Called when somebody waits or takes and there is no room.  remove: when none is being called. */
+/* Called when somebody waits or takes and there is no room, also from several threads at once.  At most 8
+ * are called.  remove: returns when none is being called any more; not from within one. */
 void slu_budget_yield_add(struct slu_budget *b, struct slu_budget_yield *y);
 void slu_budget_yield_remove(struct slu_budget *b, struct slu_budget_yield *y);
 

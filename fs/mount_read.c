@@ -1,32 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * READ requests of a mount.  A request takes a slot, a buffer and the reader of its file; whoever
+ * READ requests of a mount.  A request takes a slot and the reader of its file; whoever
  * claims the slot first answers: the data, the deadline, an interrupt, or the end of the mount.  The
  * others only clean up.  Slots are never freed before the mount is: an interrupt may still look at
  * one that has gone on to another request (libfuse calls it without our lock).
  *
  *   slot:  free -> starting -> open -> claimed (answered) -> free, when its read is done too
  *
- * It is in the due list from starting until claimed; refs: the read or the queue has one, whoever
+ * It is in the due list from starting until claimed; refs: the read has one, whoever
  * answers late has another.
  *
- * Buffers are bounded; a request that gets none waits in a queue, never in a thread.  All fields are
+ * The data is the reader's, and so is the memory for it: nothing here waits for either.  All fields are
  * guarded by `lock`, which is never held across a reply or a call into the reader.
  */
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/time.h"
 #include "fs/ahead.h"
+#include "fs/budget.h"
 #include "fs/mount_file.h"
 #include "fs/mount_live.h"
-#include "io/loop.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define IO_TIMEOUT (60 * SLU_SEC)
-#define BUFFERS_MAX (64u << 20) /* bytes handed out at once */
-#define SMALL (128u << 10)
 #define IDLE_NS (5 * SLU_SEC)
 #define TICK_NS SLU_SEC
 #define KEPT_NS (60 * SLU_SEC)          /* unread, of an order that is being followed */
@@ -48,15 +46,12 @@ struct slot {
 	struct slot *next;        /* free list */
 	struct slot *late;        /* a list that take_due() builds */
 	struct slot *prev, *succ; /* due list, oldest first */
-	struct slot *waiting;     /* queue for a buffer */
 	fuse_req_t req;
 	struct file *file;
 	unsigned refs;
 	bool starting; /* the time keeper keeps off */
 	bool claimed;
-	bool big;
 	int64_t due;
-	struct slu_bounce bounce;
 };
 
 struct slu_mreads {
@@ -66,21 +61,13 @@ struct slu_mreads {
 	pthread_mutex_t lock;
 	pthread_cond_t quiet;
 	struct slot *free, *due, *due_last;
-	struct slot *queue, **queue_tail;
-	unsigned busy;  /* slots not free */
-	void *spare[2]; /* buffers, small and big, linked through their first word */
-	size_t handed;  /* bytes of buffers in slots */
+	unsigned busy; /* slots not free */
 	struct file *hash[HASH], *oldest, *newest;
 	unsigned nfiles;
 	uint8_t *told[2]; /* a bit a file: its change, another error, was logged */
 	bool ticking, stopping;
 	int64_t last; /* request */
 };
-
-static size_t buffer_size(bool big)
-{
-	return big ? SLU_MREAD_MAX : SMALL;
-}
 
 /* --- files: lock held --- */
 
@@ -233,50 +220,6 @@ static bool claim(struct slot *s)
 	return true;
 }
 
-/* False: too many are handed out, or no memory. */
-static bool buffer_get(struct slot *s)
-{
-	struct slu_mreads *rs = s->rs;
-	size_t size = buffer_size(s->big);
-	void *p = rs->spare[s->big];
-
-	if (rs->handed && rs->handed + size > BUFFERS_MAX)
-		return false;
-	if (p)
-		memcpy(&rs->spare[s->big], p, sizeof p);
-	else
-		p = slu_malloc(size);
-	if (!p)
-		return false;
-	s->rd.buf = p;
-	rs->handed += size;
-	return true;
-}
-
-static void buffer_put(struct slot *s)
-{
-	struct slu_mreads *rs = s->rs;
-
-	if (!s->rd.buf)
-		return;
-	memcpy(s->rd.buf, &rs->spare[s->big], sizeof(void *));
-	rs->spare[s->big] = s->rd.buf;
-	s->rd.buf = NULL;
-	rs->handed -= buffer_size(s->big);
-}
-
-static void spares_free(struct slu_mreads *rs)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		while (rs->spare[i]) {
-			void *p = rs->spare[i];
-
-			memcpy(&rs->spare[i], p, sizeof p);
-			free(p);
-		}
-	}
-}
-
 static void slot_unref(struct slot *s)
 {
 	struct slu_mreads *rs = s->rs;
@@ -359,28 +302,14 @@ static void answer(struct slot *s)
 	count_answer(s, s->due, rd->rc);
 }
 
-static void run(void *slot);
-
-/* The read of a slot is over: gives it back, and its buffer to the next in the queue. */
+/* The read of a slot is over: gives it back. */
 static void release(struct slot *s)
 {
 	struct slu_mreads *rs = s->rs;
-	struct slot *next;
 
 	pthread_mutex_lock(&rs->lock);
-	buffer_put(s);
 	slot_unref(s);
-	next = rs->queue;
-	if (next && (next->claimed || buffer_get(next) || !rs->handed)) {
-		rs->queue = next->waiting;
-		if (!rs->queue)
-			rs->queue_tail = &rs->queue;
-	} else {
-		next = NULL;
-	}
 	pthread_mutex_unlock(&rs->lock);
-	if (next)
-		slu_bounce(&next->bounce, run, next);
 }
 
 static void read_done(struct slu_read *rd)
@@ -395,27 +324,6 @@ static void read_done(struct slu_read *rd)
 	if (mine)
 		answer(s);
 	release(s);
-}
-
-/* Starts the read of a slot that has its buffer, or lets go of one that was answered meanwhile.  One
- * without a buffer, while no other is handed out that could come back, finds no memory at all. */
-static void run(void *slot)
-{
-	struct slot *s = slot;
-	bool gone, poor;
-
-	pthread_mutex_lock(&s->rs->lock);
-	gone = s->claimed;
-	poor = !gone && !s->rd.buf && claim(s);
-	pthread_mutex_unlock(&s->rs->lock);
-	if (poor) {
-		fuse_reply_err(s->req, ENOMEM);
-		count_answer(s, s->due, -ENOMEM);
-	}
-	if (gone || poor)
-		release(s);
-	else
-		slu_reader_read(s->file->reader, &s->rd);
 }
 
 /* libfuse: the reader was interrupted, or killed.  The slot may serve another request by now. */
@@ -445,9 +353,7 @@ static void slot_open(struct slot *s, fuse_req_t req, struct file *f, size_t siz
 	s->refs = 1;
 	s->starting = true;
 	s->claimed = false;
-	s->big = size > SMALL;
 	s->due = slu_now() + rs->timeout;
-	s->waiting = NULL;
 	s->rd = (struct slu_read){.off = off,
 				  .len = size,
 				  /* The store gives up first: it knows why. */
@@ -458,22 +364,17 @@ static void slot_open(struct slot *s, fuse_req_t req, struct file *f, size_t siz
 	due_add(rs, s);
 }
 
-/* True: the read can be started.  Else it was interrupted already, or waits for a buffer. */
+/* True: the read can be started.  Else it was interrupted already. */
 static bool slot_admit(struct slot *s)
 {
 	struct slu_mreads *rs = s->rs;
-	bool start = false;
+	bool start;
 
 	pthread_mutex_lock(&rs->lock);
 	s->starting = false;
-	if (s->claimed) {
+	start = !s->claimed;
+	if (!start)
 		slot_unref(s);
-	} else if (!rs->queue && (buffer_get(s) || !rs->handed)) {
-		start = true;
-	} else {
-		*rs->queue_tail = s;
-		rs->queue_tail = &s->waiting;
-	}
 	pthread_mutex_unlock(&rs->lock);
 	return start;
 }
@@ -521,12 +422,8 @@ void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	fuse_req_interrupt_func(req, interrupted, s);
-	if (slot_admit(s)) {
-		if (s->rd.buf)
-			slu_reader_read(f->reader, &s->rd);
-		else
-			run(s);
-	}
+	if (slot_admit(s))
+		slu_reader_read(f->reader, &s->rd);
 	if (m->ahead)
 		slu_ahead_read(m->ahead, (uint32_t)at, length, off, size);
 }
@@ -572,35 +469,6 @@ static struct slot *take_due(struct slu_mreads *rs, bool all)
 	return list;
 }
 
-/* What was claimed and is still in the queue has no read that would release it. */
-static void queue_purge(struct slu_mreads *rs)
-{
-	struct slot *gone = NULL;
-
-	pthread_mutex_lock(&rs->lock);
-	for (struct slot **pp = &rs->queue; *pp;) {
-		struct slot *s = *pp;
-
-		if (!s->claimed) {
-			pp = &s->waiting;
-			continue;
-		}
-		*pp = s->waiting;
-		s->waiting = gone;
-		gone = s;
-	}
-	rs->queue_tail = &rs->queue;
-	while (*rs->queue_tail)
-		rs->queue_tail = &(*rs->queue_tail)->waiting;
-	while (gone) {
-		struct slot *s = gone;
-
-		gone = s->waiting;
-		slot_unref(s);
-	}
-	pthread_mutex_unlock(&rs->lock);
-}
-
 static void answer_late(struct slu_mreads *rs, struct slot *list, int rc, const char *why)
 {
 	while (list) {
@@ -618,7 +486,6 @@ static void answer_late(struct slu_mreads *rs, struct slot *list, int rc, const 
 		slot_unref(s);
 		pthread_mutex_unlock(&rs->lock);
 	}
-	queue_purge(rs);
 }
 
 int64_t slu_mreads_tick(struct slu_mreads *rs)
@@ -633,7 +500,6 @@ int64_t slu_mreads_tick(struct slu_mreads *rs)
 	idle = !rs->busy && !kept && now - rs->last >= IDLE_NS;
 	if (idle) {
 		old = files_take(rs, 0, INT64_MAX);
-		spares_free(rs);
 		rs->ticking = false;
 	} else {
 		old = files_take(rs, FILES_MAX, now - old_ns);
@@ -652,13 +518,14 @@ int64_t slu_mreads_tick(struct slu_mreads *rs)
 int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret)
 {
 	struct slu_mreads *rs = slu_new0(struct slu_mreads);
-	struct slu_readers_conf conf = {.budget = m->o->budget};
 	pthread_condattr_t attr;
 	int r;
 
 	if (!rs)
 		return -ENOMEM;
-	r = slu_readers_new(&conf, &rs->readers);
+	if (m->o->budget && slu_budget_process())
+		slu_budget_set_limit(slu_budget_process(), m->o->budget);
+	r = slu_readers_new(NULL, &rs->readers);
 	if (r) {
 		free(rs);
 		return r;
@@ -666,7 +533,6 @@ int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret)
 	rs->m = m;
 	rs->timeout = m->o->io_timeout > 0 ? m->o->io_timeout : IO_TIMEOUT;
 	atomic_store(&m->link.share->limit, rs->timeout);
-	rs->queue_tail = &rs->queue;
 	pthread_mutex_init(&rs->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -710,7 +576,6 @@ void slu_mreads_free(struct slu_mreads *rs)
 		rs->free = s->next;
 		free(s);
 	}
-	spares_free(rs);
 	free(rs->told[0]);
 	free(rs->told[1]);
 	pthread_cond_destroy(&rs->quiet);

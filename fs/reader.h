@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reader: one per node, not per open (a mount may see no opens).  It tells streams apart by
- * offset, grows a read-ahead window for a sequential one, fetches what is asked for a random one.
- * Read-ahead is a PREFETCH hint where the store can (SLU_CAP_PREFETCH), else blocks in memory under
- * one budget for all readers of the process; blocks in flight are shared by all who want them, and
- * are dropped once read: the kernel's page cache is the memory cache.  Any thread.
+ * The reader: one per node, not per open (a mount may see no opens).  It tells forward, backward and
+ * strided streams and random reads apart by offset (streams.h), fetches ahead of a stream as far as
+ * the measured rate and latency make it pay (pace.h) and the budget allows, and 64 KiB units for a
+ * random one.  Read-ahead is a PREFETCH hint where the store can (SLU_CAP_PREFETCH), else blocks,
+ * charged to the process's memory budget (budget.h); blocks on their way are shared by all who want
+ * them, and are dropped once read: the kernel's page cache is the memory cache.  Any thread.
  */
 #ifndef SLU_FS_READER_H
 #define SLU_FS_READER_H
@@ -13,13 +14,14 @@
 
 #include <sys/uio.h>
 
-struct slu_readers; /* the budget and all blocks */
+struct slu_budget;
+struct slu_readers; /* all blocks */
 struct slu_reader;
 
 struct slu_readers_conf {
-	uint64_t budget;     /* bytes of blocks, read and in flight; 0: 64 MiB */
-	size_t block;        /* 0: 1 MiB */
-	uint64_t window_max; /* read-ahead of one stream; 0: 32 MiB */
+	struct slu_budget *budget; /* NULL: the process's */
+	size_t block;              /* units of 64 KiB; 0: 1 MiB, which is the most */
+	uint64_t window_max;       /* read-ahead of one stream; 0: what pays, within the budget */
 };
 
 int slu_readers_new(const struct slu_readers_conf *conf, struct slu_readers **ret);
@@ -28,7 +30,8 @@ int slu_readers_new(const struct slu_readers_conf *conf, struct slu_readers **re
 int slu_readers_drain(struct slu_readers *r, int64_t deadline);
 void slu_readers_free(struct slu_readers *r);     /* drained; NULL fine */
 uint64_t slu_readers_used(struct slu_readers *r); /* bytes of blocks held now */
-/* Frees what was read ahead and not touched for idle_ns, and all spare memory. */
+/* Frees what was read ahead and not touched for idle_ns, what was prefetched 20 s later (0: at once), and
+ * all spare memory. */
 void slu_readers_trim(struct slu_readers *r, int64_t idle_ns);
 
 /* path, id: copied.  One reference for the caller. */
@@ -41,17 +44,16 @@ void slu_reader_unref(struct slu_reader *r);
 /* Ends what is in flight: reads finish with -ECANCELED unless their data is there already. */
 void slu_reader_cancel(struct slu_reader *r);
 
-#define SLU_READ_IOV 4
+#define SLU_READ_IOV 20 /* 1 MiB in units, and its ends */
 
 struct slu_read {
 	uint64_t off;
 	size_t len; /* <= 1 MiB; cut at the end of the file */
-	void *buf;  /* room for len, used when no block has the data */
 	int64_t deadline;
 
 	int rc; /* 0 or -errno; -ESTALE: the object changed */
 	struct slu_err err;
-	/* The data, in buf or in blocks: valid only inside done(). */
+	/* The data: valid only inside done(). */
 	struct iovec iov[SLU_READ_IOV];
 	int niov;
 

@@ -1,70 +1,187 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reader's memory: blocks under one budget, least recently used first out.  Freed block buffers
- * are kept a while, inside the budget, since a fresh mebibyte costs more in page faults than in
- * copying.  All functions run with readers->lock held (reader_impl.h); none does I/O.
+ * The reader's memory: blocks, charged to the process's budget, least recently used first out.  Freed
+ * buffers of whole units are kept a while, inside the budget, since a fresh mebibyte costs more in page
+ * faults than in copying.  All functions run with readers->lock held (reader_impl.h); none does I/O.
  */
 #include "common/mem.h"
 #include "common/time.h"
 #include "fs/reader_impl.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STALE_NS (3 * SLU_SEC)
+#define PREFETCH_KEEP_NS (20 * SLU_SEC)
 #define STATES_MAX 64
+#define SPARE_MAX (8ull << 20)
 
-static void lru_del(struct slu_readers *rs, struct slu_block *b)
+void slu_readers_unlock(struct slu_readers *rs)
 {
-	*(b->older ? &b->older->newer : &rs->oldest) = b->newer;
-	*(b->newer ? &b->newer->older : &rs->newest) = b->older;
+	uint64_t n = rs->owed;
+
+	rs->owed = 0;
+	rs->giving += n > 0;
+	pthread_mutex_unlock(&rs->lock);
+	if (!n)
+		return;
+	slu_budget_give(rs->budget, SLU_BUDGET_SPARE, n);
+	pthread_mutex_lock(&rs->lock);
+	if (!--rs->giving && !rs->readers)
+		pthread_cond_broadcast(&rs->idle);
+	pthread_mutex_unlock(&rs->lock);
+}
+
+/* --- what may be dropped --- */
+
+static struct slu_block_list *list_of(struct slu_block *b)
+{
+	struct slu_readers *rs = b->r->rs;
+
+	return b->cls == SLU_BUDGET_PREFETCH ? &rs->prefetch : &rs->ahead;
+}
+
+static void idle_del(struct slu_block *b)
+{
+	struct slu_block_list *l = list_of(b);
+
+	*(b->older ? &b->older->newer : &l->oldest) = b->newer;
+	*(b->newer ? &b->newer->older : &l->newest) = b->older;
 	b->older = b->newer = NULL;
 }
 
-static void lru_add(struct slu_readers *rs, struct slu_block *b)
+static void idle_add(struct slu_block *b)
 {
-	b->older = rs->newest;
+	struct slu_block_list *l = list_of(b);
+
+	b->older = l->newest;
 	b->newer = NULL;
-	*(rs->newest ? &rs->newest->newer : &rs->oldest) = b;
-	rs->newest = b;
+	*(l->newest ? &l->newest->newer : &l->oldest) = b;
+	l->newest = b;
 	b->stamp = slu_now();
 }
 
-static void spare_drop(struct slu_readers *rs)
-{
-	void *p = rs->spare;
+/* --- buffers --- */
 
-	memcpy(&rs->spare, p, sizeof rs->spare);
-	rs->spare_bytes -= rs->conf.block;
-	free(p);
+/* 0: not one that is kept for reuse. */
+static unsigned units_of(size_t cost)
+{
+	size_t n = cost / SLU_READ_UNIT;
+
+	return cost % SLU_READ_UNIT || n > SLU_SPARE_UNITS ? 0 : (unsigned)n;
 }
 
-static char *buffer_get(struct slu_readers *rs, size_t len)
+static char *spare_pop(struct slu_readers *rs, unsigned units)
 {
-	if (len == rs->conf.block && rs->spare) {
-		void *p = rs->spare;
+	void *p = rs->spare[units];
 
-		memcpy(&rs->spare, p, sizeof rs->spare);
-		rs->spare_bytes -= len;
-		return p;
+	memcpy(&rs->spare[units], p, sizeof p);
+	rs->spare_bytes -= (uint64_t)units * SLU_READ_UNIT;
+	return p;
+}
+
+/* Frees spare buffers until n bytes are owed; they are charged as spare until then. */
+static void spare_drop(struct slu_readers *rs, uint64_t n)
+{
+	for (unsigned u = SLU_SPARE_UNITS; u && rs->owed < n; u--) {
+		while (rs->spare[u] && rs->owed < n) {
+			free(spare_pop(rs, u));
+			rs->owed += (uint64_t)u * SLU_READ_UNIT;
+		}
 	}
-	while (rs->spare && rs->used + rs->spare_bytes + len > rs->conf.budget)
-		spare_drop(rs);
-	return slu_malloc(len);
 }
 
-static void buffer_put(struct slu_readers *rs, char *p, size_t len)
+/* The memory of a block that was charged as cls. */
+static void buffer_put(struct slu_readers *rs, char *p, size_t cost, enum slu_budget_class cls)
 {
-	if (!p)
-		return;
-	if (len != rs->conf.block) {
+	unsigned units = units_of(cost);
+
+	slu_budget_turn(rs->budget, cls, SLU_BUDGET_SPARE, cost);
+	if (!p || !units || rs->spare_bytes + cost > SPARE_MAX) {
 		free(p);
+		rs->owed += cost;
 		return;
 	}
-	memcpy(p, &rs->spare, sizeof rs->spare);
-	rs->spare = p;
-	rs->spare_bytes += len;
+	memcpy(p, &rs->spare[units], sizeof(void *));
+	rs->spare[units] = p;
+	rs->spare_bytes += cost;
 }
+
+/* Drops blocks, oldest first, until n bytes are owed; before: only those not touched since then. */
+static void drop_blocks(struct slu_readers *rs, struct slu_block_list *l, uint64_t n,
+			int64_t before)
+{
+	while (l->oldest && l->oldest->stamp <= before && rs->owed < n) {
+		slu_block_kill(l->oldest);
+		spare_drop(rs, n);
+	}
+}
+
+/* Lets go of what is needed less than c, until n bytes are owed or nothing is left. */
+static void make_room(struct slu_readers *rs, enum slu_budget_class c, uint64_t n)
+{
+	int64_t stale = slu_now() - STALE_NS;
+
+	spare_drop(rs, n);
+	/* What was ordered first is wanted first: it does not make room for what was ordered later. */
+	if (c < SLU_BUDGET_PREFETCH)
+		drop_blocks(rs, &rs->prefetch, n, INT64_MAX);
+	drop_blocks(rs, &rs->ahead, n, c < SLU_BUDGET_AHEAD ? INT64_MAX : stale);
+}
+
+void slu_readers_yield(struct slu_budget_yield *y, enum slu_budget_class c, uint64_t n)
+{
+	struct slu_readers *rs = (struct slu_readers *)y;
+
+	pthread_mutex_lock(&rs->lock);
+	make_room(rs, c, n);
+	slu_readers_unlock(rs);
+}
+
+static bool pay_owed(struct slu_readers *rs, enum slu_budget_class c, size_t cost)
+{
+	uint64_t n = rs->owed < cost ? rs->owed : cost;
+
+	if (!slu_budget_swap(rs->budget, SLU_BUDGET_SPARE, n, c, cost))
+		return false;
+	rs->owed -= n;
+	return true;
+}
+
+/* Charges cost to c and gives the memory for it; NULL: *ret_poor, or none to be had. */
+static char *buffer_get(struct slu_readers *rs, enum slu_budget_class c, size_t cost,
+			struct slu_read_state *st, bool *ret_poor)
+{
+	unsigned units = units_of(cost);
+	bool paid = st && st->grant >= cost;
+	char *p;
+
+	*ret_poor = false;
+	if (paid)
+		st->grant -= cost;
+	if (units && rs->spare[units]) {
+		if (paid)
+			rs->owed += cost;
+		else if (!slu_budget_swap(rs->budget, SLU_BUDGET_SPARE, cost, c, cost))
+			goto poor;
+		return spare_pop(rs, units);
+	}
+	if (!paid && !pay_owed(rs, c, cost)) {
+		make_room(rs, c, cost);
+		if (!pay_owed(rs, c, cost))
+			goto poor;
+	}
+	p = slu_malloc(cost);
+	if (!p)
+		buffer_put(rs, NULL, cost, c);
+	return p;
+poor:
+	*ret_poor = true;
+	return NULL;
+}
+
+/* --- blocks --- */
 
 static void list_del(struct slu_reader *r, struct slu_block *b)
 {
@@ -78,7 +195,7 @@ static void list_del(struct slu_reader *r, struct slu_block *b)
 static bool list_add(struct slu_reader *r, struct slu_block *b)
 {
 	if (r->nb == r->cap) {
-		size_t cap = r->cap ? 2 * r->cap : 16;
+		size_t cap = r->cap ? 2 * r->cap : 4;
 		struct slu_block **p = slu_reallocarray(r->b, cap, sizeof *p);
 
 		if (!p)
@@ -109,86 +226,137 @@ size_t slu_block_find(const struct slu_reader *r, uint64_t pos)
 	return lo;
 }
 
+static void loose_add(struct slu_reader *r, struct slu_block *b)
+{
+	b->newer = r->loose;
+	if (r->loose)
+		r->loose->older = b;
+	r->loose = b;
+}
+
+static void loose_del(struct slu_reader *r, struct slu_block *b)
+{
+	*(b->older ? &b->older->newer : &r->loose) = b->newer;
+	if (b->newer)
+		b->newer->older = b->older;
+	b->older = b->newer = NULL;
+}
+
 static void block_free(struct slu_block *b)
 {
 	struct slu_readers *rs = b->r->rs;
 
-	rs->used -= b->len;
-	buffer_put(rs, b->p, b->len);
+	rs->used -= b->cost;
+	buffer_put(rs, b->p, b->cost, b->cls);
 	free(b);
 }
 
 void slu_block_kill(struct slu_block *b)
 {
-	if (b->state == SLU_BLOCK_CLEAN) {
-		lru_del(b->r->rs, b);
-		if (!b->demand && !b->eaten)
-			SLU_READER_COUNT(b->r, waste, b->len);
-	}
-	if (b->state != SLU_BLOCK_DEAD)
+	if (b->state == SLU_BLOCK_CLEAN && !b->pins && !b->loose)
+		idle_del(b);
+	if (b->state == SLU_BLOCK_CLEAN && b->why != SLU_BUDGET_DEMAND &&
+	    b->unread == (b->len + SLU_READ_PAGE - 1) / SLU_READ_PAGE)
+		SLU_READER_COUNT(b->r, waste, b->len);
+	if (b->state == SLU_BLOCK_FILLING && b->loose)
+		loose_del(b->r, b);
+	else if (b->state != SLU_BLOCK_DEAD && !b->loose)
 		list_del(b->r, b);
 	b->state = SLU_BLOCK_DEAD;
 	if (!b->pins)
 		block_free(b);
 }
 
-/* Makes room for n more bytes. */
-static bool make_room(struct slu_readers *rs, size_t n, bool demand)
-{
-	int64_t stale = slu_now() - STALE_NS;
-	struct slu_block *b = rs->oldest, *newer;
-
-	for (; b && rs->used + n > rs->conf.budget; b = newer) {
-		newer = b->newer;
-		if (!demand && b->stamp > stale)
-			break;
-		if (!b->pins)
-			slu_block_kill(b);
-	}
-	return rs->used + n <= rs->conf.budget;
-}
-
-struct slu_block *slu_block_new(struct slu_reader *r, uint64_t off, size_t len, bool demand)
+struct slu_block *slu_block_new(struct slu_reader *r, uint64_t off, size_t len,
+				enum slu_budget_class why, struct slu_read_state *st, bool loose,
+				bool *ret_poor)
 {
 	struct slu_readers *rs = r->rs;
+	size_t cost = (len + SLU_READ_PAGE - 1) / SLU_READ_PAGE * SLU_READ_PAGE;
+	struct slu_block *b;
 
-	if (!make_room(rs, len, demand))
-		return NULL;
-	struct slu_block *b = slu_malloc(sizeof *b);
+	*ret_poor = false;
+	b = slu_malloc(sizeof *b);
 	if (!b)
 		return NULL;
-	*b = (struct slu_block){.r = r, .off = off, .len = len, .demand = demand};
-	b->p = buffer_get(rs, len);
-	if (!b->p || !list_add(r, b)) {
-		buffer_put(rs, b->p, len);
+	*b = (struct slu_block){.r = r, .off = off, .len = len, .cost = cost, .loose = loose};
+	b->cls = b->why = why;
+	b->unread = (unsigned)(cost / SLU_READ_PAGE);
+	b->p = buffer_get(rs, why, cost, st, ret_poor);
+	if (!b->p) {
 		free(b);
 		return NULL;
 	}
-	rs->used += len;
+	rs->used += cost;
+	if (loose) {
+		loose_add(r, b);
+	} else if (!list_add(r, b)) {
+		block_free(b);
+		return NULL;
+	}
+	slu_reader_hold(r);
 	return b;
+}
+
+/* CLEAN, and nobody waits for it: it may be dropped from now on. */
+static void settle(struct slu_block *b)
+{
+	if (b->cls == SLU_BUDGET_DEMAND) {
+		slu_budget_turn(b->r->rs->budget, SLU_BUDGET_DEMAND, SLU_BUDGET_AHEAD, b->cost);
+		b->cls = SLU_BUDGET_AHEAD;
+	}
+	idle_add(b);
 }
 
 void slu_block_clean(struct slu_block *b)
 {
+	if (b->loose)
+		loose_del(b->r, b);
 	b->state = SLU_BLOCK_CLEAN;
-	lru_add(b->r->rs, b);
+	if (!b->pins && !b->loose)
+		settle(b);
 }
 
-void slu_block_unpin(struct slu_block *b, size_t eaten)
+void slu_block_pin(struct slu_block *b)
+{
+	if (b->state == SLU_BLOCK_CLEAN && !b->pins && !b->loose)
+		idle_del(b);
+	b->pins++;
+}
+
+void slu_block_unpin(struct slu_block *b)
 {
 	assert(b->pins);
-	b->pins--;
-	b->eaten += eaten;
-	if (b->state == SLU_BLOCK_CLEAN && eaten) {
-		lru_del(b->r->rs, b);
-		lru_add(b->r->rs, b);
-	}
-	if (b->pins)
+	if (--b->pins || b->state == SLU_BLOCK_FILLING)
 		return;
-	if (b->state == SLU_BLOCK_DEAD)
+	if (b->state == SLU_BLOCK_DEAD) {
 		block_free(b);
-	else if (b->state == SLU_BLOCK_CLEAN && (b->eaten >= b->len || !b->r->users))
+		return;
+	}
+	if (b->loose || !b->unread || !b->r->users) {
+		b->pins++;
 		slu_block_kill(b);
+		b->pins--;
+		block_free(b);
+		return;
+	}
+	settle(b);
+}
+
+/* A page counts when its last byte was shown. */
+void slu_block_seen(struct slu_block *b, size_t off, size_t len)
+{
+	size_t end = off + len;
+
+	for (size_t i = off / SLU_READ_PAGE; i * SLU_READ_PAGE < end; i++) {
+		uint64_t bit = 1ull << (i % 64);
+		size_t last = (i + 1) * SLU_READ_PAGE;
+
+		if ((last <= end || end == b->len) && !(b->seen[i / 64] & bit)) {
+			b->seen[i / 64] |= bit;
+			b->unread--;
+		}
+	}
 }
 
 void slu_block_drop_idle(struct slu_reader *r)
@@ -197,6 +365,8 @@ void slu_block_drop_idle(struct slu_reader *r)
 		if (r->b[i]->state == SLU_BLOCK_CLEAN && !r->b[i]->pins)
 			slu_block_kill(r->b[i]);
 }
+
+/* --- reads --- */
 
 struct slu_read_state *slu_read_state_get(struct slu_reader *r, struct slu_read *rd)
 {
@@ -214,9 +384,11 @@ struct slu_read_state *slu_read_state_get(struct slu_reader *r, struct slu_read 
 	st->rd = rd;
 	st->r = r;
 	st->next = st->prev = st->succ = NULL;
-	st->np = st->pending = st->pins = 0;
+	st->np = st->pending = 0;
 	st->rc = 0;
-	st->again = st->unhinted = st->over = false;
+	st->again = st->unhinted = st->noted = st->poor = false;
+	st->wait.queued = false;
+	st->grant = 0;
 	st->err.code = 0;
 	st->err.msg[0] = '\0';
 	return st;
@@ -240,13 +412,9 @@ void slu_readers_trim(struct slu_readers *rs, int64_t idle_ns)
 	int64_t before = slu_now() - idle_ns;
 
 	pthread_mutex_lock(&rs->lock);
-	for (struct slu_block *b = rs->oldest, *newer; b && b->stamp <= before; b = newer) {
-		newer = b->newer;
-		if (!b->pins)
-			slu_block_kill(b);
-	}
-	while (rs->spare)
-		spare_drop(rs);
+	drop_blocks(rs, &rs->prefetch, UINT64_MAX, before - (idle_ns ? PREFETCH_KEEP_NS : 0));
+	drop_blocks(rs, &rs->ahead, UINT64_MAX, before);
+	spare_drop(rs, UINT64_MAX);
 	while (rs->states) {
 		struct slu_read_state *st = rs->states;
 
@@ -254,7 +422,7 @@ void slu_readers_trim(struct slu_readers *rs, int64_t idle_ns)
 		free(st);
 	}
 	rs->nstates = 0;
-	pthread_mutex_unlock(&rs->lock);
+	slu_readers_unlock(rs);
 }
 
 uint64_t slu_readers_used(struct slu_readers *rs)

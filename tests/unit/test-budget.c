@@ -178,9 +178,9 @@ static void spare_buffers_count_for_the_limit_only(void **state)
 	assert_false(slu_budget_try(b, SLU_BUDGET_AHEAD, MIB));
 	slu_budget_turn(b, SLU_BUDGET_AHEAD, SLU_BUDGET_SPARE, 8 * MIB);
 	assert_int_equal(used(b), 12 * MIB);
-	assert_true(slu_budget_swap(b, SLU_BUDGET_SPARE, SLU_BUDGET_PREFETCH, 4 * MIB));
-	assert_false(slu_budget_swap(b, SLU_BUDGET_SPARE, SLU_BUDGET_PREFETCH, MIB));
-	assert_true(slu_budget_swap(b, SLU_BUDGET_SPARE, SLU_BUDGET_DEMAND, 4 * MIB));
+	assert_true(slu_budget_swap(b, SLU_BUDGET_SPARE, 4 * MIB, SLU_BUDGET_PREFETCH, 4 * MIB));
+	assert_false(slu_budget_swap(b, SLU_BUDGET_SPARE, MIB, SLU_BUDGET_PREFETCH, MIB));
+	assert_true(slu_budget_swap(b, SLU_BUDGET_SPARE, 4 * MIB, SLU_BUDGET_DEMAND, 4 * MIB));
 	assert_true(slu_budget_try(b, SLU_BUDGET_DEMAND, 4 * MIB));
 	assert_false(slu_budget_try(b, SLU_BUDGET_DEMAND, 1));
 	assert_int_equal(used(b), 16 * MIB);
