@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define YIELDS_MAX 8
 
@@ -33,6 +34,7 @@ struct slu_budget {
 	pthread_mutex_t lock; /* guards what follows */
 	struct slu_budget_gauges g;
 	struct queue queue[SLU_BUDGET_CLASSES];
+	atomic_bool wanted; /* a queue is not empty; also read without the lock */
 	struct slu_budget_yield *yields;
 	unsigned yielding; /* threads that are calling them */
 	pthread_cond_t yielded;
@@ -166,6 +168,7 @@ static struct slu_budget_wait *take_granted(struct slu_budget *b)
 		if (q->head)
 			break;
 	}
+	atomic_store(&b->wanted, b->g.waiting > 0);
 	return list;
 }
 
@@ -298,6 +301,7 @@ bool slu_budget_wait(struct slu_budget *b, struct slu_budget_wait *w, enum slu_b
 		*b->queue[c].end = w;
 		b->queue[c].end = &w->next;
 		b->g.waiting++;
+		atomic_store(&b->wanted, true);
 		b->g.waited[c]++;
 		b->g.refused[c]++;
 	}
@@ -325,6 +329,7 @@ bool slu_budget_cancel(struct slu_budget *b, struct slu_budget_wait *w)
 			q->end = p;
 		w->queued = false;
 		b->g.waiting--;
+		atomic_store(&b->wanted, b->g.waiting > 0);
 	}
 	pthread_mutex_unlock(&b->lock);
 	return mine;
@@ -362,6 +367,24 @@ void slu_budget_take(struct slu_budget *b, enum slu_budget_class c, uint64_t n)
 	}
 	pthread_cond_destroy(&s.cond);
 	pthread_mutex_destroy(&s.lock);
+}
+
+bool slu_budget_wanted(struct slu_budget *b, enum slu_budget_class *ret_class, uint64_t *ret_n)
+{
+	bool wanted = false;
+
+	if (!atomic_load(&b->wanted))
+		return false;
+	pthread_mutex_lock(&b->lock);
+	for (unsigned c = 0; c < SLU_BUDGET_CLASSES && !wanted; c++) {
+		wanted = b->queue[c].head != NULL;
+		if (wanted) {
+			*ret_class = c;
+			*ret_n = b->queue[c].head->n;
+		}
+	}
+	pthread_mutex_unlock(&b->lock);
+	return wanted;
 }
 
 void slu_budget_yield_add(struct slu_budget *b, struct slu_budget_yield *y)

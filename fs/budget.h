@@ -101,6 +101,9 @@ struct slu_budget_yield {
 	void (*yield)(struct slu_budget_yield *y, enum slu_budget_class c, uint64_t n);
 	struct slu_budget_yield *next; /* the budget's */
 };
+/* True: somebody waits for *ret_n bytes of *ret_class.  Who holds what could be let go looks here whenever
+ * something becomes so, or the one who waits may wait for ever.  Cheap when nobody does. */
+bool slu_budget_wanted(struct slu_budget *b, enum slu_budget_class *ret_class, uint64_t *ret_n);
 /* Called when somebody waits or takes and there is no room, also from several threads at once.  At most 8
  * are called.  remove: returns when none is being called any more; not from within one. */
 void slu_budget_yield_add(struct slu_budget *b, struct slu_budget_yield *y);

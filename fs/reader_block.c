@@ -17,22 +17,6 @@
 #define STATES_MAX 64
 #define SPARE_MAX (8ull << 20)
 
-void slu_readers_unlock(struct slu_readers *rs)
-{
-	uint64_t n = rs->owed;
-
-	rs->owed = 0;
-	rs->giving += n > 0;
-	pthread_mutex_unlock(&rs->lock);
-	if (!n)
-		return;
-	slu_budget_give(rs->budget, SLU_BUDGET_SPARE, n);
-	pthread_mutex_lock(&rs->lock);
-	if (!--rs->giving && !rs->readers)
-		pthread_cond_broadcast(&rs->idle);
-	pthread_mutex_unlock(&rs->lock);
-}
-
 /* --- what may be dropped --- */
 
 static struct slu_block_list *list_of(struct slu_block *b)
@@ -128,6 +112,27 @@ static void make_room(struct slu_readers *rs, enum slu_budget_class c, uint64_t 
 	if (c < SLU_BUDGET_PREFETCH)
 		drop_blocks(rs, &rs->prefetch, n, INT64_MAX);
 	drop_blocks(rs, &rs->ahead, n, c < SLU_BUDGET_AHEAD ? INT64_MAX : stale);
+}
+
+void slu_readers_unlock(struct slu_readers *rs)
+{
+	enum slu_budget_class c;
+	uint64_t n;
+
+	/* What could not be let go when somebody began to wait may be idle by now. */
+	if (slu_budget_wanted(rs->budget, &c, &n))
+		make_room(rs, c, n);
+	n = rs->owed;
+	rs->owed = 0;
+	rs->giving += n > 0;
+	pthread_mutex_unlock(&rs->lock);
+	if (!n)
+		return;
+	slu_budget_give(rs->budget, SLU_BUDGET_SPARE, n);
+	pthread_mutex_lock(&rs->lock);
+	if (!--rs->giving && !rs->readers)
+		pthread_cond_broadcast(&rs->idle);
+	pthread_mutex_unlock(&rs->lock);
 }
 
 void slu_readers_yield(struct slu_budget_yield *y, enum slu_budget_class c, uint64_t n)
