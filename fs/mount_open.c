@@ -61,12 +61,12 @@ enum slu_mmode slu_mopens_suggest(const struct slu_tree *t, const struct slu_set
 	uint64_t large = 0;
 	size_t n = slu_manifest_count(t->manifest);
 
+	if (set->live)
+		return SLU_MMODE_ASKED; /* each open is a look at the store */
 	if (slu_streq(want, "direct"))
 		return SLU_MMODE_DIRECT;
 	if (slu_streq(want, "passthrough"))
 		return SLU_MMODE_PASS;
-	if (set->live)
-		return cached ? SLU_MMODE_PASS : SLU_MMODE_ASKED; /* each open is a look */
 	if (slu_streq(want, "none") || !cached)
 		return SLU_MMODE_KERNEL;
 	for (size_t i = 0; i < n; i++) {
@@ -157,6 +157,10 @@ static int try_backing(int fuse_fd)
 
 void slu_mopens_decide(struct slu_mopens *os, int fuse_fd, bool can_skip, bool can_pass)
 {
+	static const char *const words[] = {[SLU_MMODE_KERNEL] = "opened by the kernel",
+					    [SLU_MMODE_PASS] = "passed through when whole",
+					    [SLU_MMODE_DIRECT] = "read past the page cache",
+					    [SLU_MMODE_ASKED] = "opened by us"};
 	bool heir = os->opened->mode;
 	int r = 0;
 
@@ -171,11 +175,12 @@ void slu_mopens_decide(struct slu_mopens *os, int fuse_fd, bool can_skip, bool c
 	if (r)
 		slu_debug("mount", "files are not passed through: %s",
 			  r == -ENODATA ? "there is no disk cache" : strerror(-r));
-	if (!heir && r && !os->set->live)
+	if (!heir && r)
 		os->mode = SLU_MMODE_KERNEL;
 	if (!heir && os->mode == SLU_MMODE_KERNEL && !can_skip)
 		os->mode = SLU_MMODE_ASKED;
 	os->opened->mode = os->mode;
+	slu_debug("mount", "files are %s", words[os->mode]);
 }
 
 /* A descriptor of the file whole in the disk cache, known to the kernel; its id or -errno. */

@@ -162,6 +162,8 @@ static void what_is_asked_for_is_taken(void **state)
 	/* Live: every open is a look at the store, so it has to come. */
 	assert_int_equal(suggest((struct tree){.small = 9, .live = true, .mode = "none"}),
 			 SLU_MMODE_ASKED);
+	assert_int_equal(suggest((struct tree){.large = 9, .live = true, .cached = true}),
+			 SLU_MMODE_ASKED);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
