@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "model/model.c"
-SECONDS = float(os.environ.get("SLUICE_MODEL_SECONDS") or (180 if os.environ.get("SLUICE_DEEP") else 4))
+SECONDS = float(os.environ.get("SLUICE_MODEL_SECONDS") or (180 if os.environ.get("SLUICE_DEEP") else 3))
 ROUND = 15
 PROCESSES, THREADS = 2, 4
 
@@ -86,14 +86,14 @@ class Model:
                 self.place()
             yield nr
 
-    def paced(self, fn):
-        """For run(): some thirty times a round, spread over it."""
+    def paced(self, fn, often=30):
+        """For run(): so many times a round, spread over it."""
         start = time.monotonic()
         done = 0
 
         def now_and_then():
             nonlocal done
-            if time.monotonic() - start > done * min(SECONDS, ROUND) / 30:
+            if time.monotonic() - start > done * min(SECONDS, ROUND) / often:
                 done += 1
                 fn()
 

@@ -3,9 +3,13 @@
 breaks and processes die. Bytes are those of the version that was mounted, or an error that has a reason: never a mix,
 never an end before the end (promises 1 and 5; R1, R2, R4)."""
 
+import contextlib
+import os
+import signal
+
 import model
 import pytest
-from conftest import local_only, needs_fuse
+from conftest import local_only, needs_fuse, needs_root, worker_of
 from model import Model
 
 pytestmark = [needs_fuse]
@@ -80,3 +84,73 @@ def test_readers_see_no_wrong_byte_while_the_network_breaks(ws, world):
             world.errors_in_order(False)
             _, _, stale, failed = world.run(m, seconds=1)
             assert (stale, failed) == (0, 0)
+
+
+def kernel_asks_again():
+    """FUSE_NOTIFY_RESEND came with 6.9; before, what a dead worker had taken is answered with EIO."""
+    return tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 9)
+
+
+def killed(ws, sig):
+    """Sends the worker of the mount a signal; its number, or None when there is none just now."""
+    pid = worker_of(ws.cwd / "mnt")
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sig)
+    return pid
+
+
+@needs_root
+@pytest.mark.only_on("local", "hns")
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSEGV], ids=["killed", "crashed"])
+def test_readers_do_not_notice_that_workers_die(ws, world, sig):
+    often = 20 if sig == signal.SIGKILL else 5  # who crashes again and again is given up
+    for _ in world.rounds():
+        dead = set()
+        with ws.mounted(ws.ref("m")) as m:
+            world.errors_in_order(not kernel_asks_again())
+            ops, read, stale, _ = world.run(m, world.paced(lambda d=dead: d.add(killed(ws, sig)), often))
+        assert ops > 0 and read > 0 and stale == 0 and len(dead - {None}) > 2
+
+
+def damage(world, cache):
+    """A flipped bit, a hole, a lost tail, a lost file in some of what is cached; half of it stays as it is."""
+    for path in sorted(p for p in cache.rglob("*") if p.is_file()):
+        way, size = world.random.randrange(8), path.stat().st_size
+        if way > 3 or not size:
+            continue
+        at = world.random.randrange(size)
+        with open(path, "r+b") as f:
+            if way == 0:
+                f.seek(at)
+                byte = f.read(1)[0]
+                f.seek(at)
+                f.write(bytes([byte ^ 1 << world.random.randrange(8)]))
+            elif way == 1:
+                f.seek(at)
+                f.write(bytes(min(9000, size - at)))
+            elif way == 2:
+                f.truncate(at)
+            else:
+                path.unlink()
+
+
+@pytest.mark.only_on("hns")
+def test_readers_see_no_wrong_byte_of_a_damaged_cache(ws, world):
+    """Mounts that share a cache, one after the other, their processes killed; between them it is damaged."""
+    cache = ws.cwd / "cache"
+    for _ in world.rounds():
+        for size in ("1GiB", "8MiB", "1GiB"):  # the second is full at once
+            with ws.mounted(ws.ref("m"), None, f"--cache-dir={cache}", f"--cache-size={size}") as m:
+                ops, read, stale, failed = world.run(m, world.paced(lambda: killed(ws, signal.SIGKILL), 9), seconds=2)
+            assert ops > 0 and read > 0 and (stale, failed) == (0, 0)
+            assert sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) > 1 << 20
+            damage(world, cache)
+
+
+@pytest.mark.only_on("hns")
+def test_readers_with_a_cache_see_one_version_while_objects_change(ws, world):
+    for _ in world.rounds():
+        with ws.mounted(ws.ref("m"), None, f"--cache-dir={ws.cwd / 'cache'}") as m:
+            ops, read, _, failed = world.run(m, world.paced(world.change_one))
+        assert ops > 0 and read > 0 and failed == 0
