@@ -55,6 +55,8 @@ const struct slu_msource *slu_manifest_source(const struct slu_manifest *m, size
 size_t slu_manifest_locate(const struct slu_manifest *m, size_t i, const char **ret_path);
 
 int slu_manifest_write(const struct slu_manifest *m, struct slu_buf *out); /* 0 or -errno */
+int slu_manifest_save(const struct slu_manifest *m,
+		      int fd); /* the same to a file, piece by piece */
 /* Strict; the text may go away afterwards.  -EBADMSG, "'<what>:<line>': ...". */
 int slu_manifest_parse(const char *text, size_t n, const char *what, struct slu_manifest **ret,
 		       struct slu_err *e);

@@ -13,17 +13,32 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAGIC "sluice-manifest 1\n"
 #define HASH_CHUNK (64u << 10)
 
 /* --- writing --- */
 
-/* Where the text goes: a buffer, or a hash by way of one. */
+/* Where the text goes: a buffer, or by way of one a hash or a file. */
 struct sink {
 	struct slu_buf *b;
 	struct slu_hasher *hash;
+	int fd; /* -1: none */
 };
+
+static int write_all(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t r = write(fd, p, n);
+
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		p += r > 0 ? r : 0;
+		n -= r > 0 ? (size_t)r : 0;
+	}
+	return 0;
+}
 
 static bool plain(unsigned char c)
 {
@@ -69,11 +84,12 @@ static int flush(struct sink *s, size_t at_least)
 {
 	int r;
 
-	if (!s->hash || s->b->len < at_least)
+	if ((!s->hash && s->fd < 0) || s->b->len < at_least)
 		return 0;
 	r = slu_buf_err(s->b);
 	if (r == 0)
-		r = slu_hasher_add(s->hash, s->b->p, s->b->len);
+		r = s->hash ? slu_hasher_add(s->hash, s->b->p, s->b->len)
+			    : write_all(s->fd, s->b->p, s->b->len);
 	slu_buf_clear(s->b);
 	return r;
 }
@@ -124,7 +140,15 @@ static int put_all(const struct slu_manifest *m, struct sink *s)
 
 int slu_manifest_write(const struct slu_manifest *m, struct slu_buf *out)
 {
-	struct sink s = {.b = out};
+	struct sink s = {.b = out, .fd = -1};
+
+	return m->finished ? put_all(m, &s) : -EINVAL;
+}
+
+int slu_manifest_save(const struct slu_manifest *m, int fd)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(16u << 20);
+	struct sink s = {.b = &b, .fd = fd};
 
 	return m->finished ? put_all(m, &s) : -EINVAL;
 }
@@ -134,7 +158,7 @@ int slu_manifest_digest(const struct slu_manifest *m, char out[SLU_DIGEST_HEX])
 	SLU_AUTO(slu_hasher_freep) struct slu_hasher *hash = NULL;
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(16u << 20);
 	uint8_t sum[SLU_DIGEST_MAX];
-	struct sink s = {.b = &b};
+	struct sink s = {.b = &b, .fd = -1};
 	int r = m->finished ? slu_hasher_new(SLU_SHA256, &hash) : -EINVAL;
 
 	s.hash = hash;

@@ -6,7 +6,6 @@
  */
 #include "fs/mount_impl.h"
 
-#include "common/buf.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/time.h"
@@ -20,8 +19,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define MEMORY_MAX                                                                                 \
-	(1u << 20) /* a larger manifest goes to disk, where memory can be had back from */
+/* Files: a larger manifest goes to disk, where memory can be had back from. */
+#define MEMORY_MAX 5000u
 #define DRAIN_NS (5 * SLU_SEC)
 #define STEP_MS 2
 #ifndef FUSE_NOTIFY_RESEND /* protocol 7.40 */
@@ -30,55 +29,43 @@
 
 /* --- the manifest --- */
 
-/* A file without a name: on disk when it is large, unless there is no room. */
-static int file_for(size_t size)
+/* A file without a name that holds the manifest: on disk when it is large and there is room. */
+static int file_of(const struct slu_manifest *m)
 {
 	static const char *const fixed[] = {"/var/tmp", "/tmp"};
-	const char *set = getenv("TMPDIR"),
-		   *dirs[] = {set && *set ? set : fixed[0], fixed[0], fixed[1]};
+	const char *set = getenv("TMPDIR");
+	const char *dirs[] = {set && *set ? set : fixed[0], fixed[0], fixed[1]};
+	size_t n = slu_manifest_count(m) > MEMORY_MAX ? sizeof dirs / sizeof dirs[0] : 0;
+	int fd, r;
 
-	for (size_t i = 0; size > MEMORY_MAX && i < sizeof dirs / sizeof dirs[0]; i++) {
-		int fd = open(dirs[i], O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
-
-		if (fd >= 0 && !posix_fallocate(fd, 0, (off_t)size))
+	for (size_t i = 0; i < n; i++) {
+		fd = open(dirs[i], O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+		if (fd >= 0 && !slu_manifest_save(m, fd))
 			return fd;
 		slu_closep(&fd);
 	}
-	return memfd_create("sluice-manifest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-}
-
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t r = write(fd, p, n);
-
-		if (r < 0 && errno != EINTR)
-			return -errno;
-		p += r > 0 ? r : 0;
-		n -= r > 0 ? (size_t)r : 0;
+	fd = memfd_create("sluice-manifest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	r = slu_manifest_save(m, fd);
+	if (r) {
+		close(fd);
+		return r;
 	}
-	return 0;
+	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	return fd;
 }
 
 int slu_mlink_leave(const struct slu_mlink *l, const struct slu_manifest *m, struct slu_err *e)
 {
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(SIZE_MAX);
 	SLU_AUTO(slu_closep) int fd = -1;
 	int r;
 
 	if (slu_mlink_alone(l))
 		return 0;
-	r = slu_manifest_write(m, &b);
-	if (r)
-		return slu_fail_oom(e);
-	fd = file_for(b.len);
-	r = fd < 0 ? -errno : write_all(fd, b.p, b.len);
-	if (!r) {
-		/* Only memory can be sealed; nobody else has the other either. */
-		(void)fcntl(fd, F_ADD_SEALS,
-			    F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	r = fd = file_of(m);
+	if (r >= 0)
 		r = slu_mlink_keep(l, SLU_KEEP_MANIFEST, fd);
-	}
 	return r ? slu_fail_sys(e, -r, "cannot keep the manifest of the mount") : 0;
 }
 

@@ -8,6 +8,9 @@
 #include "tests/fuzz/fuzz-manifest.c"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define HEAD "sluice-manifest 1\nsource . file:///d\n"
 
@@ -277,6 +280,8 @@ static void many_entries(void **state)
 	struct slu_buf b = SLU_BUF(64 << 20);
 	struct slu_attr a;
 	char path[64], d1[SLU_DIGEST_HEX], d2[SLU_DIGEST_HEX];
+	void *saved;
+	int fd;
 
 	(void)state;
 	for (int i = 0; i < 50000; i++) {
@@ -286,6 +291,16 @@ static void many_entries(void **state)
 	}
 	assert_int_equal(slu_manifest_finish(m, NULL), 0);
 	assert_int_equal(slu_manifest_write(m, &b), 0);
+	fd = memfd_create("m", MFD_CLOEXEC);
+	assert_int_equal(slu_manifest_save(m, fd), 0);
+	saved = mmap(NULL, b.len, PROT_READ, MAP_PRIVATE, fd, 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), b.len);
+	assert_memory_equal(saved, b.p, b.len);
+	munmap(saved, b.len);
+	close(fd);
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(slu_manifest_save(m, fd), -EBADF);
+	close(fd);
 	assert_int_equal(slu_manifest_parse(b.p, b.len, "m", &again, NULL), 0);
 	assert_int_equal(slu_manifest_count(again), 50000);
 	assert_int_equal(slu_manifest_digest(m, d1), 0);
