@@ -16,6 +16,7 @@
 #define PREFETCH_KEEP_NS (20 * SLU_SEC)
 #define STATES_MAX 64
 #define SPARE_MAX (8ull << 20)
+#define LEFT_MAX (16ull << 20)
 
 /* --- what may be dropped --- */
 
@@ -23,6 +24,8 @@ static struct slu_block_list *list_of(struct slu_block *b)
 {
 	struct slu_readers *rs = b->r->rs;
 
+	if (b->why == SLU_BUDGET_DEMAND)
+		return &rs->left;
 	return b->cls == SLU_BUDGET_PREFETCH ? &rs->prefetch : &rs->ahead;
 }
 
@@ -33,6 +36,7 @@ static void idle_del(struct slu_block *b)
 	*(b->older ? &b->older->newer : &l->oldest) = b->newer;
 	*(b->newer ? &b->newer->older : &l->newest) = b->older;
 	b->older = b->newer = NULL;
+	l->bytes -= b->cost;
 }
 
 static void idle_add(struct slu_block *b)
@@ -43,6 +47,7 @@ static void idle_add(struct slu_block *b)
 	b->newer = NULL;
 	*(l->newest ? &l->newest->newer : &l->oldest) = b;
 	l->newest = b;
+	l->bytes += b->cost;
 	b->stamp = slu_now();
 }
 
@@ -108,6 +113,7 @@ static void make_room(struct slu_readers *rs, enum slu_budget_class c, uint64_t 
 	int64_t stale = slu_now() - STALE_NS;
 
 	spare_drop(rs, n);
+	drop_blocks(rs, &rs->left, n, INT64_MAX);
 	/* What was ordered first is wanted first: it does not make room for what was ordered later. */
 	if (c < SLU_BUDGET_PREFETCH)
 		drop_blocks(rs, &rs->prefetch, n, INT64_MAX);
@@ -303,14 +309,19 @@ struct slu_block *slu_block_new(struct slu_reader *r, uint64_t off, size_t len,
 	return b;
 }
 
-/* CLEAN, and nobody waits for it: it may be dropped from now on. */
+/* CLEAN, and nobody waits for it: it may be dropped from now on.  Of what random reads fetched beside
+ * what they asked for, some is kept, in case that they are not so random. */
 static void settle(struct slu_block *b)
 {
+	struct slu_readers *rs = b->r->rs;
+
 	if (b->cls == SLU_BUDGET_DEMAND) {
-		slu_budget_turn(b->r->rs->budget, SLU_BUDGET_DEMAND, SLU_BUDGET_AHEAD, b->cost);
+		slu_budget_turn(rs->budget, SLU_BUDGET_DEMAND, SLU_BUDGET_AHEAD, b->cost);
 		b->cls = SLU_BUDGET_AHEAD;
 	}
 	idle_add(b);
+	while (rs->left.bytes > LEFT_MAX)
+		slu_block_kill(rs->left.oldest);
 }
 
 void slu_block_clean(struct slu_block *b)
@@ -417,6 +428,7 @@ void slu_readers_trim(struct slu_readers *rs, int64_t idle_ns)
 	int64_t before = slu_now() - idle_ns;
 
 	pthread_mutex_lock(&rs->lock);
+	drop_blocks(rs, &rs->left, UINT64_MAX, before);
 	drop_blocks(rs, &rs->prefetch, UINT64_MAX, before - (idle_ns ? PREFETCH_KEEP_NS : 0));
 	drop_blocks(rs, &rs->ahead, UINT64_MAX, before);
 	spare_drop(rs, UINT64_MAX);

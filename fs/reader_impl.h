@@ -101,6 +101,7 @@ struct slu_reader {
 /* Oldest first. */
 struct slu_block_list {
 	struct slu_block *oldest, *newest;
+	uint64_t bytes;
 };
 
 #define SLU_SPARE_UNITS (SLU_BLOCK_MAX / SLU_READ_UNIT)
@@ -115,8 +116,8 @@ struct slu_readers {
 	uint64_t owed;   /* bytes of SLU_BUDGET_SPARE to give back once the lock is free */
 	unsigned giving; /* threads that are giving back what was owed */
 	unsigned readers, steady;
-	struct slu_pace_time time;             /* what a new reader begins with */
-	struct slu_block_list ahead, prefetch; /* what may be dropped */
+	struct slu_pace_time time;                   /* what a new reader begins with */
+	struct slu_block_list left, ahead, prefetch; /* what may be dropped */
 	void *spare[SLU_SPARE_UNITS + 1]; /* buffers by units, linked through their first word */
 	uint64_t spare_bytes;
 	struct slu_read_state *states;
