@@ -7,6 +7,7 @@ libdataset_la_SOURCES += dataset/api_move.c dataset/api_remove.c
 libdataset_la_SOURCES += dataset/api_copy.c dataset/api_writer.c
 libdataset_la_SOURCES += dataset/filter.c dataset/filter.h
 libdataset_la_SOURCES += dataset/api_data.c
+libdataset_la_SOURCES += dataset/api_control.c
 libdataset_la_SOURCES += dataset/api_view.c dataset/api_view.h
 libdataset_la_SOURCES += dataset/api_cache.c
 libdataset_la_SOURCES += dataset/doctor.c dataset/doctor_store.c dataset/doctor_store.h

@@ -390,6 +390,7 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->wake < 0)
 		return slu_fail_sys(e, errno, "cannot make an event descriptor");
+	slu_mcontrol_numbers(m);
 	r = slu_minit_setup(&m->init, e);
 	if (!r)
 		r = slu_mlink_heir(&m->link) ? slu_mheir_take(m, e) : find_place(m, mountpoint, e);
@@ -417,6 +418,7 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	if (r)
 		return slu_fail_sys(e, -r, "cannot start a thread");
 	slu_mheir_ask_again(m);
+	slu_mcontrol_start(m);
 	m->attached = m->given < 0; /* ours, from now on */
 	return 0;
 }
@@ -516,6 +518,7 @@ static int end(struct slu_mount *m, bool hand_over)
 
 	if (!hand_over && (m->attached || !slu_mlink_heir(&m->link)) && m->link.share)
 		atomic_store(&m->link.share->ended, true);
+	slu_mcontrol_stop(m, hand_over);
 	if (!hand_over)
 		detach(m);
 	workers_stop(m);
@@ -530,6 +533,7 @@ static int end(struct slu_mount *m, bool hand_over)
 	atomic_store(&serving, NULL);
 	if (r)
 		return r;
+	slu_stats_home(NULL);
 	if (m->se) {
 		slu_minit_flush(m);
 		fuse_session_destroy(m->se);

@@ -25,6 +25,7 @@
 #define SLU_MWORKERS 4
 
 struct slu_ahead;
+struct slu_mcontrol;
 struct slu_mlive;
 struct slu_mreads;
 
@@ -55,9 +56,10 @@ struct slu_mount {
 	struct slu_minit init;
 	struct slu_mlink link; /* to the supervisor; link.share is always there */
 	struct slu_mreads *reads;
-	struct slu_mlive *live;  /* NULL: pinned content */
-	struct slu_ahead *ahead; /* NULL: live content */
-	uint32_t major, minor;   /* the mount's device number */
+	struct slu_mlive *live;       /* NULL: pinned content */
+	struct slu_mcontrol *control; /* NULL: it has no socket */
+	struct slu_ahead *ahead;      /* NULL: live content */
+	uint32_t major, minor;        /* the mount's device number */
 	struct slu_mopens *opens;
 	bool can_skip_open, no_opendir, attached;
 	int given;  /* a device that somebody else has mounted: /dev/fd/N; -1: none */
@@ -108,6 +110,11 @@ void slu_mheir_drain(struct slu_mount *m);
 
 /* --- mount_ahead.c --- */
 int slu_mahead_new(struct slu_mount *m); /* m->ahead, once there are reads; not of live content */
+
+/* --- mount_control.c --- */
+void slu_mcontrol_numbers(struct slu_mount *m); /* counting goes on where a worker before stopped */
+void slu_mcontrol_start(struct slu_mount *m);   /* once it is mounted */
+void slu_mcontrol_stop(struct slu_mount *m, bool hand_over); /* before anything it looks at goes */
 
 /* --- mount_ops.c --- */
 extern const struct fuse_lowlevel_ops slu_mount_ops;

@@ -56,8 +56,18 @@ static void copy_field(char *to, size_t size, const char *from)
 	to[n] = '\0';
 }
 
+/* The user that a FUSE mount is of, in its options; UINT32_MAX: it has none. */
+static uint32_t user_of(const char *options)
+{
+	const char *at = options ? strstr(options, "user_id=") : NULL;
+	SLU_AUTO(slu_freep) char *text = at ? slu_strndup(at + 8, strcspn(at + 8, ", ")) : NULL;
+	uint64_t uid;
+
+	return text && slu_u64(text, &uid) && uid < UINT32_MAX ? (uint32_t)uid : UINT32_MAX;
+}
+
 /* "36 35 98:0 /root /point opts [tags] - type source superopts" */
-static bool parse_line(char *line, const char *canon, struct slu_mpoint *ret)
+static bool parse_line(char *line, const char **ret_path, struct slu_mpoint *ret)
 {
 	char *field[5], *dash, *colon, *tail;
 	uint64_t major, minor;
@@ -72,8 +82,7 @@ static bool parse_line(char *line, const char *canon, struct slu_mpoint *ret)
 	if (!field[4])
 		return false;
 	unescape(field[4]);
-	if (!slu_streq(field[4], canon))
-		return false;
+	*ret_path = field[4];
 	colon = strchr(field[2], ':');
 	if (!colon)
 		return false;
@@ -86,6 +95,7 @@ static bool parse_line(char *line, const char *canon, struct slu_mpoint *ret)
 	field[1] = strsep(&tail, " ");
 	if (!field[1])
 		return false;
+	ret->uid = user_of(tail);
 	unescape(field[1]);
 	copy_field(ret->type, sizeof ret->type, field[0]);
 	copy_field(ret->source, sizeof ret->source, field[1]);
@@ -96,15 +106,34 @@ int slu_mpoint_find(const char *canon, struct slu_mpoint *ret)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(MOUNTINFO_MAX);
 	char *rest, *line;
+	const char *path;
+	struct slu_mpoint mp;
 	int r = slu_buf_read_at(&b, AT_FDCWD, "/proc/self/mountinfo"), found = 0;
 
 	if (r)
 		return r;
 	/* A later line is mounted over an earlier one. */
-	for (rest = b.p; (line = strsep(&rest, "\n"));)
-		if (parse_line(line, canon, ret))
+	for (rest = b.p; (line = strsep(&rest, "\n"));) {
+		if (parse_line(line, &path, &mp) && slu_streq(path, canon)) {
+			*ret = mp;
 			found = 1;
+		}
+	}
 	return found;
+}
+
+int slu_mpoint_each(slu_mpoint_fn *fn, void *user)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(MOUNTINFO_MAX);
+	char *rest, *line;
+	const char *path;
+	struct slu_mpoint mp;
+	int r = slu_buf_read_at(&b, AT_FDCWD, "/proc/self/mountinfo");
+
+	for (rest = b.p; !r && (line = strsep(&rest, "\n"));)
+		if (parse_line(line, &path, &mp) && slu_streq(mp.type, SLU_MPOINT_TYPE))
+			r = fn(user, path, &mp);
+	return r;
 }
 
 bool slu_mpoint_still(const char *canon, uint32_t major, uint32_t minor)

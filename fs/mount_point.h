@@ -12,6 +12,7 @@ struct slu_mpoint {
 	uint32_t major, minor;
 	char type[64];
 	char source[256];
+	uint32_t uid; /* that has mounted it; UINT32_MAX: not said */
 };
 
 /* The absolute path without symlinks, also of a mount point whose server is dead.  Caller frees. */
@@ -24,6 +25,10 @@ bool slu_mpoint_still(const char *canon, uint32_t major, uint32_t minor);
 /* Ends what the kernel still waits for from a server that is stopped or stuck: a program whose request
  * was taken cannot even be killed.  False: it may not be done here. */
 bool slu_mpoint_abort(uint32_t minor);
+
+/* Every mount of ours.  Non-zero of fn ends it and is returned; -errno. */
+typedef int slu_mpoint_fn(void *user, const char *path, const struct slu_mpoint *mp);
+int slu_mpoint_each(slu_mpoint_fn *fn, void *user);
 
 /* Takes away what dead servers of ours left there.  0: nothing is mounted there now.  -EBUSY: a mount
  * that is alive, or not ours. */

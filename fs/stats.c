@@ -24,14 +24,23 @@ struct took {
 	count_t hist[SLU_HIST_BUCKETS];
 };
 
-static struct {
+struct numbers {
 	count_t counters[SLU_STAT_COUNTERS];
 	count_t errors[ERRNO_MAX];
 	struct {
 		atomic_int_least64_t now, peak;
 	} gauges[SLU_GAUGES];
 	struct took kinds[SLU_STAT_KINDS];
-} all;
+};
+_Static_assert(sizeof(struct numbers) <= SLU_STATS_SIZE, "numbers have no room");
+
+static struct numbers own;
+static _Atomic(struct numbers *) where = &own;
+
+static struct numbers *all(void)
+{
+	return atomic_load_explicit(&where, memory_order_relaxed);
+}
 
 static const char *const counter_names[SLU_STAT_COUNTERS] = {
 	[SLU_STAT_ASKED] = "asked",
@@ -105,29 +114,29 @@ static uint64_t get(count_t *from)
 
 void slu_stat_add(enum slu_stat what, uint64_t n)
 {
-	add(&all.counters[what], n);
+	add(&all()->counters[what], n);
 }
 
 uint64_t slu_stat_get(enum slu_stat what)
 {
-	return get(&all.counters[what]);
+	return get(&all()->counters[what]);
 }
 
 void slu_stat_move(enum slu_stat_gauge what, int n)
 {
 	int_least64_t now =
-		atomic_fetch_add_explicit(&all.gauges[what].now, n, memory_order_relaxed) + n;
-	int_least64_t peak = atomic_load_explicit(&all.gauges[what].peak, memory_order_relaxed);
+		atomic_fetch_add_explicit(&all()->gauges[what].now, n, memory_order_relaxed) + n;
+	int_least64_t peak = atomic_load_explicit(&all()->gauges[what].peak, memory_order_relaxed);
 
 	while (now > peak &&
-	       !atomic_compare_exchange_weak_explicit(&all.gauges[what].peak, &peak, now,
+	       !atomic_compare_exchange_weak_explicit(&all()->gauges[what].peak, &peak, now,
 						      memory_order_relaxed, memory_order_relaxed))
 		;
 }
 
 void slu_stat_took(enum slu_stat_kind kind, int64_t ns, int rc)
 {
-	struct took *t = &all.kinds[kind];
+	struct took *t = &all()->kinds[kind];
 
 	add(&t->n, 1);
 	add(&t->us, ns > 0 ? (uint64_t)ns / 1000 : 0);
@@ -135,7 +144,7 @@ void slu_stat_took(enum slu_stat_kind kind, int64_t ns, int rc)
 	if (rc >= 0)
 		return;
 	add(&t->errors, 1);
-	add(&all.errors[-rc < ERRNO_MAX ? -rc : 0], 1);
+	add(&all()->errors[-rc < ERRNO_MAX ? -rc : 0], 1);
 }
 
 /* Buckets 0 to 3 are whole microseconds; from then on four to each doubling. */
@@ -186,7 +195,7 @@ static int set_counters(struct json_t *o)
 	int r = set_new(o, "counters", &c);
 
 	for (unsigned i = 0; !r && i < SLU_STAT_COUNTERS; i++)
-		r = slu_json_set_int(c, counter_names[i], (int64_t)get(&all.counters[i]));
+		r = slu_json_set_int(c, counter_names[i], (int64_t)get(&all()->counters[i]));
 	return r;
 }
 
@@ -198,9 +207,9 @@ static int set_gauges(struct json_t *o)
 	for (unsigned i = 0; !r && i < SLU_GAUGES; i++) {
 		r = set_new(g, gauge_names[i], &one);
 		if (!r)
-			r = slu_json_set_int(one, "now", atomic_load(&all.gauges[i].now));
+			r = slu_json_set_int(one, "now", atomic_load(&all()->gauges[i].now));
 		if (!r)
-			r = slu_json_set_int(one, "peak", atomic_load(&all.gauges[i].peak));
+			r = slu_json_set_int(one, "peak", atomic_load(&all()->gauges[i].peak));
 	}
 	return r;
 }
@@ -212,7 +221,7 @@ static int set_errors(struct json_t *o)
 
 	for (int i = 0; !r && i < ERRNO_MAX; i++) {
 		const char *name = i ? strerrorname_np(i) : NULL;
-		uint64_t n = get(&all.errors[i]);
+		uint64_t n = get(&all()->errors[i]);
 
 		if (n)
 			r = slu_json_set_int(c, name ? name : "other", (int64_t)n);
@@ -236,7 +245,7 @@ static int set_hist(struct json_t *o, const uint64_t counts[SLU_HIST_BUCKETS])
 
 static int set_kind(struct json_t *kinds, enum slu_stat_kind k)
 {
-	struct took *t = &all.kinds[k];
+	struct took *t = &all()->kinds[k];
 	uint64_t counts[SLU_HIST_BUCKETS];
 	struct json_t *one;
 	int r;
@@ -342,5 +351,21 @@ struct json_t *slu_stats_json(void)
 
 void slu_stats_reset(void)
 {
-	memset((void *)&all, 0, sizeof all);
+	memset((void *)all(), 0, sizeof own);
+}
+
+void slu_stats_home(void *memory)
+{
+	struct numbers *old = all(), *new = memory ? memory : &own;
+	count_t *from = (count_t *)old, *to = (count_t *)new;
+
+	if (old == new)
+		return;
+	for (unsigned i = 0; memory && i < SLU_GAUGES; i++)
+		atomic_store(&new->gauges[i].now, 0); /* of a process that is gone */
+	if (!memory)
+		memset((void *)&own, 0, sizeof own);
+	for (size_t i = 0; i < sizeof own / sizeof *from; i++)
+		add(&to[i], get(&from[i]));
+	atomic_store(&where, new);
 }

@@ -84,7 +84,19 @@ int64_t slu_hist_quantile(const uint64_t counts[SLU_HIST_BUCKETS], double part);
  *    "cores"}, "at_ms": monotonic}
  * Kinds that never happened are left out.  NULL: no memory. */
 struct json_t *slu_stats_json(void);
+/* Counts go to this memory (SLU_STATS_SIZE bytes, zero or as a process before this one left them) from now
+ * on, with what was counted so far; NULL: to our own again, before the other goes. */
+#define SLU_STATS_SIZE (24u << 10)
+void slu_stats_home(void *memory);
 /* Forgets everything, for tests: nothing else may count meanwhile. */
 void slu_stats_reset(void);
+
+/* --- stats_verdict.c --- */
+
+/* One sentence that names what reading waits for, and the remedy.  now, before: what a mount answers to
+ * "stats"; before NULL: since it began. */
+#define SLU_VERDICT 256
+void slu_stats_verdict(const struct json_t *now, const struct json_t *before,
+		       char out[SLU_VERDICT]);
 
 #endif

@@ -328,6 +328,22 @@ SLUICE_API int sluice_mount_supervise(const char *const *argv, int ready_fd, int
 /* timeout_ns < 0: as SLUICE_UNMOUNT_TIMEOUT says, 10 s. */
 SLUICE_API int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e);
 
+/* What mounts of this user did since they began, NULL: all of them: [{"mount": {"where", ...}, "stats",
+ * "reader", "ahead", "cache", "verdict": a sentence that names what reading waits for}]; one that does not
+ * answer within seconds has "error" instead.  before: an earlier answer, for a sentence about the time
+ * since then, or NULL. */
+SLUICE_API int sluice_mount_stats(const char *mountpoint, const char *before, char **ret_json,
+				  struct sluice_error *e);
+/* The next name of an order, valid until the next call; NULL: that was all. */
+typedef const char *sluice_path_fn(void *user);
+/* Tells a mount in which order its files will be read, such as the shuffled one of an epoch: they are fetched
+ * before they are read, while next() still tells.  Names are relative to the mount point, or whole.  The
+ * order takes the place of the one before; next NULL: there is none any more.  ret_json (may be NULL):
+ * {"known", "unknown", "twice", "unknown_names": the first few}.  -ENOENT, -ECONNREFUSED: no process
+ * serves the mount; -ECANCELED: another order came meanwhile. */
+SLUICE_API int sluice_mount_prefetch(const char *mountpoint, sluice_path_fn *next, void *user,
+				     char **ret_json, struct sluice_error *e);
+
 /* --- the disk cache --- */
 
 /* One for each user and node, shared by mounts, downloads and sluice_file_pread() when it is wanted:

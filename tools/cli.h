@@ -142,6 +142,8 @@ int cmd_download(struct cli *c);
 int cmd_mount(struct cli *c);
 int cmd_unmount(struct cli *c);
 int cmd_hdfs(struct cli *c);
+int cmd_stats(struct cli *c);
+int cmd_prefetch(struct cli *c);
 int cmd_plan(struct cli *c);
 int cmd_verify(struct cli *c);
 int cmd_cache_stat(struct cli *c);

@@ -8,6 +8,7 @@ sluice_SOURCES += tools/cmd_workspace.c tools/cmd_cache.c
 sluice_SOURCES += tools/cmd_data.c
 sluice_SOURCES += tools/cmd_object.c
 sluice_SOURCES += tools/cmd_copy.c tools/cmd_stream.c
+sluice_SOURCES += tools/cmd_stats.c
 sluice_SOURCES += tools/cmd_view.c
 sluice_SOURCES += tools/cmd_download.c
 sluice_SOURCES += tools/mount_helper.c

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stats and prefetch: what a mount does, and what it shall fetch next.
+ */
+#include "tools/cli.h"
+
+#include "common/mem.h"
+#include "common/str.h"
+#include "common/time.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOMENT 1000 /* ms between the two looks that a sentence is made of */
+
+/* --- numbers of one mount --- */
+
+static const struct json_t *part(const struct json_t *m, const char *name)
+{
+	return slu_json_get(slu_json_get(m, "stats"), name);
+}
+
+static int64_t counter(const struct json_t *m, const char *name)
+{
+	return slu_json_int(part(m, "counters"), name, 0);
+}
+
+static void show_kind(const struct json_t *m, const char *kind, const char *name)
+{
+	const struct json_t *k = slu_json_get(part(m, "kinds"), kind);
+
+	if (!k)
+		return;
+	printf("  %-10s %-9s %10lld   p50 %9.3f ms   p99 %9.3f ms",
+	       slu_starts(kind, "fuse") ? "program" : "store", name,
+	       (long long)slu_json_int(k, "count", 0), (double)slu_json_int(k, "p50_us", 0) / 1000,
+	       (double)slu_json_int(k, "p99_us", 0) / 1000);
+	if (slu_json_int(k, "errors", 0))
+		printf("   %lld failed", (long long)slu_json_int(k, "errors", 0));
+	putchar('\n');
+}
+
+static void show_kinds(const struct json_t *m)
+{
+	const struct json_t *kinds = part(m, "kinds");
+
+	for (void *it = slu_json_iter(kinds); it; it = slu_json_next(kinds, it)) {
+		const char *kind = slu_json_iter_key(it), *name = strchr(kind, '_');
+
+		show_kind(m, kind, name ? name + 1 : kind);
+	}
+}
+
+static double share(int64_t n, int64_t of)
+{
+	return of > 0 ? 100.0 * (double)n / (double)of : 0;
+}
+
+static void show_bytes(const struct json_t *m, const struct json_t *before)
+{
+	int64_t asked = counter(m, "asked"), fetched = counter(m, "fetched");
+	int64_t hits = counter(m, "hit_memory"), joined = counter(m, "hit_joined");
+	int64_t cache = slu_json_int(slu_json_get(m, "cache"), "hit_bytes", 0);
+	char a[16], f[16];
+
+	render_size(a, (uint64_t)asked);
+	render_size(f, (uint64_t)fetched);
+	printf("  bytes      asked %s, fetched %s", a, f);
+	if (asked)
+		printf(" (%.2f of it)", (double)fetched / (double)asked);
+	if (before) {
+		double s = (double)(slu_json_int(slu_json_get(m, "stats"), "at_ms", 0) -
+				    slu_json_int(slu_json_get(before, "stats"), "at_ms", 0)) /
+			   1000;
+
+		render_size(a, (uint64_t)((double)(asked - counter(before, "asked")) / s));
+		render_size(f, (uint64_t)((double)(fetched - counter(before, "fetched")) / s));
+		printf("; now %s/s, %s/s", a, f);
+	}
+	printf("\n  from       memory %.0f %%, already on its way %.0f %%, disk cache %.0f %% (beyond "
+	       "the kernel's cache)\n",
+	       share(hits, asked), share(joined, asked), share(cache, asked));
+}
+
+static void show_ahead(const struct json_t *m)
+{
+	const struct json_t *a = slu_json_get(m, "ahead");
+	int64_t order = slu_json_int(a, "order", 0), learned = slu_json_int(a, "learned", 0);
+
+	printf("  ahead      %lld files fetched before they were read, %lld read since, %lld not",
+	       (long long)slu_json_int(a, "files", 0), (long long)slu_json_int(a, "hits", 0),
+	       (long long)slu_json_int(a, "lost", 0));
+	if (order)
+		printf("; order: %lld of %lld read", (long long)slu_json_int(a, "order_read", 0),
+		       (long long)order);
+	if (learned)
+		printf("; learned: %lld files", (long long)learned);
+	putchar('\n');
+}
+
+static void show_trouble(const struct json_t *m)
+{
+	const struct json_t *errors = part(m, "errors");
+
+	printf("  again      %lld tried again, %lld refused as busy, %lld asked twice (%lld won)\n",
+	       (long long)counter(m, "retries"), (long long)counter(m, "throttled"),
+	       (long long)counter(m, "hedges"), (long long)counter(m, "hedges_won"));
+	if (!slu_json_count(errors))
+		return;
+	printf("  errors    ");
+	for (void *it = slu_json_iter(errors); it; it = slu_json_next(errors, it))
+		printf(" %s %lld", slu_json_iter_key(it),
+		       (long long)slu_json_int(errors, slu_json_iter_key(it), 0));
+	putchar('\n');
+}
+
+static void show_memory(const struct json_t *m)
+{
+	const struct json_t *b = part(m, "budget"), *g = part(m, "gauges");
+	const struct json_t *queued = slu_json_get(g, "queued"),
+			    *flight = slu_json_get(g, "flight");
+	char used[16], limit[16], peak[16], rss[16];
+
+	render_size(used, (uint64_t)slu_json_int(b, "used", 0));
+	render_size(limit, (uint64_t)slu_json_int(b, "limit", 0));
+	render_size(peak, (uint64_t)slu_json_int(b, "peak", 0));
+	render_size(rss, (uint64_t)slu_json_int(part(m, "process"), "rss", 0));
+	printf("  memory     %s of %s (at most %s so far), RSS %s\n", used, limit, peak, rss);
+	printf("  requests   %lld at the store (at most %lld), %lld in the queue (at most %lld)\n",
+	       (long long)slu_json_int(flight, "now", 0),
+	       (long long)slu_json_int(flight, "peak", 0),
+	       (long long)slu_json_int(queued, "now", 0),
+	       (long long)slu_json_int(queued, "peak", 0));
+}
+
+static void show_head(const struct json_t *m)
+{
+	const struct json_t *o = slu_json_get(m, "mount");
+	char size[16];
+
+	render_name(stdout, slu_json_str(o, "where"));
+	fputs("  ", stdout);
+	render_name(stdout, slu_json_str(o, "source"));
+	if (slu_json_get(m, "error")) {
+		fputs("\n  ", stdout);
+		render_name(stdout, slu_json_str(m, "error"));
+		fputs("\n", stdout);
+		return;
+	}
+	render_size(size, (uint64_t)slu_json_int(o, "bytes", 0));
+	if (slu_json_bool(o, "live", false))
+		puts("  live");
+	else
+		printf("  %lld files, %s\n", (long long)slu_json_int(o, "files", 0), size);
+}
+
+/* The mount at the same place in the earlier answer. */
+static const struct json_t *earlier(const struct json_t *list, const struct json_t *m)
+{
+	const char *where = slu_json_str(slu_json_get(m, "mount"), "where"), *other;
+
+	for (size_t i = 0; where && i < slu_json_count(list); i++) {
+		const struct json_t *one = slu_json_at(list, i);
+
+		other = slu_json_str(slu_json_get(one, "mount"), "where");
+		if (other && slu_streq(other, where) && slu_json_get(one, "stats"))
+			return one;
+	}
+	return NULL;
+}
+
+static void show_table(const struct json_t *list, const struct json_t *before)
+{
+	for (size_t i = 0; i < slu_json_count(list); i++) {
+		const struct json_t *m = slu_json_at(list, i);
+
+		if (i)
+			putchar('\n');
+		show_head(m);
+		if (slu_json_get(m, "error"))
+			continue;
+		show_kinds(m);
+		show_bytes(m, earlier(before, m));
+		show_ahead(m);
+		show_trouble(m);
+		show_memory(m);
+		printf("  %s\n", slu_json_str(m, "verdict"));
+	}
+	if (!slu_json_count(list))
+		puts("no mounts");
+}
+
+/* --- for Prometheus --- */
+
+static void label(const struct json_t *m)
+{
+	const char *s = slu_json_str(slu_json_get(m, "mount"), "where");
+
+	fputs("{mount=\"", stdout);
+	for (; s && *s; s++) {
+		if (*s == '\n') {
+			fputs("\\n", stdout);
+			continue;
+		}
+		if (*s == '"' || *s == '\\')
+			putchar('\\');
+		putchar(*s);
+	}
+	putchar('"');
+}
+
+static void metric(const struct json_t *list, const char *group, const char *name, const char *type)
+{
+	printf("# TYPE sluice_%s%s %s\n", name, slu_streq(type, "counter") ? "_total" : "", type);
+	for (size_t i = 0; i < slu_json_count(list); i++) {
+		const struct json_t *m = slu_json_at(list, i), *g = part(m, group);
+		const char *key = slu_after(name, group);
+
+		if (!slu_json_get(m, "stats"))
+			continue;
+		key = key && *key == '_' ? key + 1 : name;
+		printf("sluice_%s%s", name, slu_streq(type, "counter") ? "_total" : "");
+		label(m);
+		printf("} %lld\n",
+		       (long long)(slu_streq(group, "gauges")
+					   ? slu_json_int(slu_json_get(g, key), "now", 0)
+					   : slu_json_int(g, key, 0)));
+	}
+}
+
+/* How many took at most so long: ends of buckets are among the keys. */
+static long long up_to(const struct json_t *hist, int64_t end)
+{
+	long long sum = 0;
+
+	for (void *it = slu_json_iter(hist); it; it = slu_json_next(hist, it)) {
+		int64_t us;
+
+		if (slu_i64(slu_json_iter_key(it), 0, INT64_MAX, &us) && us <= end)
+			sum += (long long)slu_json_integer(slu_json_iter_value(it));
+	}
+	return sum;
+}
+
+/* The same buckets for all: 16 us, four times that, ... 67 s. */
+static void one_histogram(const struct json_t *m, const char *kind, const struct json_t *k)
+{
+	const struct json_t *h = slu_json_get(k, "hist");
+
+	for (int64_t us = 16; us < 100000000; us *= 4) {
+		fputs("sluice_request_seconds_bucket", stdout);
+		label(m);
+		printf(",kind=\"%s\",le=\"%g\"} %lld\n", kind, (double)us / 1e6, up_to(h, us));
+	}
+	fputs("sluice_request_seconds_bucket", stdout);
+	label(m);
+	printf(",kind=\"%s\",le=\"+Inf\"} %lld\nsluice_request_seconds_sum", kind,
+	       up_to(h, INT64_MAX));
+	label(m);
+	printf(",kind=\"%s\"} %.6f\nsluice_request_seconds_count", kind,
+	       (double)slu_json_int(k, "us", 0) / 1e6);
+	label(m);
+	printf(",kind=\"%s\"} %lld\n", kind, up_to(h, INT64_MAX));
+}
+
+static void show_prometheus(const struct json_t *list)
+{
+	static const char *const gauges[] = {"budget_limit", "budget_used", "budget_peak"};
+	const struct json_t *c = part(slu_json_at(list, 0), "counters");
+
+	for (void *it = slu_json_iter(c); it; it = slu_json_next(c, it))
+		metric(list, "counters", slu_json_iter_key(it), "counter");
+	for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
+		metric(list, "budget", gauges[i], "gauge");
+	metric(list, "gauges", "queued", "gauge");
+	metric(list, "gauges", "flight", "gauge");
+	metric(list, "process", "process_rss", "gauge");
+	puts("# TYPE sluice_request_seconds histogram");
+	for (size_t i = 0; i < slu_json_count(list); i++) {
+		const struct json_t *m = slu_json_at(list, i), *kinds = part(m, "kinds");
+
+		for (void *it = slu_json_iter(kinds); it; it = slu_json_next(kinds, it))
+			one_histogram(m, slu_json_iter_key(it), slu_json_iter_value(it));
+	}
+}
+
+/* --- the verb --- */
+
+static int look(struct cli *c, const char *before, char **ret)
+{
+	struct sluice_error e = {0};
+	int r = sluice_mount_stats(c->nargs ? c->args[0] : NULL, before, ret, &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
+static int parse(struct cli *c, const char *text, struct json_t **ret)
+{
+	static const struct sluice_error none = {0};
+
+	*ret = NULL;
+	if (text && slu_json_parse(text, strlen(text), "numbers", ret, NULL))
+		return cli_fail(c, -ENOMEM, &none);
+	return 0;
+}
+
+static int show(struct cli *c, const char *text, const char *before)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *list = NULL, *old = NULL;
+	int status = parse(c, text, &list);
+
+	if (!status)
+		status = parse(c, before, &old);
+	if (status)
+		return status;
+	if (cli_has(c, "prometheus"))
+		show_prometheus(list);
+	else if (c->json || cli_has(c, "json"))
+		puts(text);
+	else
+		show_table(list, old);
+	return 0;
+}
+
+static bool wants_time(struct cli *c, int64_t *ret)
+{
+	const char *text = cli_get(c, "interval");
+
+	if (!text || (slu_duration(text, ret) && *ret >= 100 * SLU_MS && *ret <= 3600 * SLU_SEC))
+		return true;
+	cli_usage(c, "--interval wants a time from 100ms to 1h, not '%s'", text);
+	return false;
+}
+
+/* A sentence about now needs two looks; programs get what was since the mount began, at once. */
+int cmd_stats(struct cli *c)
+{
+	int64_t interval = MOMENT * SLU_MS;
+	bool watch = cli_has(c, "watch");
+	bool table = !c->json && !cli_has(c, "json") && !cli_has(c, "prometheus");
+	char *text = NULL, *before = NULL;
+	int status = wants_time(c, &interval) ? 0 : CLI_USAGE;
+
+	if (!status && (watch || table))
+		status = look(c, NULL, &before);
+	while (!status) {
+		if (before)
+			poll(NULL, 0, (int)(interval / SLU_MS));
+		status = look(c, before, &text);
+		if (status)
+			break;
+		if (watch && table && isatty(STDOUT_FILENO))
+			fputs("\033[H\033[J", stdout);
+		status = show(c, text, before);
+		sluice_free(before);
+		before = slu_take(text);
+		if (!watch || fflush(stdout))
+			break;
+	}
+	sluice_free(before);
+	return status;
+}
+
+/* --- prefetch --- */
+
+struct names {
+	FILE *f;
+	char *line;
+	size_t size;
+};
+
+static const char *next_name(void *user)
+{
+	struct names *n = user;
+	ssize_t len;
+
+	do {
+		len = getline(&n->line, &n->size, n->f);
+		if (len > 0 && n->line[len - 1] == '\n')
+			n->line[--len] = '\0';
+	} while (len == 0);
+	return len > 0 ? n->line : NULL;
+}
+
+static int tell_order(const struct cli *c, char *text)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+	const struct json_t *names;
+
+	if (c->json || slu_json_parse(text, strlen(text), "answer", &j, NULL)) {
+		puts(text);
+		sluice_free(text);
+		return 0;
+	}
+	sluice_free(text);
+	names = slu_json_get(j, "unknown_names");
+	printf("%lld files are fetched before they are read",
+	       (long long)slu_json_int(j, "known", 0));
+	if (slu_json_int(j, "twice", 0))
+		printf(", %lld names came twice", (long long)slu_json_int(j, "twice", 0));
+	putchar('\n');
+	for (size_t i = 0; i < slu_json_count(names); i++) {
+		fputs("sluice: no such file in the mount: '", stderr);
+		render_name(stderr, slu_json_string(slu_json_at(names, i)));
+		fputs("'\n", stderr);
+	}
+	if (slu_json_int(j, "unknown", 0) > (int64_t)slu_json_count(names))
+		fprintf(stderr, "sluice: ... and %lld more names\n",
+			(long long)(slu_json_int(j, "unknown", 0) -
+				    (int64_t)slu_json_count(names)));
+	return slu_json_int(j, "unknown", 0) ? 1 : 0;
+}
+
+int cmd_prefetch(struct cli *c)
+{
+	const char *order = cli_get(c, "order");
+	struct names n = {.f = stdin};
+	struct sluice_error e = {0};
+	char *text = NULL;
+	int r;
+
+	if (!order == !cli_has(c, "drop"))
+		return cli_usage(c, "prefetch wants either --order FILE or --drop");
+	if (order && !slu_streq(order, "-")) {
+		n.f = fopen(order, "re");
+		if (!n.f) {
+			r = -errno;
+			e.code = errno;
+			snprintf(e.message, sizeof e.message, "cannot open '%s': %s", order,
+				 strerror(errno));
+			return cli_fail(c, r, &e);
+		}
+	}
+	r = sluice_mount_prefetch(c->args[0], order ? next_name : NULL, &n, order ? &text : NULL,
+				  &e);
+	if (n.f != stdin)
+		fclose(n.f);
+	free(n.line);
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	return text ? tell_order(c, text) : 0;
+}
