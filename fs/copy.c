@@ -246,7 +246,6 @@ int slu_copy(const struct slu_copy_file *f, size_t n, struct slu_store *to, stru
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&c.ended, &attr);
-	pthread_cond_init(&c.room, NULL);
 	pthread_condattr_destroy(&attr);
 	r = run(&c, n < jobs ? (unsigned)(n ? n : 1) : jobs, &out, e);
 	if (r == 0)
@@ -258,7 +257,6 @@ int slu_copy(const struct slu_copy_file *f, size_t n, struct slu_store *to, stru
 			.skipped = c.skipped,
 			.failed = c.failed,
 		};
-	pthread_cond_destroy(&c.room);
 	pthread_cond_destroy(&c.ended);
 	pthread_mutex_destroy(&c.lock);
 	return r;

@@ -11,13 +11,13 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/blocks.h"
+#include "fs/budget.h"
 #include "io/crypt.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
-#define MEMORY (192u << 20) /* of all lanes, unless one block is more */
 #define LANES_FILE 12
 #define READ_MAX (8u << 20) /* a range that is worth its request */
 /* What a copy by the services may take: so long, and longer by its bytes per second. */
@@ -344,36 +344,33 @@ static int check_absent(struct slu_copy *c, const struct slu_copy_file *f, struc
 	return ended(f, NULL, -EEXIST, e);
 }
 
-/* At least one lane, waited for; more when there is memory for them. */
+/* At least one lane, waited for; more when the budget has memory for them.  0: no memory at all. */
 static unsigned take_lanes(const struct longfile *l)
 {
-	struct slu_copy *c = l->c;
+	struct slu_budget *budget = slu_budget_process();
 	uint64_t blocks = l->f->size / l->block + !!(l->f->size % l->block);
-	unsigned n = blocks < LANES_FILE ? (unsigned)blocks : LANES_FILE;
+	unsigned most = blocks < LANES_FILE ? (unsigned)blocks : LANES_FILE, n = 1;
 
-	pthread_mutex_lock(&c->lock);
-	while (c->held && c->held + l->block > MEMORY)
-		pthread_cond_wait(&c->room, &c->lock);
-	while (n > 1 && c->held + (uint64_t)n * l->block > MEMORY)
-		n--;
-	c->held += (uint64_t)n * l->block;
-	pthread_mutex_unlock(&c->lock);
+	if (!budget)
+		return 0;
+	slu_budget_take(budget, SLU_BUDGET_COPY, l->block);
+	while (n < most && slu_budget_try(budget, SLU_BUDGET_COPY, l->block))
+		n++;
 	return n;
 }
 
 static void give_lanes(const struct longfile *l)
 {
-	struct slu_copy *c = l->c;
-
-	pthread_mutex_lock(&c->lock);
-	c->held -= (uint64_t)l->lanes * l->block;
-	pthread_cond_broadcast(&c->room);
-	pthread_mutex_unlock(&c->lock);
+	if (l->lanes)
+		slu_budget_give(slu_budget_process(), SLU_BUDGET_COPY,
+				(uint64_t)l->lanes * l->block);
 }
 
 /* The blocks; 0 when all are written and the stored checksum, if any, is that of the bytes. */
 static int copy_blocks(struct longfile *l, uint8_t *md5, struct slu_err *e)
 {
+	if (!l->lanes)
+		return slu_fail_oom(e);
 	for (unsigned i = 0; i < l->lanes; i++) {
 		l->lane[i].l = l;
 		l->lane[i].buf = slu_malloc(l->block);

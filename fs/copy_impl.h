@@ -22,12 +22,10 @@ struct slu_copy {
 
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t ended; /* of a file or a worker */
-	pthread_cond_t room;  /* lanes were given back */
 	size_t next;          /* file to begin */
 	size_t files, failed, skipped;
 	uint64_t skipped_bytes;              /* within bytes */
 	unsigned running;                    /* workers */
-	uint64_t held;                       /* bytes of the lanes of long files */
 	struct slu_copy_bad *bad, **bad_end; /* failures that the caller was not told yet */
 };
 

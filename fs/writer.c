@@ -3,13 +3,14 @@
  * The writer.  States: OPEN (blocks may be under way), FAILED (sticky: no commit any more), DONE.
  * A file that fits into one block is one PUT at commit; a longer one is blocks, which grow, and a
  * COMMIT.  The owner's thread fills one block while up to IN_FLIGHT others are under way, fewer when
- * they are large; only the counters and the first error are shared with completions.
+ * memory is short; only the counters and the first error are shared with completions.
  */
 #include "fs/writer.h"
 
 #include "common/mem.h"
 #include "common/vec.h"
 #include "fs/blocks.h"
+#include "fs/budget.h"
 #include "io/crypt.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 
 #define IN_FLIGHT 4
-#define MEMORY (64u << 20)    /* of what is in flight, unless one block is more */
 #define BLOCK_MIN (64u << 10) /* when a store names no size */
 
 struct block {
@@ -25,6 +25,7 @@ struct block {
 	struct slu_writer *w;
 	struct block *next; /* in the free list */
 	size_t len, room;
+	bool charged; /* to the budget: all but a writer's first, which it cannot do without */
 	char data[];
 };
 
@@ -41,7 +42,7 @@ struct slu_writer {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t idle;  /* one came back */
 	struct block *free;
-	unsigned in_flight;
+	unsigned in_flight, blocks;
 	struct slu_err err; /* the first one; code 0: none */
 };
 
@@ -117,14 +118,78 @@ static size_t block_len(const struct slu_writer *w)
 	return w->s->block ? slu_blocks_len(w->s, 0, w->sent) : BLOCK_MIN;
 }
 
-static unsigned allowed(size_t len)
+static void block_free(struct slu_writer *w, struct block *b)
 {
-	size_t n = MEMORY / len;
-
-	return n > IN_FLIGHT ? IN_FLIGHT : n ? (unsigned)n : 1;
+	if (!b)
+		return;
+	if (b->charged)
+		slu_budget_give(slu_budget_process(), SLU_BUDGET_COPY, b->room);
+	w->blocks--;
+	free(b);
 }
 
-/* An empty block as w->cur: a new one, one that came back, or one that comes back. */
+/* One more block of len bytes; NULL: no memory, or (*ret_poor) too little of the budget. */
+static struct block *block_new(struct slu_writer *w, size_t len, bool *ret_poor)
+{
+	struct slu_budget *budget = slu_budget_process();
+	bool charged = w->blocks > 0;
+	struct block *b;
+
+	*ret_poor = charged && (!budget || !slu_budget_try(budget, SLU_BUDGET_COPY, len));
+	if (*ret_poor)
+		return NULL;
+	b = slu_malloc(sizeof(*b) + len);
+	if (!b) {
+		if (charged)
+			slu_budget_give(budget, SLU_BUDGET_COPY, len);
+		return NULL;
+	}
+	b->w = w;
+	b->len = 0;
+	b->room = len;
+	b->charged = charged;
+	w->blocks++;
+	return b;
+}
+
+/* A block that came back; NULL: none is there.  wait: for the first, when some are under way. */
+static struct block *block_back(struct slu_writer *w, bool wait)
+{
+	struct block *b;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->free && w->in_flight && (wait || w->in_flight >= IN_FLIGHT))
+		pthread_cond_wait(&w->idle, &w->lock);
+	b = w->free;
+	if (b)
+		w->free = b->next;
+	pthread_mutex_unlock(&w->lock);
+	return b;
+}
+
+/* A new block, one that came back, or one that comes back; NULL: no memory. */
+static struct block *block_get(struct slu_writer *w, size_t len)
+{
+	bool poor = false;
+
+	for (;;) {
+		struct block *b = block_back(w, poor);
+
+		if (b && b->room >= len)
+			return b;
+		/* Blocks grow: this one is too small by now. */
+		poor = false;
+		if (b) {
+			block_free(w, b);
+			continue;
+		}
+		b = block_new(w, len, &poor);
+		if (b || !poor)
+			return b;
+	}
+}
+
+/* An empty block as w->cur. */
 static int next_block(struct slu_writer *w, struct slu_err *e)
 {
 	size_t len = block_len(w);
@@ -135,24 +200,10 @@ static int next_block(struct slu_writer *w, struct slu_err *e)
 				"'%s' is too long: the store takes at most %llu bytes when the "
 				"length is not known beforehand; write it to a file and copy that",
 				w->path, (unsigned long long)slu_blocks_reach(w->s));
-	pthread_mutex_lock(&w->lock);
-	while (w->in_flight >= allowed(len))
-		pthread_cond_wait(&w->idle, &w->lock);
-	b = w->free;
-	if (b)
-		w->free = b->next;
-	pthread_mutex_unlock(&w->lock);
-	if (b && b->room < len) {
-		free(b);
-		b = NULL;
-	}
-	if (!b)
-		b = slu_malloc(sizeof(*b) + len);
+	b = block_get(w, len);
 	if (!b)
 		return slu_fail_oom(e);
-	b->w = w;
 	b->len = 0;
-	b->room = len;
 	w->cur = b;
 	return 0;
 }
@@ -290,9 +341,9 @@ void slu_writer_free(struct slu_writer *w)
 		struct block *b = w->free;
 
 		w->free = b->next;
-		free(b);
+		block_free(w, b);
 	}
-	free(w->cur);
+	block_free(w, w->cur);
 	slu_hasher_free(w->hasher);
 	pthread_cond_destroy(&w->idle);
 	pthread_mutex_destroy(&w->lock);

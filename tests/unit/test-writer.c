@@ -2,6 +2,7 @@
 /* The writer: nothing visible before commit, one failure and it never is. */
 #include "tests/unit/fs.h"
 
+#include "fs/budget.h"
 #include "fs/layers.h"
 #include "fs/writer.h"
 
@@ -204,12 +205,48 @@ static void the_size_is_checked(void **state)
 	slu_writer_free(w);
 }
 
+/* Many writers at once draw on the budget for all but the block that each needs, and give all of it back. */
+static void writers_draw_on_the_budget(void **state)
+{
+	struct fs_env *v = *state;
+	struct slu_budget *b = slu_budget_process();
+	struct slu_budget_gauges g;
+	struct slu_writer *w[12];
+	struct slu_err e = {0};
+	char *text = pattern(4096);
+
+	v->s->block = 64 << 10;
+	slu_budget_set_limit(b, 256 << 10);
+	for (unsigned i = 0; i < 12; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "f%u", i);
+		assert_int_equal(slu_writer_new(v->s, name, 0, NULL, &w[i], &e), 0);
+	}
+	for (unsigned k = 0; k < 100; k++)
+		for (unsigned i = 0; i < 12; i++)
+			assert_int_equal(slu_writer_write(w[i], text, 4096, &e), 0);
+	for (unsigned i = 0; i < 12; i++) {
+		struct slu_attr a;
+
+		assert_int_equal(slu_writer_commit(w[i], &a, &e), 0);
+		assert_int_equal(a.size, 409600);
+		slu_writer_free(w[i]);
+	}
+	slu_budget_read(b, &g);
+	slu_budget_set_limit(b, 0);
+	assert_int_equal(g.used, 0);
+	assert_true(g.peak > 0 && g.peak <= 256 << 10);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FS_TEST(all_sizes_arrive),
 		FS_TEST(nothing_shows_before_commit),
 		FS_TEST(conditions),
+		FS_TEST(writers_draw_on_the_budget),
 		FS_TEST(a_failed_block_is_for_ever),
 		cmocka_unit_test(blocks_in_flight_are_bounded),
 		cmocka_unit_test(the_size_is_checked),
