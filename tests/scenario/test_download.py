@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -15,6 +16,7 @@ from conftest import (
     NO_PERMISSION,
     NO_SPACE,
     NOT_FOUND,
+    RECORD,
     let_others_in,
     local_only,
     needs_root,
@@ -302,6 +304,62 @@ def test_two_downloads_into_one_target(files):
     assert "another download" in files.run("download", files.ref("in"), out, code=EXISTS).err
     assert p.wait() == 0
     assert read_tree(out) == files.below("in")
+
+
+# --- kill -9 at the Nth system call ---
+
+DEEP = bool(os.environ.get("SLUICE_DEEP"))
+# What changes something in the target; each thread of the process counts its own calls.
+CALLS = (
+    "mkdirat openat pwrite64 write fallocate ftruncate utimensat close fsync syncfs renameat unlinkat flock".split()
+    if DEEP
+    else ["openat", "pwrite64", "utimensat", "renameat", "unlinkat", "fsync"]
+)
+
+
+def killed_at(ws, out, call, n):
+    """The exit status of a download that is killed at its Nth call of that kind; 0: it made fewer."""
+    argv = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={call}",
+        "-e",
+        f"inject={call}:signal=KILL:when={n}",
+    ]
+    done = subprocess.run(
+        [*argv, "sluice", "download", "-j2", ws.ref("in"), str(out)],
+        cwd=ws.cwd, env=ws.env, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode
+
+
+@pytest.mark.only_on("local", "hns")
+@pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_at_any_call_it_shows_whole_files_and_goes_on(ws, call):
+    """D1, D2, D3: no name without its bytes, no record before the last file, and the same command ends it."""
+    ws.put_all({f"in/{i}/f{i}": os.urandom(3000 * i) for i in range(6)})
+    ws.put("in/big", os.urandom(3 * MIB + 5))
+    want = ws.below("in")
+    n = 1
+    while True:
+        out = ws.cwd / f"out{n}"
+        status = killed_at(ws, out, call, n)
+        seen = {k: v for k, v in read_tree(out).items() if not k.startswith(PARTS)} if out.exists() else {}
+        assert seen.items() <= want.items(), (call, n)
+        assert not (out / RECORD).exists() or seen == want, (call, n)
+        ws.run("download", ws.ref("in"), out)
+        assert read_tree(out) == want and not (out / PARTS_NOW).exists(), (call, n)
+        shutil.rmtree(out)
+        if status == 0:
+            break
+        n += 1 if DEEP else max(1, n // 2)
+    assert n > 1 or call in ("fallocate", "mkdirat"), "it never happened"
 
 
 # --- verify and plan ---
