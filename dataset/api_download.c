@@ -74,7 +74,7 @@ static void give_totals(const struct slu_download_totals *t, struct sluice_downl
 {
 	if (ret)
 		*ret = (struct sluice_download_totals){t->files, t->bytes,   t->resumed, t->there,
-						       t->kept,  t->missing, t->failed};
+						       t->kept,  t->missing, t->failed,  t->cloned};
 }
 
 int sluice_download(struct sluice *s, const char *ref, const char *target,

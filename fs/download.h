@@ -60,6 +60,7 @@ struct slu_dfile {
 	bool failed;       /* nothing more is to be done for it */
 	bool fresh;        /* nothing was in the part file */
 	bool room;         /* it was preallocated */
+	bool cloned;       /* it is there by a reflink, unread */
 	atomic_bool holes; /* zeros were left out */
 	uint8_t *done;     /* of each chunk: SLU_DC_ */
 	uint32_t *crcs;    /* of each chunk that is written or claimed */
@@ -101,6 +102,7 @@ struct slu_download {
 	uint64_t todo_bytes;
 
 	struct slu_dj *journal; /* NULL: none is kept */
+	atomic_bool no_clone;   /* there are no reflinks into the target */
 
 	pthread_mutex_t lock;  /* everything below */
 	pthread_cond_t cond;   /* something ended */
@@ -193,6 +195,13 @@ int slu_dfile_finish(struct slu_download *d, struct slu_dfile *f, struct slu_err
 void slu_dfile_free(struct slu_dfile *f); /* closes it; NULL fine */
 /* The same of one that did not come to its end; a part with nothing in it goes. */
 void slu_dfile_drop(const struct slu_download *d, struct slu_dfile *f);
+
+/* --- download_clone.c --- */
+
+/* Of an empty part file: has its bytes by a reflink, if that can be; sets cloned. */
+void slu_dfile_clone(struct slu_download *d, struct slu_dfile *f);
+/* Reads what was cloned, for its checksums.  buf: f->chunk bytes. */
+int slu_dfile_read_clone(struct slu_download *d, struct slu_dfile *f, char *buf, struct slu_err *e);
 
 /* --- download_hash.c --- */
 

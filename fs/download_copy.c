@@ -203,7 +203,7 @@ static int begin_file(struct slu_lane *l, size_t at, struct slu_err *e)
 	int r = slu_dfile_open(d, at, &f, e);
 
 	pthread_mutex_lock(&d->lock);
-	if (r == 0 && f->left) {
+	if (r == 0 && f->left && !f->cloned) {
 		f->lanes = 1;
 		l->f = f;
 		d->cur = f;
@@ -212,6 +212,13 @@ static int begin_file(struct slu_lane *l, size_t at, struct slu_err *e)
 	if (!--d->opening)
 		pthread_cond_broadcast(&d->opened);
 	pthread_mutex_unlock(&d->lock);
+	if (r == 0 && f->cloned) {
+		r = slu_dfile_read_clone(d, f, l->buf, e);
+		if (r) {
+			slu_dfile_free(f);
+			return r;
+		}
+	}
 	if (r == 0 && l->f != f)
 		return file_done(l, f, e);
 	return r ? r : 1;

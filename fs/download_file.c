@@ -224,6 +224,8 @@ int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, st
 	if (!r)
 		r = slu_download_hash_begin(d, f, e);
 	if (!r)
+		slu_dfile_clone(d, f);
+	if (!r && !f->cloned)
 		r = make_room(d, f, mf->size, e);
 	if (r) {
 		slu_dfile_free(f);

@@ -105,8 +105,18 @@ static void faulty_free(struct slu_store *s)
 	free(f);
 }
 
-static const struct slu_store_ops faulty_ops = {
-	.name = "faulty", .submit = faulty_submit, .cancel = faulty_cancel, .free = faulty_free};
+/* Who has a descriptor would read past the faults. */
+static int faulty_descriptor(struct slu_store *s, const char *path, const char *id, int *ret_fd)
+{
+	(void)s, (void)path, (void)id, (void)ret_fd;
+	return -ENOTSUP;
+}
+
+static const struct slu_store_ops faulty_ops = {.descriptor = faulty_descriptor,
+						.name = "faulty",
+						.submit = faulty_submit,
+						.cancel = faulty_cancel,
+						.free = faulty_free};
 
 int slu_faulty_push(struct slu_store **s, const char *rules, struct slu_loops *loops,
 		    struct slu_err *e)

@@ -132,6 +132,7 @@ static const struct slu_store_ops local_ops = {
 	.submit = local_submit,
 	.cancel = local_cancel,
 	.hadoop = local_hadoop,
+	.descriptor = slu_local_descriptor,
 	.free = local_free,
 };
 

@@ -33,6 +33,7 @@ libfs_la_SOURCES += fs/retry.c
 libfs_la_SOURCES += fs/trace.c
 libfs_la_SOURCES += fs/download.c fs/download.h
 libfs_la_SOURCES += fs/download_check.c
+libfs_la_SOURCES += fs/download_clone.c
 libfs_la_SOURCES += fs/download_commit.c
 libfs_la_SOURCES += fs/download_copy.c
 libfs_la_SOURCES += fs/download_file.c

@@ -54,6 +54,7 @@ int slu_local_open(const struct slu_local *l, const char *path, int flags, const
 		   struct slu_err *e);
 void slu_local_attr(const struct stat *st, struct slu_attr *ret);
 int slu_local_stat(struct slu_local *l, struct slu_op *op);
+int slu_local_descriptor(struct slu_store *s, const char *path, const char *id, int *ret_fd);
 int slu_local_list(struct slu_local *l, struct slu_op *op);
 int slu_local_read(struct slu_local *l, struct slu_op *op);
 /* From the page cache only, never waits.  False: ask slu_local_read. */

@@ -154,6 +154,27 @@ int slu_local_stat(struct slu_local *l, struct slu_op *op)
 	return op->flags & SLU_OPF_DETAIL ? detail(op, &st) : 0;
 }
 
+int slu_local_descriptor(struct slu_store *s, const char *path, const char *id, int *ret_fd)
+{
+	SLU_AUTO(slu_closep)
+	int fd = slu_path_open(((const struct slu_local *)s)->root_fd, path, READ_FLAGS, 0,
+			       SLU_LINKS_BENEATH);
+	char now[SLU_ID_MAX];
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (SLU_IO(fstat(fd, &st)) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	file_id(&st, now);
+	if (!slu_streq(now, id))
+		return -ESTALE;
+	*ret_fd = slu_take_fd(fd);
+	return 0;
+}
+
 /* What the symbolic link `name` in the listed folder leads to; 1: it has vanished since. */
 static int stat_link(struct slu_local *l, struct slu_op *op, int dir, const char *name,
 		     struct stat *ret)

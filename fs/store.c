@@ -190,6 +190,13 @@ int slu_store_source(struct slu_store *s, const char *path, const struct slu_att
 	return s->ops->source(s, path, attr, ret, e);
 }
 
+int slu_store_descriptor(struct slu_store *s, const char *path, const char *id, int *ret_fd)
+{
+	while (s && !s->ops->descriptor)
+		s = s->below;
+	return s ? s->ops->descriptor(s, path, id, ret_fd) : -ENOTSUP;
+}
+
 struct waiter {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;

@@ -59,6 +59,8 @@ struct slu_store_ops {
 	/* NULL: passed below; -ENOTSUP at a driver without. */
 	int (*source)(struct slu_store *s, const char *path, const struct slu_attr *attr,
 		      struct slu_source *ret, struct slu_err *e);
+	/* NULL: passed below; -ENOTSUP at a driver without. */
+	int (*descriptor)(struct slu_store *s, const char *path, const char *id, int *ret_fd);
 	/* NULL: passed below; nothing is known at a driver without. */
 	int (*inspect)(struct slu_store *s, struct json_t *ret, struct slu_err *e);
 	void (*free)(struct slu_store *s); /* this layer only; no op in flight */
@@ -89,6 +91,10 @@ int slu_store_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *r
  * -ENOTSUP: nowhere; the bytes have to pass through us.  May wait for a credential. */
 int slu_store_source(struct slu_store *s, const char *path, const struct slu_attr *attr,
 		     struct slu_source *ret, struct slu_err *e);
+/* A descriptor (the caller's) for reading of the file `path` in its state id, where it is a local file.  Others
+ * may write to it at any time: whoever took bytes from it has to ask for another one afterwards, which then
+ * says whether it was still in that state.  -ENOTSUP: it is no local file; -ESTALE; -errno.  Blocks. */
+int slu_store_descriptor(struct slu_store *s, const char *path, const char *id, int *ret_fd);
 /* Adds to the object what a person who looks for a mistake wants to know: as whom the store signs in, by what
  * right and until when.  No secret.  May ask the service and wait. */
 int slu_store_inspect(struct slu_store *s, struct json_t *ret, struct slu_err *e);

@@ -71,6 +71,7 @@ enum slu_policy {
 struct slu_download_totals {
 	uint64_t files, bytes; /* fetched; bytes also of what was begun */
 	uint64_t resumed;      /* bytes that an earlier download had left, within files */
+	uint64_t cloned;       /* bytes that were had by reflinks, within files */
 	uint64_t there;        /* files that were there as they should be */
 	uint64_t kept;         /* files that SLU_POLICY_APPEND left alone */
 	uint64_t missing;      /* vanished files, with ignore_not_found */

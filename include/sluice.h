@@ -242,6 +242,7 @@ struct sluice_download_totals {
 	uint64_t resumed;      /* bytes that an unfinished download had left */
 	uint64_t there, kept; /* files that were there as they should be; that POLICY_APPEND left */
 	uint64_t missing, failed; /* files: vanished (SLUICE_IGNORE_NOT_FOUND); not to be had */
+	uint64_t cloned; /* bytes had by reflinks, from the disk cache or a local datastore */
 };
 
 struct sluice_view_options {

@@ -81,11 +81,11 @@ void cli_download_totals(const struct cli *c, const struct sluice_download_total
 	if (!c->json || closed)
 		return;
 	printf("{\"files\": %llu, \"bytes\": %llu, \"resumed\": %llu, \"there\": %llu, "
-	       "\"kept\": %llu, \"missing\": %llu, \"failed\": %llu}\n",
+	       "\"kept\": %llu, \"missing\": %llu, \"failed\": %llu, \"cloned\": %llu}\n",
 	       (unsigned long long)n->files, (unsigned long long)n->bytes,
 	       (unsigned long long)n->resumed, (unsigned long long)n->there,
 	       (unsigned long long)n->kept, (unsigned long long)n->missing,
-	       (unsigned long long)n->failed);
+	       (unsigned long long)n->failed, (unsigned long long)n->cloned);
 }
 
 /* --- plan --- */

@@ -296,6 +296,52 @@ def small_used(folder):
     return (s.f_blocks - s.f_bavail) * s.f_frsize
 
 
+@pytest.fixture
+def reflinks(tmp_path):
+    """A folder on a file system that has them."""
+    image, folder = tmp_path / "image", tmp_path / "xfs"
+    folder.mkdir()
+    with image.open("wb") as f:
+        f.truncate(400 * MIB)
+    subprocess.run(["mkfs.xfs", "-q", str(image)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], capture_output=True).returncode:
+        pytest.skip("no XFS or no loop devices here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+needs_xfs = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mkfs.xfs"), reason="no mkfs.xfs")
+
+
+@local_only
+@needs_xfs
+def test_a_local_file_is_reflinked(ws, reflinks):
+    (reflinks / "src").mkdir()
+    (reflinks / "src/big").write_bytes(os.urandom(BIG + 7))
+    (reflinks / "src/small").write_bytes(b"small")
+    before = small_used(reflinks)
+    done = totals(ws.run("download", "-o", "json", reflinks / "src", reflinks / "out"))
+    assert done["cloned"] == BIG + 7 and done["bytes"] == 5
+    assert small_used(reflinks) - before < 4 * MIB
+    assert read_tree(reflinks / "out") == read_tree(reflinks / "src")
+    ws.run("verify", reflinks / "out")
+    (reflinks / "src/big").write_bytes(os.urandom(BIG))
+    assert (reflinks / "out/big").stat().st_size == BIG + 7  # not a hard link
+    assert "big" in ws.run("verify", reflinks / "out", reflinks / "src", code=CHANGED).out
+
+
+@pytest.mark.only_on("hns")
+@needs_xfs
+def test_a_file_of_the_disk_cache_is_reflinked(large, reflinks):
+    cache = f"--cache-dir={reflinks}/cache"
+    large.run("download", cache, large.ref("in"), reflinks / "one")
+    with large.store.server.failing():
+        done = totals(large.run("download", "-o", "json", cache, large.ref("in"), reflinks / "two"))
+        assert not [entry for entry in large.store.server.log() if entry["op"] == "get"]
+    assert done["cloned"] == BIG
+    assert read_tree(reflinks / "two") == large.below("in")
+
+
 def test_two_downloads_into_one_target(files):
     """One of them is refused, and the other is not disturbed."""
     out = files.cwd / "out"
