@@ -17,7 +17,7 @@ bool slu_path_ok(const char *s)
 	if (*s == '\0')
 		return true;
 	for (;;) {
-		size_t n = strcspn(s, "/");
+		size_t n = (size_t)(strchrnul(s, '/') - s);
 
 		if (n == 0 || (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.'))
 			return false;

@@ -256,6 +256,16 @@ static int nibble(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+/* One escape at p; the character, or 0: not what put_text writes.  alone: it is the whole field. */
+static unsigned char get_escape(const char *p, const char *end, bool alone)
+{
+	int hi = end - p > 2 ? nibble(p[1]) : -1;
+	int lo = hi >= 0 ? nibble(p[2]) : -1;
+	unsigned char c = lo < 0 ? 0 : (unsigned char)(hi << 4 | lo);
+
+	return plain(c) && !(c == '-' && alone) ? 0 : c;
+}
+
 /* Decodes into out (room for the field and a NUL).  False: not what put_text writes. */
 static bool get_text(const struct span *s, char *out, size_t *ret_n)
 {
@@ -263,23 +273,19 @@ static bool get_text(const struct span *s, char *out, size_t *ret_n)
 
 	if (s->end - s->p == 1 && *s->p == '-')
 		goto done;
-	for (const char *p = s->p; p < s->end; p++) {
-		unsigned char c = (unsigned char)*p;
+	for (const char *p = s->p; p < s->end;) {
+		const char *from = p;
 
-		if (c == '%') {
-			int hi = s->end - p > 2 ? nibble(p[1]) : -1;
-			int lo = hi >= 0 ? nibble(p[2]) : -1;
-
-			if (lo < 0)
-				return false;
-			c = (unsigned char)(hi << 4 | lo);
-			if (!c || (plain(c) && !(c == '-' && s->end - s->p == 3)))
-				return false;
-			p += 2;
-		} else if (!plain(c)) {
+		while (p < s->end && plain((unsigned char)*p))
+			p++;
+		memcpy(q, from, (size_t)(p - from));
+		q += p - from;
+		if (p == s->end)
+			break;
+		*q = *p == '%' ? (char)get_escape(p, s->end, s->end - s->p == 3) : '\0';
+		if (!*q++)
 			return false;
-		}
-		*q++ = (char)c;
+		p += 3;
 	}
 done:
 	*q = '\0';
