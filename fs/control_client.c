@@ -31,9 +31,9 @@ static char *cache_dir(void)
 	const char *set = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 
 	if (set && set[0] == '/')
-		return slu_asprintf("%s/sluice/run", set);
+		return slu_asprintf("%s/sluice-run", set);
 	if (home && home[0] == '/')
-		return slu_asprintf("%s/.cache/sluice/run", home);
+		return slu_asprintf("%s/.cache/sluice-run", home);
 	return slu_strdup("");
 }
 

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control socket of a mount: sluice stats, sluice prefetch, and files that are fetched before they are read."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+
+import pytest
+from conftest import BAD_INPUT, NOT_SUPPORTED, local_only, needs_fuse, until, worker_of
+
+pytestmark = [needs_fuse, pytest.mark.tsan]
+SIZE = 10_000
+
+
+@pytest.fixture
+def small(ws):
+    """Sixty small files, and control sockets in a folder of the test's own."""
+    ws.put_all({f"in/{i // 30}/f{i:02}": os.urandom(SIZE) for i in range(60)})
+    (ws.cwd / "runtime").mkdir(mode=0o700)
+    ws.env["XDG_RUNTIME_DIR"] = str(ws.cwd / "runtime")
+    return ws
+
+
+def names(ws):
+    return sorted(p.removeprefix("in/") for p in ws.placed if p.startswith("in/"))
+
+
+def told(ws, m):
+    (one,) = ws.json("stats", m)
+    return one
+
+
+def hand_over(ws, m, order, code=0, *more):
+    (ws.cwd / "order").write_text("".join(f"{x}\n" for x in order))
+    return ws.run("prefetch", m, "--order", ws.cwd / "order", *more, code=code)
+
+
+def read_right(ws, m, paths):
+    for x in paths:
+        assert (m / x).read_bytes() == ws.placed[f"in/{x}"]
+
+
+def test_stats_tell_what_a_mount_did(small):
+    with small.mounted(small.ref("in")) as m:
+        assert told(small, m)["verdict"].startswith("Idle")
+        read_right(small, m, names(small)[:7])
+        one = told(small, m)
+        assert one["mount"]["where"] == str(m) and one["mount"]["files"] == 60
+        assert one["stats"]["counters"]["asked"] == one["stats"]["counters"]["answered"] == 7 * SIZE
+        assert one["stats"]["counters"]["fetched"] >= 7 * SIZE
+        assert one["stats"]["kinds"]["fuse_read"]["count"] >= 7
+        assert one["stats"]["kinds"]["fuse_read"]["errors"] == 0
+        assert one["stats"]["gauges"]["fuse_reads"] == {"now": 0, "peak": one["stats"]["gauges"]["fuse_reads"]["peak"]}
+        assert one["verdict"].endswith(".")
+        assert [x["mount"]["where"] for x in small.json("stats") if x["mount"]["where"] == str(m)] == [str(m)]
+        text = small.run("stats", m, "--interval", "100ms").out
+        assert str(m) in text and "60 files" in text and text.rstrip().endswith(".")
+        text = small.run("stats", m, "--prometheus").out
+        assert f'sluice_answered_total{{mount="{m}"}} {7 * SIZE}\n' in text
+
+
+def test_a_given_order_is_there_before_it_is_read(small):
+    order = random.Random(5).sample(names(small), 60)
+    with small.mounted(small.ref("in")) as m:
+        done = hand_over(small, m, [*order, order[3], "gone/x", f"{m}/{order[4]}"], code=1)
+        assert done.out == "62 files are fetched before they are read, 2 names came twice\n"
+        assert done.err == "sluice: no such file in the mount: 'gone/x'\n"
+        until("the order is fetched", lambda: told(small, m)["ahead"]["order_fetched"] == 60)
+        until("nothing is on its way", lambda: told(small, m)["stats"]["gauges"]["flight"]["now"] == 0)
+        read_right(small, m, order)
+        one = told(small, m)
+        assert one["ahead"]["order_read"] == 60 and one["ahead"]["lost"] == 0
+        assert one["ahead"]["order_unknown"] == 1
+        if small.kind != "local":  # there the kernel has read ahead
+            assert one["stats"]["counters"]["hit_memory"] == 60 * SIZE
+            assert one["stats"]["counters"]["fetched"] == 60 * SIZE
+
+
+def test_listing_order_is_followed(small):
+    with small.mounted(small.ref("in")) as m:
+        read_right(small, m, names(small)[:20])
+        until("files are fetched ahead", lambda: told(small, m)["ahead"]["files"] > 0)
+        until("nothing is on its way", lambda: told(small, m)["stats"]["gauges"]["flight"]["now"] == 0)
+        read_right(small, m, names(small)[20:])
+        one = told(small, m)
+        assert one["ahead"]["hits"] > 0
+        if small.kind != "local":  # there the kernel has read ahead
+            assert one["stats"]["counters"]["fetched"] == 60 * SIZE
+            assert one["stats"]["counters"]["hit_memory"] > 0
+
+
+@local_only
+def test_a_new_order_replaces_the_old(small):
+    with small.mounted(small.ref("in")) as m:
+        hand_over(small, m, names(small))
+        hand_over(small, m, names(small)[:5])
+        assert told(small, m)["ahead"]["order"] == 5
+        small.run("prefetch", m, "--drop")
+        assert told(small, m)["ahead"]["order"] == 0
+        read_right(small, m, names(small))
+
+
+@local_only
+def test_numbers_and_socket_outlive_the_process_that_serves(small):
+    with small.mounted(small.ref("in")) as m:
+        read_right(small, m, names(small)[:5])
+        before = told(small, m)
+        os.kill(worker_of(m), signal.SIGKILL)
+        read_right(small, m, names(small)[5:])
+        after = told(small, m)
+        assert after["mount"]["workers"] == before["mount"]["workers"] + 1
+        assert after["stats"]["process"]["pid"] != before["stats"]["process"]["pid"]
+        assert after["stats"]["counters"]["answered"] == 60 * SIZE
+        assert after["stats"]["gauges"]["fuse_reads"]["now"] == 0
+        hand_over(small, m, names(small))
+
+
+@local_only
+def test_the_socket_is_the_users_alone_and_goes_with_the_mount(small):
+    with small.mounted(small.ref("in")):
+        (socket,) = (small.cwd / "runtime/sluice").iterdir()
+        assert socket.stat().st_mode & 0o777 == 0o600
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+    until("the socket is gone", lambda: not socket.exists())
+
+
+@local_only
+def test_a_mount_without_a_folder_for_its_socket_works(small):
+    small.env |= {"XDG_RUNTIME_DIR": "/proc/none", "XDG_CACHE_HOME": "/proc/none"}
+    with small.mounted(small.ref("in")) as m:
+        read_right(small, m, names(small)[:3])
+
+
+@local_only
+def test_what_cannot_be_asked_says_why(small):
+    assert "nothing is mounted" in small.run("stats", small.cwd, code=BAD_INPUT).err
+    assert "nothing is mounted" in small.run("prefetch", small.cwd, "--drop", code=BAD_INPUT).err
+    small.run("prefetch", small.cwd, code=2)
+    with small.mounted(small.ref("in"), None, "--live") as m:
+        assert "live" in hand_over(small, m, names(small), code=NOT_SUPPORTED).err
+        assert told(small, m)["mount"]["live"] is True
+
+
+@local_only
+def test_watching(small):
+    with small.mounted(small.ref("in")) as m:
+        watch = small.start("stats", m, "--watch", "--json", "--interval", "100ms", stdout=subprocess.PIPE, text=True)
+        try:
+            seen, text = [], ""
+            while len(seen) < 3:
+                line = watch.stdout.readline()
+                assert line, "it ended"
+                text += line
+                if line == "]\n":
+                    seen += json.loads(text)
+                    text = ""
+                    read_right(small, m, names(small)[len(seen) : len(seen) + 1])
+            answered = [x["stats"]["counters"]["answered"] for x in seen]
+            assert answered[0] == 0 and answered[2] in (SIZE, 2 * SIZE)
+        finally:
+            watch.terminate()
+            watch.wait()
+            watch.stdout.close()
