@@ -43,6 +43,7 @@ static void block_op(struct slu_block *b, int64_t deadline, uint8_t prio, struct
 	struct slu_reader *r = b->r;
 
 	slu_op_read(&b->op, r->path, b->off, b->len, b->p, r->id[0] ? r->id : NULL);
+	b->op.size = r->size; /* for the disk cache */
 	b->op.deadline = deadline;
 	b->op.prio = prio;
 	b->op.done = slu_reader_block_done;

@@ -213,18 +213,21 @@ class Served:
         return total
 
     def memory(self):
-        """(RSS, anonymous, peak RSS) in MiB, over all its processes."""
-        rss = anonymous = peak = 0
+        """(memory, anonymous, peak) in MiB: its processes' proportional shares, so that what they share counts once;
+        the peak is that of the largest, with the anonymous memory of the others."""
+        total, parts = 0.0, []
         for pid in below(self.pid) if self.pid else []:
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                    name, _, rest = line.partition(":")
-                    if name in ("VmHWM", "VmRSS", "RssAnon"):
-                        n = int(rest.split()[0]) / 1024
-                        peak += n if name == "VmHWM" else 0
-                        rss += n if name == "VmRSS" else 0
-                        anonymous += n if name == "RssAnon" else 0
-        return rss, anonymous, peak
+            with contextlib.suppress(OSError, StopIteration):
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                pss, anonymous = (
+                    next(int(x.split()[1]) / 1024 for x in rollup if x.startswith(name))
+                    for name in ("Pss:", "Anonymous:")
+                )
+                status = Path(f"/proc/{pid}/status").read_text().splitlines()
+                total += pss
+                parts.append((next(int(x.split()[1]) / 1024 for x in status if x.startswith("VmHWM")), anonymous))
+        parts.sort(reverse=True)
+        return total, sum(p[1] for p in parts), sum(p[0 if i == 0 else 1] for i, p in enumerate(parts))
 
 
 def is_mount(point):
