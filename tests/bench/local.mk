@@ -1,5 +1,5 @@
 # The programs of the bench: built by `tools/dev bench` only (make bench-programs).
-BENCHES = tests/bench/access tests/bench/floorfs tests/bench/micro tests/bench/reader \
+BENCHES = tests/bench/access tests/bench/manifest tests/bench/floorfs tests/bench/micro tests/bench/reader \
 	tests/bench/timed tests/bench/flights
 EXTRA_PROGRAMS += $(BENCHES)
 tests_bench_access_SOURCES = tests/bench/access.c
@@ -8,6 +8,8 @@ tests_bench_floorfs_SOURCES = tests/bench/floorfs.c
 tests_bench_floorfs_LDADD = $(FUSE_LIBS)
 tests_bench_micro_SOURCES = tests/bench/micro.c
 tests_bench_micro_LDADD = $(FOLDER_LIBS)
+tests_bench_manifest_SOURCES = tests/bench/manifest.c
+tests_bench_manifest_LDADD = $(FOLDER_LIBS)
 tests_bench_reader_SOURCES = tests/bench/reader.c
 tests_bench_reader_LDADD =
 tests_bench_flights_SOURCES = tests/bench/flights.c
