@@ -16,7 +16,7 @@
 #include "fs/tree.h"
 #include "fs/view.h"
 
-#include <fuse3/fuse_lowlevel.h>
+#include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/uio.h>
