@@ -72,6 +72,5 @@ libfs_la_SOURCES += fs/copy_file.c fs/copy_impl.h
 libfs_la_SOURCES += fs/remove.c fs/remove.h
 libfs_la_SOURCES += fs/cache.c fs/cache.h fs/cache_dir.c fs/cache_entry.c fs/cache_impl.h
 libfs_la_SOURCES += fs/cache_manage.c fs/cache_space.c fs/cache_warm.c fs/cache_write.c
-libfs_la_SOURCES += fs/cache.h
 libfs_la_SOURCES += fs/verify.c fs/verify.h
 libfs_la_SOURCES += fs/download_plan.c fs/download_plan.h

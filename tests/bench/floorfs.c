@@ -240,6 +240,33 @@ static bool set_option(const char *text)
 	return false;
 }
 
+static bool make_source(void)
+{
+	source = malloc(SOURCE);
+	for (size_t i = 0; source && i < SOURCE; i += sizeof(size_t))
+		*(size_t *)(void *)(source + i) = i * 0x9e3779b97f4a7c15u;
+	return source;
+}
+
+/* Mounted, and said so. */
+static struct fuse_session *mounted(char *name, const char *point)
+{
+	struct fuse_args fa = FUSE_ARGS_INIT(0, NULL);
+
+	if (fuse_opt_add_arg(&fa, name) || fuse_opt_add_arg(&fa, "-o") ||
+	    fuse_opt_add_arg(&fa, "fsname=floorfs,max_read=1048576") ||
+	    (opts[RO].value && fuse_opt_add_arg(&fa, "-oro")))
+		return NULL;
+	struct fuse_session *se = fuse_session_new(&fa, &ops, sizeof ops, NULL);
+
+	if (!se || fuse_set_signal_handlers(se) || fuse_session_mount(se, point))
+		return NULL;
+	if (write(3, "R", 1) != 1)
+		return NULL;
+	close(3);
+	return se;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 5)
@@ -250,29 +277,17 @@ int main(int argc, char **argv)
 	big_bytes = strtoul(argv[2], NULL, 10);
 	nfiles = strtoul(argv[3], NULL, 10);
 	small_bytes = strtoul(argv[4], NULL, 10);
-	source = malloc(SOURCE);
-	if (!source)
+	if (!make_source())
 		return 1;
-	for (size_t i = 0; i < SOURCE; i += sizeof(size_t))
-		*(size_t *)(void *)(source + i) = i * 0x9e3779b97f4a7c15u;
-
-	struct fuse_args fa = FUSE_ARGS_INIT(0, NULL);
-
-	if (fuse_opt_add_arg(&fa, argv[0]) || fuse_opt_add_arg(&fa, "-o") ||
-	    fuse_opt_add_arg(&fa, "fsname=floorfs,max_read=1048576") ||
-	    (opts[RO].value && fuse_opt_add_arg(&fa, "-oro")))
-		return 1;
-	struct fuse_session *se = fuse_session_new(&fa, &ops, sizeof ops, NULL);
 	struct fuse_loop_config *conf = fuse_loop_cfg_create();
+	struct fuse_session *se = mounted(argv[0], argv[1]);
 
-	if (!se || !conf || fuse_set_signal_handlers(se) || fuse_session_mount(se, argv[1]))
+	if (!se || !conf)
 		return 1;
 	fuse_loop_cfg_set_clone_fd(conf, 0);
 	fuse_loop_cfg_set_max_threads(conf, (unsigned)opts[THREADS].value);
-	if (write(3, "R", 1) != 1)
-		return 1;
-	close(3);
 	int r = opts[THREADS].value > 1 ? fuse_session_loop_mt(se, conf) : fuse_session_loop(se);
+
 	fuse_session_unmount(se);
 	fuse_session_destroy(se);
 	return r ? 1 : 0;

@@ -43,6 +43,18 @@ struct how {
 	const char *cache, *open_mode;
 };
 
+/* As h says; *ret_cache NULL: none. */
+static inline void serve_cached(const struct how *h, struct slu_store **s,
+				struct slu_cache **ret_cache)
+{
+	struct slu_cache_conf conf = {.dir = h->cache};
+
+	*ret_cache = NULL;
+	if (h->cache && (slu_cache_open(&conf, ret_cache, NULL) ||
+			 slu_cache_push(s, *ret_cache, "file://test", "")))
+		_exit(102);
+}
+
 /* The child: never returns. */
 static inline void serve(const struct env *v, const struct how *h, int ready, int lifeline)
 {
@@ -54,9 +66,8 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 				   .ready_fd = ready,
 				   .lifeline_fd = lifeline,
 				   .link = h->link};
-	struct slu_cache_conf cache = {.dir = h->cache};
 	struct slu_settings set = *slu_settings_default();
-	struct slu_cache *c = NULL;
+	struct slu_cache *c;
 	struct slu_err e = {0};
 	struct slu_pool *pool;
 	struct slu_loops *loops = NULL;
@@ -70,9 +81,7 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 	slu_log_to_file(v->log);
 	if (slu_pool_new(4, &pool, &e) || slu_local_new(v->src, false, pool, &s, &e))
 		_exit(100);
-	if (h->cache &&
-	    (slu_cache_open(&cache, &c, &e) || slu_cache_push(&s, c, "file://test", "")))
-		_exit(102);
+	serve_cached(h, &s, &c);
 	if (h->open_mode)
 		snprintf(set.open_mode, sizeof set.open_mode, "%s", h->open_mode);
 	o.set = &set;
