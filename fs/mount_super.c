@@ -62,6 +62,7 @@ struct super {
 	bool usable; /* the first worker said so */
 	bool up;     /* this one did */
 	bool done, hung, upgrading;
+	bool asked; /* for an upgrade, while a worker was starting */
 	uint64_t beat;
 	unsigned missed; /* ticks without one */
 	int64_t since;   /* start of the worker, or of the phase */
@@ -180,6 +181,10 @@ static void ask_upgrade(struct super *s)
 {
 	if (s->phase != RUNNING || !s->usable)
 		return;
+	/* One that is on its way was perhaps started from what is no longer installed. */
+	s->asked = s->pid && !s->up;
+	if (s->asked)
+		return;
 	s->upgrading = true;
 	if (!s->up || slu_mlink_send(s->sock, "H", -1))
 		return; /* whichever worker is next is the new one */
@@ -196,6 +201,8 @@ static void worker_up(struct super *s)
 	if (s->upgrading)
 		slu_mspawn_adopt(&s->spawn);
 	s->upgrading = false;
+	if (s->asked)
+		ask_upgrade(s);
 	if (!s->usable) {
 		s->usable = true;
 		say(s, "R");

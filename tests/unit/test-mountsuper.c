@@ -239,17 +239,113 @@ static void another_program_takes_over(void **state)
 	assert_string_equal(log, "");
 }
 
+static void copy_program(const char *from, const char *to)
+{
+	char tmp[256], buf[65536];
+	int in = open(from, O_RDONLY | O_CLOEXEC), out;
+	ssize_t n;
+
+	snprintf(tmp, sizeof tmp, "%s.new", to);
+	out = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	assert_true(in >= 0 && out >= 0);
+	while ((n = read(in, buf, sizeof buf)) > 0)
+		assert_int_equal(write(out, buf, (size_t)n), n);
+	assert_int_equal(n, 0);
+	close(in);
+	close(out);
+	assert_int_equal(rename(tmp, to), 0);
+}
+
+/* As a package manager would: the program in its place is another one, or none. */
+static void start_installed(struct env *v, const char *program)
+{
+	char number[16], byte;
+	int ready[2];
+
+	assert_int_equal(pipe(ready), 0);
+	v->pid = fork();
+	assert_true(v->pid >= 0);
+	if (v->pid == 0) {
+		close(ready[0]);
+		snprintf(number, sizeof number, "%d", ready[1]);
+		execl(program, program, "supervise", v->src, v->mnt, v->log, number, NULL);
+		_exit(99);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(byte, 'R');
+	close(ready[0]);
+}
+
+static void wait_for_falls(const struct env *v, unsigned want)
+{
+	char log[8192];
+	unsigned n = 0;
+
+	while (n < want) {
+		poll(NULL, 0, 1);
+		log_text(v, log, sizeof log);
+		n = 0;
+		for (char *p = log; (p = strstr(p, "cannot take over")); p++)
+			n++;
+	}
+	assert_int_equal(n, want);
+	assert_null(strstr(log, "another one goes on"));
+}
+
+static void a_program_that_cannot_take_over_does_not(void **state)
+{
+	struct env *v = *state;
+	char program[256];
+	pid_t old;
+
+	snprintf(program, sizeof program, "%s-program", v->src);
+	copy_program("/proc/self/exe", program);
+	start_installed(v, program);
+	copy_program("/bin/false", program);
+	assert_int_equal(kill(v->pid, SIGUSR2), 0);
+	wait_for_falls(v, 1);
+	check_content(v);
+	assert_int_equal(unlink(program), 0);
+	assert_int_equal(kill(v->pid, SIGUSR2), 0);
+	wait_for_falls(v, 2);
+	check_content(v);
+	/* A worker that dies is the old program too, though that is nowhere any more. */
+	assert_true(kill_worker(v, SIGKILL) > 0);
+	check_content(v);
+	copy_program("/proc/self/exe", program);
+	old = worker_of(v, 0);
+	assert_int_equal(kill(v->pid, SIGUSR2), 0);
+	assert_true(worker_of(v, old) > 0);
+	check_content(v);
+	stop(v);
+	unlink(program);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		T(it_serves_and_ends),        T(a_killed_worker_is_not_noticed),
-		T(an_older_kernel_is_enough), T(a_worker_that_cannot_live_is_given_up),
-		T(the_lifeline_ends_it),      T(an_unmount_from_outside_ends_it),
-		T(it_says_why_not),           T(another_program_takes_over),
+		T(it_serves_and_ends),
+		T(a_killed_worker_is_not_noticed),
+		T(an_older_kernel_is_enough),
+		T(a_worker_that_cannot_live_is_given_up),
+		T(the_lifeline_ends_it),
+		T(an_unmount_from_outside_ends_it),
+		T(it_says_why_not),
+		T(another_program_takes_over),
+		T(a_program_that_cannot_take_over_does_not),
 	};
 
 	if (argc == 8 && !strcmp(argv[1], "worker"))
 		return work(argv);
+	if (argc == 6 && !strcmp(argv[1], "supervise")) {
+		struct env v = {.lifeline = -1};
+
+		snprintf(v.src, sizeof v.src, "%s", argv[2]);
+		snprintf(v.mnt, sizeof v.mnt, "%s", argv[3]);
+		snprintf(v.log, sizeof v.log, "%s", argv[4]);
+		supervise(&v, "", "", atoi(argv[5]), -1);
+	}
 	if (no_fuse())
 		return 0;
 	alarm(250);
