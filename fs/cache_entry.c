@@ -24,7 +24,9 @@
 #define LOOK_NS SLU_SEC
 #define TOUCH_NS (60 * SLU_SEC)
 #define SEEN_MAX (8u << 20) /* blocks of a file that are told apart: 512 GiB */
-#define LOCAL 136           /* records on the stack: 8 MiB and two ends */
+#define AT_ONCE                                                                                    \
+	4 /* blocks that are read before they are checked: they are in the core's cache then */
+#define LOCAL 136 /* records on the stack: 8 MiB and two ends */
 
 static const uint8_t magic[8] = {'s', 'l', 'u', 'c', 'a', 'c', 'h', '1'};
 
@@ -400,10 +402,11 @@ static int open_one(struct slu_centry *e, char suffix, enum slu_cmode mode)
 		fd = (int)SLU_IO(syscall(SYS_openat2, e->c->fd, name, &how, sizeof(how)));
 		return fd >= 0 ? fd : errno == ENOENT ? -ENOENT : -EAGAIN;
 	}
-	int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (mode == SLU_C_CREATE ? O_CREAT : 0);
+	int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (mode >= SLU_C_CREATE ? O_CREAT : 0) |
+		    (mode == SLU_C_NEW ? O_EXCL : 0);
 
 	fd = SLU_IO(openat(e->c->fd, name, flags, 0600));
-	if (fd < 0 && errno == ENOENT && mode == SLU_C_CREATE) {
+	if (fd < 0 && errno == ENOENT && mode >= SLU_C_CREATE) {
 		char dir[3] = {e->name[0], e->name[1], '\0'};
 
 		if (mkdirat(e->c->fd, dir, 0700) < 0 && errno != EEXIST)
@@ -411,6 +414,25 @@ static int open_one(struct slu_centry *e, char suffix, enum slu_cmode mode)
 		fd = SLU_IO(openat(e->c->fd, name, flags, 0600));
 	}
 	return fd < 0 ? -errno : fd;
+}
+
+int slu_centry_create(struct slu_centry *e, struct iovec *v, int n, size_t len)
+{
+	int r = 0, fd = -1;
+
+	pthread_mutex_lock(&e->lock);
+	if (e->small && atomic_load(&e->map) < 0)
+		fd = open_one(e, 's', SLU_C_NEW);
+	if (fd >= 0) {
+		/* Should it be cut off here: the header comes first, and the CRCs tell. */
+		ssize_t k = SLU_IO(pwritev(fd, v, n, 0));
+
+		r = k < 0 ? -errno : (size_t)k != len ? -ENOSPC : 0;
+		atomic_store(&e->data, fd);
+		atomic_store(&e->map, fd);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return fd < 0 ? -EEXIST : r;
 }
 
 /* Entry lock held.  A header that is not right: the entry begins anew, since records that nobody looked at would
@@ -593,8 +615,8 @@ static int read_blocks(struct look *l, uint64_t last)
 			r = read_part(l, i);
 			continue;
 		}
-		while (z <= last && slu_crec_right(l->e, z, &l->rec[z - l->first]) &&
-		       !is_part(l, z))
+		while (z <= last && z - i < AT_ONCE &&
+		       slu_crec_right(l->e, z, &l->rec[z - l->first]) && !is_part(l, z))
 			z++;
 		r = read_run(l, i, z);
 	}

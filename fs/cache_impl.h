@@ -134,10 +134,15 @@ void slu_centry_all_free(struct slu_cache *c);
 enum slu_cmode {
 	SLU_C_NOWAIT, /* -EAGAIN where a disk would have to be waited for */
 	SLU_C_READ,
-	SLU_C_CREATE
+	SLU_C_CREATE,
+	SLU_C_NEW /* inside: must not be there */
 };
 /* 0; -ENOENT: nothing (right) there. */
 int slu_centry_open(struct slu_centry *e, enum slu_cmode mode);
+
+struct iovec;
+/* A short file that is not there yet, whole, in one write.  -EEXIST: it is there, or no short one. */
+int slu_centry_create(struct slu_centry *e, struct iovec *v, int n, size_t len);
 
 /* The part that is missing; len 0: nothing. */
 struct slu_cspan {

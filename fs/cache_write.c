@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#define GROUP 128 /* blocks that are looked at together: 8 MiB */
+#define GROUP 8 /* blocks that are hashed, then written: from the core's cache */
 #define CHECK_BUF (1u << 20)
 #define FILE_COST 4096 /* what a new entry takes beside its bytes */
 
@@ -112,6 +112,44 @@ void slu_centry_drop(struct slu_centry *e, uint64_t first, uint64_t n)
 	}
 }
 
+#define SMALL_BLOCKS (SLU_CACHE_SMALL / SLU_CACHE_BLOCK)
+
+/* All of a short file that is not there: false when it turns out to be. */
+static bool write_new(struct slu_centry *e, const char *buf)
+{
+	struct slu_crec rec[SMALL_BLOCKS];
+	static const char zeros[64];
+	struct slu_chead head;
+	size_t at = 0, whole = (size_t)(e->data_off + e->size);
+
+	slu_chead_make(e, &head);
+	for (uint64_t i = 0; i < e->nblocks; i++) {
+		size_t n = slu_cblock_len(e, i);
+
+		rec[i] = slu_crec_make(e, i, slu_crc32c(0, buf + at, n));
+		at += n;
+	}
+	size_t nrec = (size_t)e->nblocks * sizeof(rec[0]);
+	struct iovec v[] = {{&head, sizeof(head)},
+			    {e->text, e->ntext},
+			    {(char *)zeros, e->head - sizeof(head) - e->ntext},
+			    {rec, nrec},
+			    {(char *)zeros, (size_t)e->data_off - e->head - nrec},
+			    {(char *)buf, (size_t)e->size}};
+
+	if (!slu_cspace_take(e->c, whole + FILE_COST)) {
+		slu_cadd(&e->c->n.refused, e->size);
+		return true;
+	}
+	int r = slu_centry_create(e, v, 6, whole);
+
+	if (r == 0)
+		slu_cadd(&e->c->n.written, e->size);
+	else if (r != -EEXIST)
+		slu_cspace_failed(e->c, -r);
+	return r != -EEXIST;
+}
+
 void slu_centry_write(struct slu_centry *e, uint64_t off, size_t len, const char *buf)
 {
 	uint64_t first = (off + SLU_CACHE_BLOCK - 1) / SLU_CACHE_BLOCK;
@@ -125,6 +163,8 @@ void slu_centry_write(struct slu_centry *e, uint64_t off, size_t len, const char
 		slu_cadd(&e->c->n.refused, len);
 		return; /* it would push out everything, and then itself */
 	}
+	if (new && e->small && first == 0 && z == e->nblocks &&write_new(e, buf))
+		return;
 	f = slu_malloc(sizeof(*f));
 	int r = f ? 0 : -ENOMEM;
 
