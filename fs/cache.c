@@ -13,6 +13,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/budget.h"
+#include "fs/stats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -212,6 +213,12 @@ static void fetched(struct slu_op *op)
 
 /* --- the way down --- */
 
+static void count_hit(struct pass *p, uint64_t n)
+{
+	slu_cadd(&p->l->c->n.hit_bytes, n);
+	slu_stat_add(SLU_STAT_HIT_CACHE, n);
+}
+
 static void fetch(struct pass *p, const struct slu_cspan *miss)
 {
 	struct slu_op *op = p->op;
@@ -219,7 +226,7 @@ static void fetch(struct pass *p, const struct slu_cspan *miss)
 	slu_cadd(&p->l->c->n.misses, 1);
 	slu_cadd(&p->l->c->n.miss_bytes, miss->len);
 	if (miss->len < p->len)
-		slu_cadd(&p->l->c->n.hit_bytes, p->len - miss->len);
+		count_hit(p, p->len - miss->len);
 	op->off = miss->off;
 	op->len = (size_t)miss->len;
 	op->buf = p->buf + (miss->off - p->off);
@@ -240,7 +247,7 @@ static bool look_up(struct pass *p, enum slu_cmode mode)
 		return true;
 	}
 	slu_cadd(&p->l->c->n.hits, 1);
-	slu_cadd(&p->l->c->n.hit_bytes, p->len);
+	count_hit(p, p->len);
 	if (mode != SLU_C_NOWAIT)
 		slu_centry_stamp(p->e);
 	slu_centry_unref(p->e);
