@@ -193,7 +193,7 @@ static void harden(void)
 
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	(void)setrlimit(RLIMIT_CORE, &none);
-	/* libcurl takes half a mebibyte for each request: from the heap, which is there already; from a
+	/* libcurl takes a quarter of a mebibyte for each request: from the heap, which is there already; from a
 	 * mapping of its own it costs more in page faults than all our copying.  Blocks are more. */
 	(void)mallopt(M_ARENA_MAX, 2);
 	(void)mallopt(M_MMAP_THRESHOLD, 768 << 10);

@@ -9,9 +9,12 @@
 #define ROUND_MAX (500 * SLU_MS)
 #define EPOCH_MIN (2 * SLU_SEC)
 #define EPOCH_ROUNDS 40
+/* How many times what arrives in the time of a block: in the first rounds, while the rate grows; later; and
+ * in the last PROBE of CYCLE rounds. */
+#define GAIN_START 3.0
 #define GAIN 2.0
-/* In PROBE of CYCLE rounds it is this. */
 #define GAIN_PROBE 0.75
+#define GROWS 1.1
 #define CYCLE 16
 #define PROBE 2
 
@@ -56,15 +59,25 @@ void slu_pace_read(struct slu_pace *p, const struct slu_pace_time *t, uint64_t n
 	p->bytes = 0;
 }
 
+static double gain(const struct slu_pace *p, uint64_t last, uint64_t before)
+{
+	if (p->round % CYCLE >= CYCLE - PROBE)
+		return GAIN_PROBE;
+	if (p->round < CYCLE && (double)last > GROWS * (double)before)
+		return GAIN_START;
+	return GAIN;
+}
+
 uint64_t slu_pace_window(const struct slu_pace *p, const struct slu_pace_time *t)
 {
-	uint64_t best = 0;
+	unsigned at = (p->round + SLU_PACE_ROUNDS - 1) % SLU_PACE_ROUNDS;
+	uint64_t before = 0, last = p->rate[at];
 	double n;
 
 	for (unsigned i = 0; i < SLU_PACE_ROUNDS; i++)
-		if (p->rate[i] > best)
-			best = p->rate[i];
-	n = (double)best * (double)alone(t) / (double)SLU_SEC;
-	n *= p->round % CYCLE >= CYCLE - PROBE ? GAIN_PROBE : GAIN;
+		if (i != at && p->rate[i] > before)
+			before = p->rate[i];
+	n = gain(p, last, before) * (double)(last > before ? last : before);
+	n *= (double)alone(t) / (double)SLU_SEC;
 	return n < (double)WINDOW_MIN ? WINDOW_MIN : (uint64_t)n;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How far ahead of its reader a stream should fetch: twice what arrives during the time that one block
- * takes, both measured.  While latency is what limits, that doubles the window round by round, and the
- * rate with it; once the link, the service or the program is what limits, the rate stands, and the
- * window with it.  A slow program gets a small one.  What is in flight makes blocks slower by itself,
- * so now and then a round asks for less, to see the time that a block takes alone.  (After BBR, Cardwell
- * et al. 2016, for a reader.)  Pure: the time is the caller's.  One thread at a time.
+ * How far ahead of its reader a stream should fetch: what arrives during the time that one block takes,
+ * both measured, three times while that makes it faster, else twice.  While latency is what limits, the
+ * window grows round by round, and the rate with it; once the link, the service or the program is what
+ * limits, the rate stands, and the window with it.  A slow program gets a small one.  What is in flight
+ * makes blocks slower by itself, so now and then a round asks for less, to see the time that a block
+ * takes alone.  (After BBR, Cardwell et al. 2016, for a reader.)  Pure: the time is the caller's.  One
+ * thread at a time.
  */
 #ifndef SLU_FS_PACE_H
 #define SLU_FS_PACE_H
@@ -13,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLU_PACE_ROUNDS 4
+#define SLU_PACE_ROUNDS 8
 
 /* Of one stream; zeroes: a new one. */
 struct slu_pace {

@@ -16,7 +16,7 @@
 #include <strings.h>
 
 #define BIG (128 * 1024)         /* bodies from here on get the large curl buffers */
-#define BIG_BUFFER (512L * 1024) /* measured: 30-50 % less CPU than 16 KiB, more does not help */
+#define BIG_BUFFER (256L * 1024) /* measured: 30-50 % less CPU than 16 KiB, more does not help */
 #define MID_BUFFER (64L * 1024)
 #define SMALL_BUFFER (16L * 1024)
 #define SKIP_MAX (64 * 1024)        /* of a body that nobody wants */
