@@ -24,6 +24,9 @@
 #define GONE_NS (5 * SLU_SEC) /* unread for so long, what was fetched may be gone */
 #define KEEP_NS (60 * SLU_SEC)
 #define STACK (256u << 10)
+#define SPREAD_MIN 64u
+#define SPREAD_MAX 4096u
+#define SPREAD_FADE 512u
 
 int slu_order_add(struct slu_order *o, uint32_t files, uint32_t at)
 {
@@ -59,6 +62,8 @@ bool slu_ahead_settle(struct slu_ahead *a, uint32_t at, bool read)
 {
 	if (!(a->fetched[at] & SLU_AHEAD_FETCHED))
 		return false;
+	if (!(a->fetched[at] & SLU_AHEAD_GUESSED) && a->order_out)
+		a->order_out--;
 	a->fetched[at] &= (uint8_t) ~(SLU_AHEAD_FETCHED | SLU_AHEAD_GUESSED);
 	if (read)
 		a->sum.hits++;
@@ -72,7 +77,7 @@ bool slu_ahead_settle(struct slu_ahead *a, uint32_t at, bool read)
 
 static bool order_next(struct slu_ahead *a, uint32_t *ret)
 {
-	while (a->tip < a->order.n && a->tip < a->front + SLU_AHEAD_FILES) {
+	while (a->tip < a->order.n && a->order_out < SLU_AHEAD_FILES) {
 		*ret = a->order.seq[a->tip];
 		if (!(a->fetched[*ret] & (SLU_AHEAD_FETCHED | SLU_AHEAD_READ)))
 			return true;
@@ -81,10 +86,22 @@ static bool order_next(struct slu_ahead *a, uint32_t *ret)
 	return false;
 }
 
+/* Files that lie further back than anybody reads are not waited for: the kernel has them. */
+static void order_sweep(struct slu_ahead *a)
+{
+	uint32_t behind = 2 * a->spread + SPREAD_MIN;
+	uint32_t end = a->front > behind ? a->front - behind : 0;
+
+	for (; a->tail < end; a->tail++)
+		(void)slu_ahead_settle(a, a->order.seq[a->tail], false);
+	if (a->tip < end)
+		a->tip = end;
+}
+
 /* False: the file is not in it. */
 static bool order_visit(struct slu_ahead *a, uint32_t at)
 {
-	uint32_t pos = a->order.pos ? a->order.pos[at] : 0;
+	uint32_t pos = a->order.pos ? a->order.pos[at] : 0, d;
 
 	if (!pos)
 		return false;
@@ -94,9 +111,21 @@ static bool order_visit(struct slu_ahead *a, uint32_t at)
 	}
 	if (pos > a->front)
 		a->front = pos;
-	if (a->tip < a->front)
-		a->tip = a->front;
+	d = a->front - pos;
+	a->spread -= a->spread / SPREAD_FADE;
+	if (d > a->spread)
+		a->spread = d < SPREAD_MAX ? d : SPREAD_MAX;
+	order_sweep(a);
 	return true;
+}
+
+/* What was fetched long ago is not there any more. */
+static void order_rewind(struct slu_ahead *a)
+{
+	for (; a->tail < a->tip; a->tail++)
+		(void)slu_ahead_settle(a, a->order.seq[a->tail], false);
+	a->tail = a->tip = a->front;
+	a->spread = 0;
 }
 
 static void order_drop(struct slu_ahead *a)
@@ -106,13 +135,24 @@ static void order_drop(struct slu_ahead *a)
 		a->fetched[a->order.seq[i]] = 0;
 	}
 	slu_order_clear(&a->order);
-	a->front = a->tip = a->order_read = a->order_fetched = 0;
+	a->front = a->tip = a->tail = a->spread = 0;
+	a->order_read = a->order_fetched = a->order_out = 0;
 }
 
 /* --- fetching --- */
 
-/* Lock held.  Fetches the file; false: no room for more. */
-static bool fetch(struct slu_ahead *a, uint32_t at)
+/* Lock held.  It was not fetched after all. */
+static void unfetched(struct slu_ahead *a, uint32_t at)
+{
+	if (!(a->fetched[at] & SLU_AHEAD_FETCHED))
+		return; /* it was read meanwhile */
+	if (!(a->fetched[at] & SLU_AHEAD_GUESSED) && a->order_out)
+		a->order_out--;
+	a->fetched[at] &= (uint8_t) ~(SLU_AHEAD_FETCHED | SLU_AHEAD_GUESSED);
+}
+
+/* Lock held.  Fetches the file: how many bytes of it are on their way; *ret_room: there is room for more. */
+static uint64_t fetch(struct slu_ahead *a, uint32_t at, bool *ret_room)
 {
 	uint64_t size, got, want;
 
@@ -122,17 +162,14 @@ static bool fetch(struct slu_ahead *a, uint32_t at)
 	want = size < SLU_AHEAD_WHOLE ? size : SLU_AHEAD_WHOLE;
 	got = want ? a->conf.fetch(a->conf.user, at, want) : 0;
 	pthread_mutex_lock(&a->lock);
-	if (got < want && !got) {
-		a->fetched[at] &= (uint8_t)~SLU_AHEAD_FETCHED;
-		return false;
-	}
-	if (!want) {
-		a->fetched[at] &= (uint8_t)~SLU_AHEAD_FETCHED; /* nothing in it to be read */
-		return true;
+	*ret_room = got == want;
+	if (!got) {
+		unfetched(a, at);
+		return 0;
 	}
 	a->sum.fetched++;
 	slu_stat_add(SLU_STAT_PREFETCHES, 1);
-	return got == want;
+	return got;
 }
 
 /* Lock held.  Fetches until nothing is wanted or there is no room. */
@@ -146,17 +183,15 @@ static void pump(struct slu_ahead *a)
 		uint32_t tip = a->tip++;
 		bool begun;
 
-		room = fetch(a, at);
-		begun = a->fetched[at] & SLU_AHEAD_FETCHED;
+		a->order_out++;
+		begun = fetch(a, at, &room);
 		a->order_fetched += begun;
 		if (!room && !begun && a->tip == tip + 1)
 			a->tip = tip;
 	}
-	while (room && !a->stop && slu_guess_next(a, &at, &serial)) {
-		room = fetch(a, at);
-		if (!room && !(a->fetched[at] & SLU_AHEAD_FETCHED))
+	while (room && !a->stop && slu_guess_next(a, &at, &serial))
+		if (!fetch(a, at, &room) && !room)
 			slu_guess_undo(a, serial);
-	}
 }
 
 static void *run(void *arg)
@@ -234,7 +269,7 @@ void slu_ahead_read(struct slu_ahead *a, uint32_t at, uint64_t size, uint64_t of
 	atomic_store_explicit(&a->recent[at % SLU_AHEAD_RECENT], (uint64_t)at << 32 | visit,
 			      memory_order_relaxed);
 	if (now - a->last >= KEEP_NS)
-		a->tip = a->front;
+		order_rewind(a);
 	if (now - a->last >= GONE_NS)
 		slu_guess_rewind(a);
 	a->last = now;

@@ -53,7 +53,10 @@ struct slu_ahead {
 	uint8_t *fetched; /* by file: fetched and not yet read */
 
 	struct slu_order order;
-	uint32_t front, tip; /* of it: one after the furthest read, the next to be fetched */
+	/* Of it: one after the furthest read, the next to be fetched; what lies before tail was given up.
+	 * Several programs read different parts of it at once: spread is how far apart they are. */
+	uint32_t front, tip, tail, spread;
+	uint32_t order_out; /* fetched and not read */
 	uint32_t order_read, order_fetched;
 
 	struct slu_order learned, record;

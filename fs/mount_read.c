@@ -28,7 +28,7 @@
 #define IDLE_NS (5 * SLU_SEC)
 #define TICK_NS SLU_SEC
 #define KEPT_NS (60 * SLU_SEC)          /* unread, of an order that is being followed */
-#define FILES_MAX (2 * SLU_AHEAD_FILES) /* readers kept */
+#define FILES_MAX (4 * SLU_AHEAD_FILES) /* readers kept */
 #define HASH 1024
 
 struct file {

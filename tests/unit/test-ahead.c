@@ -347,6 +347,36 @@ static void test_given_order_with_holes(void **state)
 	free(p);
 }
 
+/* Eight processes that take turns of 32 files each, wait for nobody, and are slowed by what is missing. */
+static void test_given_order_for_many(void **state)
+{
+	uint32_t *p = shuffled(FILES), next[8], twice;
+	uint64_t free_at[8] = {0};
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	assert_int_equal(slu_ahead_order_begin(w.a), 0);
+	assert_int_equal(slu_ahead_order_add(w.a, p, FILES, &twice), 0);
+	for (uint32_t i = 0; i < 8; i++)
+		next[i] = i * 32;
+	for (uint32_t n = 0; n < FILES; n++) {
+		unsigned misses = w.misses;
+		int who = -1;
+
+		for (int i = 0; i < 8; i++)
+			if (next[i] < FILES && (who < 0 || free_at[i] < free_at[who]))
+				who = i;
+		visit(&w, p[next[who]]);
+		free_at[who] += w.misses > misses ? 500 : 5 + random_below(10);
+		next[who] += next[who] % 32 == 31 ? 7 * 32 + 1 : 1;
+	}
+	assert_true(w.misses < FILES / 50);
+	assert_true(w.fetched <= FILES);
+	world_done(&w);
+	free(p);
+}
+
 static void test_a_new_order_replaces_the_old(void **state)
 {
 	const uint32_t one[] = {1, 2, 3, 2, 1}, two[] = {7, 8};
@@ -427,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_long_files_at_their_end),
 		cmocka_unit_test(test_given_order),
 		cmocka_unit_test(test_given_order_with_holes),
+		cmocka_unit_test(test_given_order_for_many),
 		cmocka_unit_test(test_a_new_order_replaces_the_old),
 		cmocka_unit_test(test_given_order_waits_for_room),
 		cmocka_unit_test(test_thread),
