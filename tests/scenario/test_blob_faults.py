@@ -292,15 +292,20 @@ MOUNT = [
 def test_a_mount_lives_through_all_of_it_and_does_not_grow(ws):
     """One fault after the other against one process; what failed is read well when the fault is over."""
     rounds = 4
-    want = {f"m/{r}-{i}": SMALL * 50 + b"%d %d" % (r, i) for r in range(rounds) for i in range(len(MOUNT))}
+
+    def name(r, i):
+        """Against the order of names: none is fetched before it is asked for."""
+        return f"{99 - r}-{99 - i}"
+
+    want = {f"m/{name(r, i)}": SMALL * 50 + b"%d %d" % (r, i) for r in range(rounds) for i in range(len(MOUNT))}
     ws.put_all(want)
     seen = []
     with ws.mounted(ws.ref("m"), ws.cwd / "mnt") as point:
         pid = worker_of(point)
         for r in range(rounds):
             for i, rule in enumerate(MOUNT):
-                path, data = point / f"{r}-{i}", want[f"m/{r}-{i}"]
-                with ws.server.failing(f"get {ws.store.name}/m/{r}-{i} {rule}") as server:
+                path, data = point / name(r, i), want[f"m/{name(r, i)}"]
+                with ws.server.failing(f"get {ws.store.name}/m/{name(r, i)} {rule}") as server:
                     with contextlib.suppress(OSError):
                         assert path.read_bytes() == data, rule
                     assert server.fired(), rule
