@@ -21,7 +21,7 @@ enum slu_keep {
 	SLU_KEEP_MANIFEST, /* the text of the manifest that the first worker resolved */
 	SLU_KEEP_LIFELINE,
 	SLU_KEEP_CONTROL, /* the listening socket: the path keeps answering */
-	SLU_KEEP_SPARE,
+	SLU_KEEP_LIVE,    /* what programs have open in a live mount */
 	SLU_KEEPS
 };
 

@@ -254,6 +254,7 @@ static void reply_open(fuse_req_t req, struct slu_mlive *l, uint64_t ino, struct
 		fuse_reply_err(req, ESTALE);
 		return;
 	}
+	slu_mlive_keep_note(l, ino, true);
 	fi->keep_cache = 1; /* pages of a node are those of its one state */
 	fi->noflush = 1;
 	fuse_reply_open(req, fi);
@@ -314,8 +315,11 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct slu_mlive *l = live_of(req);
+
 	(void)fi;
-	slu_lnodes_close(live_of(req)->nodes, ino);
+	slu_mlive_keep_note(l, ino, false);
+	slu_lnodes_close(l->nodes, ino);
 	fuse_reply_err(req, 0);
 }
 
@@ -427,10 +431,13 @@ int slu_mlive_new(struct slu_mount *m, struct slu_mlive **ret, struct slu_err *e
 	l->made = slu_wall();
 	l->next_list = (uint64_t)l->made; /* not the numbers of a process before */
 	pthread_mutex_init(&l->lock, NULL);
+	pthread_mutex_init(&l->keep_lock, NULL);
+	l->keep_fd = -1;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->quiet, &attr);
 	pthread_condattr_destroy(&attr);
+	slu_mlive_keep_begin(l);
 	*ret = l;
 	return 0;
 }
@@ -447,6 +454,8 @@ void slu_mlive_free(struct slu_mlive *l)
 		free(a);
 	}
 	slu_lnodes_free(l->nodes);
+	slu_closep(&l->keep_fd);
+	pthread_mutex_destroy(&l->keep_lock);
 	pthread_cond_destroy(&l->quiet);
 	pthread_mutex_destroy(&l->lock);
 	free(l);

@@ -7,6 +7,7 @@
  *
  *   mount_live.c      life, LOOKUP, GETATTR, OPEN      mount_live_dir.c  listings, page by page
  *   mount_nodes.c     the node table                   mount_live_ask.c  asks
+ *   mount_live_keep.c what is open, for the next worker
  */
 #ifndef SLU_FS_MOUNT_LIVE_H
 #define SLU_FS_MOUNT_LIVE_H
@@ -56,6 +57,10 @@ struct slu_mlive {
 	struct slu_mlist *lists;
 	uint64_t next_list;
 	int64_t told; /* when a failure was logged last */
+
+	pthread_mutex_t keep_lock; /* mount_live_keep.c */
+	int keep_fd;               /* -1: nobody keeps it */
+	size_t keep_len, keep_max;
 };
 
 extern const struct fuse_lowlevel_ops slu_mlive_ops;
@@ -89,6 +94,11 @@ void slu_mask_fail(struct slu_mask *a,
 double slu_mlive_left(const struct slu_mlive *l, int64_t asked); /* seconds it may be believed */
 void slu_mlive_entry(const struct slu_mlive *l, const struct slu_lnode *n,
 		     struct fuse_entry_param *p);
+
+/* --- mount_live_keep.c: what is open, for the worker after this one --- */
+void slu_mlive_keep_begin(struct slu_mlive *l);
+/* One opener more, or one less: noted before the opener hears of it, and before it is forgotten. */
+void slu_mlive_keep_note(struct slu_mlive *l, uint64_t ino, bool opened);
 
 /* --- mount_live_dir.c --- */
 void slu_mlive_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

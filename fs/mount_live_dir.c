@@ -114,21 +114,23 @@ void slu_mlive_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
 	struct slu_mlive *l = live_of(req);
 	struct slu_mlist *d;
-	struct slu_lnode n;
-
-	if (slu_lnodes_get(l->nodes, ino, &n)) {
+	if (slu_lnodes_open(l->nodes, ino)) {
 		fuse_reply_err(req, ESTALE);
 		return;
 	}
+	slu_mlive_keep_note(l, ino, true);
 	pthread_mutex_lock(&l->lock);
 	d = list_new(l, ++l->next_list, ino);
 	if (d)
 		fi->fh = d->fh;
 	pthread_mutex_unlock(&l->lock);
-	if (!d)
-		fuse_reply_err(req, ENOMEM);
-	else
+	if (d) {
 		fuse_reply_open(req, fi);
+		return;
+	}
+	slu_mlive_keep_note(l, ino, false);
+	slu_lnodes_close(l->nodes, ino);
+	fuse_reply_err(req, ENOMEM);
 }
 
 void slu_mlive_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -136,6 +138,8 @@ void slu_mlive_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 	struct slu_mlive *l = live_of(req);
 	struct slu_mlist *d;
 
+	slu_mlive_keep_note(l, ino, false);
+	slu_lnodes_close(l->nodes, ino);
 	pthread_mutex_lock(&l->lock);
 	d = list_find(l, fi->fh, ino);
 	if (d)

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define FIRST_SLOTS 256u
@@ -546,6 +547,55 @@ void slu_lnodes_close(struct slu_lnodes *t, uint64_t id)
 	if (d && d->opens) {
 		d->opens--;
 		let_go(t, d);
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_attr *a,
+		       struct slu_lnode *ret)
+{
+	const struct slu_attr folder = {.kind = SLU_KIND_DIR};
+	struct slu_lnode n = {.id = SLU_LNODE_ROOT};
+
+	if (!*path || !slu_path_ok(path))
+		return -EINVAL;
+	for (bool last = false; !last;) {
+		size_t len = strcspn(path, "/");
+		char name[256];
+
+		if (len >= sizeof name)
+			return -EINVAL;
+		memcpy(name, path, len);
+		name[len] = '\0';
+		last = !path[len];
+		int r = slu_lnodes_enter(t, n.id, name, last ? a : &folder, INT64_MIN, &n);
+
+		if (r)
+			return r == -ESTALE ? -EINVAL : r;
+		path += len + 1;
+	}
+	*ret = n;
+	return slu_lnodes_open(t, n.id);
+}
+
+void slu_lnodes_each_open(struct slu_lnodes *t,
+			  void (*fn)(void *user, const char *path, const struct slu_attr *a),
+			  void *user)
+{
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < t->slots; i++) {
+		for (const struct node *d = t->ids[i]; d; d = d->by_id) {
+			SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(64u << 10);
+			struct slu_attr a = {.kind = d->dir ? SLU_KIND_DIR : SLU_KIND_FILE,
+					     .size = d->size,
+					     .mtime_ns = d->mtime_ns};
+
+			if (!d->opens || d == t->root || put_path(t, d, "", NULL, &b))
+				continue;
+			snprintf(a.id, sizeof a.id, "%s", identity(d));
+			for (uint32_t k = 0; k < d->opens; k++)
+				fn(user, b.p, &a);
+		}
 	}
 	pthread_mutex_unlock(&t->lock);
 }

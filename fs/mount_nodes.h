@@ -55,6 +55,14 @@ int slu_lnodes_path(struct slu_lnodes *t, uint64_t id, const char *base, const c
 void slu_lnodes_id(struct slu_lnodes *t, uint64_t id, char out[SLU_ID_MAX]); /* "" when unknown */
 void slu_lnodes_forget(struct slu_lnodes *t, uint64_t id, uint64_t n);
 int slu_lnodes_open(struct slu_lnodes *t, uint64_t id); /* one opener more: 0, -ESTALE */
+/* As it was told to a process before this one: the folders on the way, then the node, open once.  path:
+ * below the root.  0, -EINVAL, -ENOMEM. */
+int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_attr *a,
+		       struct slu_lnode *ret);
+/* Every node that somebody has open, as often as that is; fn must not call the table. */
+void slu_lnodes_each_open(struct slu_lnodes *t,
+			  void (*fn)(void *user, const char *path, const struct slu_attr *a),
+			  void *user);
 void slu_lnodes_close(struct slu_lnodes *t, uint64_t id);
 
 #endif

@@ -120,7 +120,7 @@ int cmd_download(struct cli *c)
 static int supervise(struct cli *c, int ready, int lifeline)
 {
 	size_t n = 0, max = c->nvalues + (size_t)c->nargs + 4;
-	const char **argv = calloc(max, sizeof *argv);
+	const char **argv = slu_calloc(max, sizeof *argv);
 	struct sluice_error e = {0};
 	bool made = argv;
 
@@ -134,8 +134,8 @@ static int supervise(struct cli *c, int ready, int lifeline)
 
 		if (slu_streq(o->name, "ready-fd") || slu_streq(o->name, "lifeline-fd"))
 			continue;
-		made = asprintf(&text, "--%s%s%s", o->name, o->arg ? "=" : "", c->values[i].text) >=
-		       0;
+		text = slu_asprintf("--%s%s%s", o->name, o->arg ? "=" : "", c->values[i].text);
+		made = text;
 		if (made)
 			argv[n++] = text;
 	}

@@ -124,13 +124,19 @@ def test_a_folder_of_more_than_a_page(ws):
 
 
 def test_a_worker_that_dies_is_not_seen(files):
-    """Node numbers are of path and state: the next worker knows what the kernel means."""
-    with live(files) as m:
-        assert read_tree(m) == files.below("in")
-        with open(m / "1/001", "rb") as f:
+    """Node numbers are of path and state, and what is open is written down for the next worker."""
+    big = files.placed["in/big"]
+    with live(files) as m, open(m / "big", "rb", buffering=0) as f, open(m / "1/001", "rb") as closed:
+        assert f.read(4096) == big[:4096]
+        closed.close()
+        folder = os.open(m / "2", os.O_RDONLY)
+        for _ in range(2):
             os.kill(worker_of(m), signal.SIGKILL)
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            assert os.pread(f.fileno(), len(big), 0) == big
+            assert sorted(os.listdir(folder)) == ["002", "005", "008", "011"]
             assert read_tree(m) == files.below("in")
-            assert f.read() == files.placed["in/1/001"]
+        os.close(folder)
 
 
 def test_a_hanging_store_is_answered_by_the_deadline(files):

@@ -136,6 +136,52 @@ static void memory_is_bounded(void **state)
 	slu_lnodes_free(t);
 }
 
+struct seen {
+	int n;
+	char path[64];
+	struct slu_attr attr;
+};
+
+static void see(void *user, const char *path, const struct slu_attr *a)
+{
+	struct seen *s = user;
+
+	s->n++;
+	snprintf(s->path, sizeof s->path, "%s", path);
+	s->attr = *a;
+}
+
+static void what_is_open_can_be_told_to_another_process(void **state)
+{
+	struct slu_attr v = file("one", 3);
+	struct slu_lnodes *t, *u;
+	struct slu_lnode n;
+	struct seen s = {0};
+
+	(void)state;
+	assert_int_equal(slu_lnodes_new(0, &t), 0);
+	assert_int_equal(slu_lnodes_new(0, &u), 0);
+	struct slu_lnode d = enter(t, SLU_LNODE_ROOT, "d", &folder), f = enter(t, d.id, "x", &v);
+
+	(void)enter(t, d.id, "closed", &v);
+	assert_int_equal(slu_lnodes_open(t, f.id), 0);
+	slu_lnodes_each_open(t, see, &s);
+	assert_int_equal(s.n, 1);
+	assert_string_equal(s.path, "d/x");
+	assert_int_equal(slu_lnodes_restore(u, s.path, &s.attr, &n), 0);
+	assert_true(n.id == f.id && n.ino == f.ino && n.size == 3 && n.mtime_ns == 5);
+	assert_int_equal(slu_lnodes_get(u, d.id, &n), 0);
+	/* Open: nothing that the kernel forgets takes it away. */
+	slu_lnodes_forget(u, f.id, 9);
+	assert_int_equal(slu_lnodes_get(u, f.id, &n), 0);
+	slu_lnodes_close(u, f.id);
+	assert_int_equal(slu_lnodes_get(u, f.id, &n), -ESTALE);
+	assert_int_equal(slu_lnodes_restore(u, "../x", &v, &n), -EINVAL);
+	assert_int_equal(slu_lnodes_restore(u, "", &v, &n), -EINVAL);
+	slu_lnodes_free(t);
+	slu_lnodes_free(u);
+}
+
 static void *storm(void *arg)
 {
 	struct slu_lnodes *t = arg;
@@ -194,6 +240,7 @@ int main(void)
 		cmocka_unit_test(an_old_state_lives_until_it_is_forgotten),
 		cmocka_unit_test(folders_stay_while_something_in_them_is_known),
 		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(what_is_open_can_be_told_to_another_process),
 		cmocka_unit_test(many_threads),
 	};
 

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What programs have open in a live mount, written down for the next worker: numbers follow from path and
+ * state, so it only has to know which those are.  A log of opens and closes in a memory file that the
+ * supervisor keeps, "o|c SIZE TIME IDENTITY PATH NUL" (a folder: size "-"); when it has grown, what is
+ * open is written into a new one.  A record without its end was being written at the death: not counted.
+ */
+#include "fs/mount_live.h"
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define LOG_FIRST (1u << 20)
+#define LOG_MAX (64u << 20)
+
+static void put(struct slu_buf *b, char what, const char *path, const struct slu_attr *a)
+{
+	if (a->kind == SLU_KIND_DIR)
+		slu_buf_fmt(b, "%c - 0 - %s", what, path);
+	else
+		slu_buf_fmt(b, "%c %llu %lld %s %s", what, (unsigned long long)a->size,
+			    (long long)a->mtime_ns, a->id, path);
+	slu_buf_ch(b, '\0');
+}
+
+static bool write_all(int fd, const struct slu_buf *b)
+{
+	size_t done = 0;
+
+	while (done < b->len) {
+		ssize_t n = write(fd, b->p + done, b->len - done);
+
+		if (n < 0 && errno != EINTR)
+			return false;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return true;
+}
+
+/* --- reading --- */
+
+/* The next word of a record, cut off; NULL: there is none. */
+static char *word(char **p)
+{
+	char *at = *p, *end = at ? strchr(at, ' ') : NULL;
+
+	if (!end)
+		return NULL;
+	*end = '\0';
+	*p = end + 1;
+	return at;
+}
+
+static void restore(struct slu_mlive *l, char *record)
+{
+	char *what = word(&record), *size = word(&record), *when = word(&record),
+	     *id = word(&record);
+	struct slu_attr a = {.kind = SLU_KIND_FILE};
+	struct slu_lnode n;
+
+	if (!id || !record || strlen(id) >= sizeof a.id)
+		return;
+	if (slu_streq(size, "-"))
+		a.kind = SLU_KIND_DIR;
+	else if (!slu_u64(size, &a.size) || !slu_i64(when, INT64_MIN, INT64_MAX, &a.mtime_ns))
+		return;
+	else
+		memcpy(a.id, id, strlen(id) + 1);
+	if (slu_lnodes_restore(l->nodes, record, &a, &n))
+		return;
+	if (*what == 'c') { /* the opener of the record before, and what restore added */
+		slu_lnodes_close(l->nodes, n.id);
+		slu_lnodes_close(l->nodes, n.id);
+	}
+}
+
+static void read_log(struct slu_mlive *l, int fd)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(LOG_MAX);
+
+	if (lseek(fd, 0, SEEK_SET) < 0 || slu_buf_read_fd(&b, fd) < 0)
+		return;
+	for (char *p = b.p, *end; p && (end = memchr(p, '\0', (size_t)(b.p + b.len - p)));
+	     p = end + 1)
+		restore(l, p);
+}
+
+/* --- writing: keep_lock held --- */
+
+static void put_open(void *buf, const char *path, const struct slu_attr *a)
+{
+	put(buf, 'o', path, a);
+}
+
+/* A file with what is open now, in place of the one that there is. */
+static void begin_anew(struct slu_mlive *l)
+{
+	SLU_AUTO(slu_closep) int fd = memfd_create("sluice-live", MFD_CLOEXEC);
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(LOG_MAX);
+
+	slu_lnodes_each_open(l->nodes, put_open, &b);
+	if (fd < 0 || slu_buf_err(&b) || !write_all(fd, &b) ||
+	    slu_mlink_keep(&l->m->link, SLU_KEEP_LIVE, fd)) {
+		slu_debug("mount", "what is open cannot be written down");
+		return;
+	}
+	slu_closep(&l->keep_fd);
+	l->keep_fd = slu_take_fd(fd);
+	l->keep_len = b.len;
+	l->keep_max = 4 * b.len > LOG_FIRST ? 4 * b.len : LOG_FIRST;
+}
+
+void slu_mlive_keep_begin(struct slu_mlive *l)
+{
+	int before = slu_mlink_kept(&l->m->link, SLU_KEEP_LIVE);
+
+	if (slu_mlink_alone(&l->m->link))
+		return;
+	if (before >= 0)
+		read_log(l, before);
+	pthread_mutex_lock(&l->keep_lock);
+	begin_anew(l);
+	pthread_mutex_unlock(&l->keep_lock);
+}
+
+void slu_mlive_keep_note(struct slu_mlive *l, uint64_t ino, bool opened)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(64u << 10);
+	SLU_AUTO(slu_freep) char *path = NULL;
+	struct slu_attr a = {.kind = SLU_KIND_FILE};
+	struct slu_lnode n;
+
+	if (l->keep_fd < 0 || ino == SLU_LNODE_ROOT || slu_lnodes_get(l->nodes, ino, &n) ||
+	    slu_lnodes_path(l->nodes, ino, "", NULL, &path))
+		return;
+	a.kind = n.dir ? SLU_KIND_DIR : SLU_KIND_FILE;
+	a.size = n.size;
+	a.mtime_ns = n.mtime_ns;
+	slu_lnodes_id(l->nodes, ino, a.id);
+	put(&b, opened ? 'o' : 'c', path, &a);
+	if (slu_buf_err(&b))
+		return;
+	pthread_mutex_lock(&l->keep_lock);
+	if (write_all(l->keep_fd, &b))
+		l->keep_len += b.len;
+	if (l->keep_len > l->keep_max)
+		begin_anew(l);
+	pthread_mutex_unlock(&l->keep_lock);
+}
