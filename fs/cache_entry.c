@@ -402,16 +402,16 @@ static int open_one(struct slu_centry *e, char suffix, enum slu_cmode mode)
 		fd = (int)SLU_IO(syscall(SYS_openat2, e->c->fd, name, &how, sizeof(how)));
 		return fd >= 0 ? fd : errno == ENOENT ? -ENOENT : -EAGAIN;
 	}
-	int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (mode >= SLU_C_CREATE ? O_CREAT : 0) |
+	int flags = O_RDWR | O_NOFOLLOW | (mode >= SLU_C_CREATE ? O_CREAT : 0) |
 		    (mode == SLU_C_NEW ? O_EXCL : 0);
 
-	fd = SLU_IO(openat(e->c->fd, name, flags, 0600));
+	fd = SLU_IO(openat(e->c->fd, name, flags | O_CLOEXEC, 0600));
 	if (fd < 0 && errno == ENOENT && mode >= SLU_C_CREATE) {
 		char dir[3] = {e->name[0], e->name[1], '\0'};
 
 		if (mkdirat(e->c->fd, dir, 0700) < 0 && errno != EEXIST)
 			return -errno;
-		fd = SLU_IO(openat(e->c->fd, name, flags, 0600));
+		fd = SLU_IO(openat(e->c->fd, name, flags | O_CLOEXEC, 0600));
 	}
 	return fd < 0 ? -errno : fd;
 }

@@ -150,26 +150,15 @@ static bool write_new(struct slu_centry *e, const char *buf)
 	return r != -EEXIST;
 }
 
-void slu_centry_write(struct slu_centry *e, uint64_t off, size_t len, const char *buf)
+/* Blocks [first, z), of which buf has the bytes. */
+static void write_blocks(struct slu_centry *e, uint64_t first, uint64_t z, const char *buf)
 {
-	uint64_t first = (off + SLU_CACHE_BLOCK - 1) / SLU_CACHE_BLOCK;
-	uint64_t z = off + len == e->size ? e->nblocks : (off + len) / SLU_CACHE_BLOCK;
-	SLU_AUTO(slu_freep) struct fill *f = NULL;
+	SLU_AUTO(slu_freep) struct fill *f = slu_malloc(sizeof(*f));
 	bool new = atomic_load(&e->map) < 0;
-
-	if (first >= z || slu_cspace_off(e->c))
-		return;
-	if (e->c->conf.max && (double)e->size > (double)e->c->conf.max * e->c->conf.prune_to) {
-		slu_cadd(&e->c->n.refused, len);
-		return; /* it would push out everything, and then itself */
-	}
-	if (new && e->small && first == 0 && z == e->nblocks &&write_new(e, buf))
-		return;
-	f = slu_malloc(sizeof(*f));
 	int r = f ? 0 : -ENOMEM;
 
 	if (r == 0 && new && !slu_cspace_take(e->c, FILE_COST)) {
-		slu_cadd(&e->c->n.refused, len);
+		slu_cadd(&e->c->n.refused, bytes_of(e, first, z - first));
 		r = -ENOSPC;
 	}
 	if (r == 0) {
@@ -177,13 +166,30 @@ void slu_centry_write(struct slu_centry *e, uint64_t off, size_t len, const char
 		if (r < 0)
 			slu_cspace_failed(e->c, -r);
 	}
-	for (; r == 0 && first < z; first += f->n) {
+	for (uint64_t i = first; r == 0 && i < z; i += f->n) {
 		f->e = e;
-		f->first = first;
-		f->n = z - first < GROUP ? (size_t)(z - first) : GROUP;
-		f->p = buf + (first * SLU_CACHE_BLOCK - off);
+		f->first = i;
+		f->n = z - i < GROUP ? (size_t)(z - i) : GROUP;
+		f->p = buf + (i - first) * SLU_CACHE_BLOCK;
 		r = write_group(f);
 	}
+}
+
+void slu_centry_write(struct slu_centry *e, uint64_t off, size_t len, const char *buf)
+{
+	uint64_t first = (off + SLU_CACHE_BLOCK - 1) / SLU_CACHE_BLOCK;
+	uint64_t z = off + len == e->size ? e->nblocks : (off + len) / SLU_CACHE_BLOCK;
+	const struct slu_cache_conf *conf = &e->c->conf;
+
+	if (first >= z || slu_cspace_off(e->c))
+		return;
+	if (conf->max && (double)e->size > (double)conf->max * conf->prune_to) {
+		slu_cadd(&e->c->n.refused, len);
+		return; /* it would push out everything, and then itself */
+	}
+	if (e->small && atomic_load(&e->map) < 0 && z - first == e->nblocks && write_new(e, buf))
+		return;
+	write_blocks(e, first, z, buf + (first * SLU_CACHE_BLOCK - off));
 	slu_centry_stamp(e);
 }
 

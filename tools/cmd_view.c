@@ -50,9 +50,9 @@ static bool set_collect(const struct cli *c, struct set *s)
 
 		if (!text)
 			continue;
-		const char *not = slu_after(settings[i], "no-");
+		const char *off = slu_after(settings[i], "no-");
 
-		s->made[i] = not ? slu_asprintf("%s=false", not )
+		s->made[i] = off ? slu_asprintf("%s=false", off)
 				 : slu_asprintf("%s=%s", settings[i], *text ? text : "true");
 		if (!s->made[i])
 			return false;
