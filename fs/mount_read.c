@@ -432,15 +432,18 @@ uint64_t slu_mreads_prefetch(struct slu_mreads *rs, uint32_t at, uint64_t off, u
 {
 	struct file *f;
 	uint64_t n;
+	bool wake;
 
 	if (file_get(rs, at, &f))
 		return 0;
 	n = slu_reader_prefetch(f->reader, off, len);
 	pthread_mutex_lock(&rs->lock);
 	f->users--;
+	wake = !rs->ticking;
 	rs->ticking = true;
 	pthread_mutex_unlock(&rs->lock);
-	slu_mount_wake(rs->m);
+	if (wake)
+		slu_mount_wake(rs->m);
 	return n;
 }
 
