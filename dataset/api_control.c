@@ -15,6 +15,7 @@
 #include "fs/stats.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -290,5 +291,61 @@ int sluice_mount_prefetch(const char *mountpoint, sluice_path_fn *next, void *us
 		r = next ? give_order(&o, next, user, &er) : drop_order(o.fd, &er);
 	if (r == 0 && ret_json)
 		r = order_json(&o, ret_json, &er);
+	return slu_api_error(e, &er, r);
+}
+
+/* --- upgrade --- */
+
+/* Asks on a connection of its own: the process at the other end of the last one is to end. */
+static int ask_worker(const char *where, const struct slu_mpoint *mp, const char *what,
+		      int64_t *ret_workers, int64_t *ret_fell_back, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *request = NULL, *answer = NULL;
+	SLU_AUTO(slu_closep) int fd = connect_to(where, mp, e);
+	int r = fd;
+
+	if (fd >= 0)
+		r = request_new(what, &request)
+			    ? slu_fail_oom(e)
+			    : slu_control_ask(fd, request, PATIENCE, &answer, e);
+	if (r)
+		return r;
+	*ret_workers = slu_json_int(answer, "workers", 0);
+	*ret_fell_back = slu_json_int(answer, "fell_back", 0);
+	return 0;
+}
+
+static int upgrade(const char *where, const struct slu_mpoint *mp, struct slu_err *e)
+{
+	int64_t end = slu_deadline_in(SETTLING), workers, fell_back, now, falls;
+	int r = ask_worker(where, mp, "upgrade", &workers, &fell_back, e);
+
+	if (r)
+		return r;
+	/* One that does not answer is about to be replaced. */
+	while (ask_worker(where, mp, "worker", &now, &falls, e) || now == workers) {
+		if (slu_expired(end))
+			return slu_fail(e, ETIMEDOUT,
+					"'%s' was not handed over within %lld s: see its log",
+					where, SETTLING / SLU_SEC);
+		poll(NULL, 0, 10);
+	}
+	if (falls == fell_back)
+		return 0;
+	return slu_fail(e, ENOEXEC,
+			"the program that is installed now cannot take over '%s', which goes on "
+			"with the one from before: its log says why",
+			where);
+}
+
+int sluice_mount_upgrade(const char *mountpoint, struct sluice_error *e)
+{
+	SLU_AUTO(slu_freep) char *where = NULL;
+	struct slu_mpoint mp;
+	struct slu_err er = {0};
+	int r = mount_at(mountpoint, &where, &mp, &er);
+
+	if (r == 0)
+		r = upgrade(where, &mp, &er);
 	return slu_api_error(e, &er, r);
 }

@@ -214,6 +214,29 @@ static int do_drop(struct slu_mcontrol *c, struct slu_err *e)
 	return 0;
 }
 
+/* --- upgrade --- */
+
+static int tell_worker(struct slu_mcontrol *c, struct json_t *answer, struct slu_err *e)
+{
+	const struct slu_mshare *h = c->m->link.share;
+	int r = set_count(0, answer, "workers", atomic_load(&h->generation));
+
+	r = set_count(r, answer, "fell_back", atomic_load(&h->fell_back));
+	return r ? slu_fail_oom(e) : 0;
+}
+
+static int do_upgrade(struct slu_mcontrol *c, struct json_t *answer, struct slu_err *e)
+{
+	int r = tell_worker(c, answer, e);
+
+	if (!r && slu_mlink_upgrade(&c->m->link))
+		r = slu_fail(e, ENOTSUP,
+			     "'%s' has no supervisor that could start another program: unmount it "
+			     "and mount it again",
+			     c->m->where);
+	return r;
+}
+
 /* --- all of them --- */
 
 static int handle(void *user, uint64_t conn, const struct json_t *request, struct json_t *answer,
@@ -228,6 +251,10 @@ static int handle(void *user, uint64_t conn, const struct json_t *request, struc
 		return do_order(c, conn, request, answer, e);
 	if (slu_streq(what, "drop-order"))
 		return do_drop(c, e);
+	if (slu_streq(what, "worker"))
+		return tell_worker(c, answer, e);
+	if (slu_streq(what, "upgrade"))
+		return do_upgrade(c, answer, e);
 	if (slu_streq(what, "settings"))
 		return slu_json_set(answer, "settings", slu_settings_json('m', c->m->set))
 			       ? slu_fail_oom(e)

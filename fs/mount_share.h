@@ -51,6 +51,7 @@ struct slu_mshare {
 	_Atomic int64_t limit;         /* ns: a request older than that is stuck */
 	_Atomic bool ended;            /* a worker has ended the mount: none is to follow */
 	_Atomic bool handed;           /* a worker has stopped and left the mount to the next */
+	_Atomic uint32_t fell_back;    /* programs that could not take over */
 	_Atomic bool resend;           /* the kernel gives requests a second time (6.9) */
 	_Atomic uint64_t newest;       /* unique of the latest request taken */
 	_Atomic uint64_t taken, again; /* requests; those that came a second time */

@@ -106,6 +106,7 @@ static bool fell_back(struct super *s, const char *how)
 	if (!s->upgrading || s->up)
 		return false;
 	s->upgrading = false;
+	atomic_fetch_add(&s->share->fell_back, 1);
 	slu_warn("mount",
 		 "'%s': the program that is installed now cannot take over (%s%s%s); the one "
 		 "from before goes on",

@@ -327,6 +327,9 @@ SLUICE_API int sluice_mount_work(struct sluice *s, const char *ref, const char *
 SLUICE_API int sluice_mount_supervise(const char *const *argv, int ready_fd, int lifeline_fd,
 				      struct sluice_error *e);
 /* timeout_ns < 0: as SLUICE_UNMOUNT_TIMEOUT says, 10 s. */
+/* Hands a mount over to the program that is installed now; open files stay good.  -ENOTSUP: it has no
+ * supervisor; -ENOEXEC: that program cannot, and the one from before goes on. */
+SLUICE_API int sluice_mount_upgrade(const char *mountpoint, struct sluice_error *e);
 SLUICE_API int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e);
 
 /* What mounts of this user did since they began, NULL: all of them: [{"mount": {"where", ...}, "stats",

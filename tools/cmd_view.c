@@ -192,6 +192,17 @@ static int serve(struct cli *c, const struct sluice_view_options *o)
 	return r < 0 ? cli_fail(c, r, &e) : 0;
 }
 
+static int upgrade(struct cli *c)
+{
+	struct sluice_error e = {0};
+
+	if (c->nargs != 1)
+		return cli_usage(c, "mount --upgrade wants one MOUNTPOINT");
+	int r = sluice_mount_upgrade(c->args[0], &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : 0;
+}
+
 int cmd_mount(struct cli *c)
 {
 	SLU_AUTO(set_done) struct set set = {0};
@@ -199,6 +210,10 @@ int cmd_mount(struct cli *c)
 	struct sluice_error e = {0};
 	struct sluice_view *v;
 
+	if (cli_has(c, "upgrade"))
+		return upgrade(c);
+	if (c->nargs < 2 && !cli_has(c, "show-settings"))
+		return cli_usage(c, "mount wants REF and MOUNTPOINT");
 	if (!set_collect(c, &set))
 		return out_of_memory(c);
 	if (cli_has(c, "show-settings"))

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import (
+    BAD_INPUT,
+    NOT_SUPPORTED,
     RUNG,
     is_mount,
     local_only,
@@ -264,6 +266,30 @@ def test_a_new_program_takes_over(files):
         assert f.read(5 << 20) == files.placed["in/big"][70_000:]
         assert read_tree(m) == files.below("in")
     assert log.read_text() == ""
+
+
+@local_only
+def test_an_upgrade_by_hand(files):
+    with files.mounted(files.ref("in")) as m:
+        old = worker_of(m)
+        files.run("mount", "--upgrade", m)
+        assert gone(old) and worker_of(m)
+        assert read_tree(m) == files.below("in")
+    assert "nothing is mounted" in files.run("mount", "--upgrade", m, code=BAD_INPUT).err
+    with files.mounted(files.ref("in"), None, "--no-supervisor") as m:
+        assert "no supervisor" in files.run("mount", "--upgrade", m, code=NOT_SUPPORTED).err
+
+
+@local_only
+def test_the_control_socket_and_its_numbers_outlive_the_worker(files):
+    with files.mounted(files.ref("in")) as m:
+        read_tree(m)
+        asked = [files.json("stats", m)[0]]
+        kill_worker(m)
+        asked.append(until("an answer", lambda: files.json("stats", m)[0]))
+        assert [x["mount"]["workers"] for x in asked] == [1, 2]
+        size = sum(len(x) for x in files.below("in").values())
+        assert asked[1]["stats"]["counters"]["asked"] >= asked[0]["stats"]["counters"]["asked"] >= size
 
 
 @local_only
