@@ -11,6 +11,7 @@
 #include "common/time.h"
 #include "dataset/broker_client.h"
 #include "dataset/registry.h"
+#include "fs/budget.h"
 #include "fs/mount_link.h"
 
 #include <errno.h>
@@ -34,8 +35,13 @@ int slu_api_settle(struct sluice *s, char view, const char *const *settings,
 		   struct slu_settings *ret, struct slu_err *e)
 {
 	const struct slu_workspace *w = s ? slu_context_workspace(s) : NULL;
+	int r = slu_settings_resolve(view, w ? w->config : NULL, settings, ret, e);
 
-	return slu_settings_resolve(view, w ? w->config : NULL, settings, ret, e);
+	if (r == 0 && s && view != 'u')
+		slu_context_requests(s, ret->read_threads);
+	if (r == 0 && ret->memory && slu_budget_process())
+		slu_budget_set_limit(slu_budget_process(), ret->memory);
+	return r;
 }
 
 int sluice_settings(struct sluice *s, const char *view, const char *const *settings,

@@ -134,6 +134,13 @@ struct slu_loops *slu_context_loops(struct sluice *s)
 	return r < 0 ? NULL : s->loops;
 }
 
+void slu_context_requests(struct sluice *s, unsigned n)
+{
+	pthread_mutex_lock(&s->lock);
+	s->requests = n;
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* --- stores --- */
 
 /* What the stores of one service share.  Locked. */
@@ -142,7 +149,10 @@ static int need_window(struct sluice *s, const char *host, struct slu_window **r
 	struct slu_window *w = slu_hash_get(s->windows, host);
 
 	if (!w) {
-		if (slu_window_new(NULL, s->loops, &w) < 0)
+		const struct slu_limit_conf most = {s->requests < 16 ? s->requests : 16,
+						    s->requests};
+
+		if (slu_window_new(s->requests ? &most : NULL, s->loops, &w) < 0)
 			return -ENOMEM;
 		if (!slu_hash_put(s->windows, host, w)) {
 			slu_window_free(w);

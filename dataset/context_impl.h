@@ -20,6 +20,7 @@ struct sluice {
 	struct slu_hash *windows; /* service -> its limit */
 	struct slu_cache *cache;  /* NULL: none is wanted */
 	struct slu_store *root;   /* borrowed from one of these */
+	unsigned requests;        /* 0: as many as a service bears */
 	char *root_path;
 	char *local_root;
 };

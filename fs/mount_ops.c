@@ -47,11 +47,18 @@ static void fill_stat(const struct slu_mount *m, const struct slu_mnode *n, stru
 	st->st_atim = st->st_ctim = st->st_mtim;
 }
 
+static double valid(const struct slu_mount *m)
+{
+	int64_t set = m->set->attr_timeout;
+
+	return set < 0 ? VALID : (double)set / NSEC;
+}
+
 static void fill_entry(const struct slu_mount *m, const struct slu_mnode *n,
 		       struct fuse_entry_param *p)
 {
 	*p = (struct fuse_entry_param){
-		.ino = n->ino, .attr_timeout = VALID, .entry_timeout = VALID};
+		.ino = n->ino, .attr_timeout = valid(m), .entry_timeout = valid(m)};
 	fill_stat(m, n, &p->attr);
 }
 
@@ -101,7 +108,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		return;
 	}
 	fill_stat(m, &n, &st);
-	fuse_reply_attr(req, &st, VALID);
+	fuse_reply_attr(req, &st, valid(m));
 }
 
 /* Not fuse_reply_open(): libfuse before 3.17 knows no backing ids. */

@@ -30,6 +30,7 @@
 #define KEPT_NS (60 * SLU_SEC)          /* unread, of an order that is being followed */
 #define FILES_MAX (4 * SLU_AHEAD_FILES) /* readers kept */
 #define HASH 1024
+#define UNIT (64u << 10) /* of a reader's block */
 
 struct file {
 	uint64_t at; /* mount_file.h */
@@ -518,9 +519,19 @@ int64_t slu_mreads_tick(struct slu_mreads *rs)
 	return idle ? -1 : wait;
 }
 
+/* A block of other engines may be larger than ours can be. */
+static void readers_conf(const struct slu_settings *set, struct slu_readers_conf *ret)
+{
+	uint64_t block = set->read_block < SLU_MREAD_MAX ? set->read_block : SLU_MREAD_MAX;
+
+	ret->block = block ? (block < UNIT ? UNIT : block / UNIT * UNIT) : 0;
+	ret->window_max = (uint64_t)set->read_ahead * (block ? set->read_block : SLU_MREAD_MAX);
+}
+
 int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret)
 {
 	struct slu_mreads *rs = slu_new0(struct slu_mreads);
+	struct slu_readers_conf conf = {0};
 	pthread_condattr_t attr;
 	int r;
 
@@ -528,7 +539,8 @@ int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret)
 		return -ENOMEM;
 	if (m->o->budget && slu_budget_process())
 		slu_budget_set_limit(slu_budget_process(), m->o->budget);
-	r = slu_readers_new(NULL, &rs->readers);
+	readers_conf(m->set, &conf);
+	r = slu_readers_new(&conf, &rs->readers);
 	if (r) {
 		free(rs);
 		return r;

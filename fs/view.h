@@ -111,7 +111,7 @@ struct slu_mount_opts {
 	int ready_fd; /* when usable: "R" is written; when not: the error's code and text; then closed.  -1: none */
 	int lifeline_fd;        /* end of file on it unmounts and ends the process.  -1: none */
 	struct slu_mlink *link; /* of a worker, to its supervisor: taken; NULL: there is none */
-	uint64_t budget;        /* of read-ahead; 0: 64 MiB */
+	uint64_t budget;        /* of the data of this process, bytes; 0: by the cgroup */
 	const struct slu_settings *set; /* NULL: the defaults */
 };
 /* Mounts and serves until unmounted, SIGTERM, SIGINT or the lifeline's end; unmounts.  Blocks.  One
