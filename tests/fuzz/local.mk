@@ -2,7 +2,7 @@
 # fuzz-programs).  Their corpora replay in the unit tests, with any compiler.
 FUZZERS = tests/fuzz/fuzz-blobfault tests/fuzz/fuzz-bloblist tests/fuzz/fuzz-dfslist \
 	tests/fuzz/fuzz-endpoint tests/fuzz/fuzz-glob tests/fuzz/fuzz-http tests/fuzz/fuzz-json tests/fuzz/fuzz-manifest \
-	tests/fuzz/fuzz-path tests/fuzz/fuzz-secret tests/fuzz/fuzz-uri tests/fuzz/fuzz-web \
+	tests/fuzz/fuzz-packets tests/fuzz/fuzz-path tests/fuzz/fuzz-secret tests/fuzz/fuzz-uri tests/fuzz/fuzz-web \
 	tests/fuzz/fuzz-webhdfs tests/fuzz/fuzz-xml tests/fuzz/fuzz-yaml
 FUZZ_LIBS = $(FOLDER_LIBS)
 
@@ -27,6 +27,8 @@ tests_fuzz_fuzz_json_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_manifest_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_packets_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_packets_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_path_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_path_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_secret_LDADD = $(FUZZ_LIBS)

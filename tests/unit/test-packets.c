@@ -7,7 +7,12 @@
 #include "hdfs/hdfs.pb-c.h"
 #include "hdfs/rpc.h"
 #include "io/crypt.h"
+#include "tests/unit/corpus.h"
 #include "tests/unit/fs.h"
+
+#include "tests/fuzz/fuzz-packets.c"
+#undef HEAD
+#undef GUARD
 
 #define CHUNK 512u
 #define BLOCK 20000u
@@ -240,6 +245,12 @@ static void test_an_end_that_comes_early(void **state)
 	slu_packets_done(&c);
 }
 
+static void test_corpus(void **state)
+{
+	(void)state;
+	assert_true(corpus_replay(__FILE__, "packets", LLVMFuzzerTestOneInput) > 3);
+}
+
 static void test_what_no_datanode_sends(void **state)
 {
 	struct slu_packets c = {0};
@@ -275,6 +286,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_an_end_that_comes_early),
 		cmocka_unit_test(test_what_no_datanode_sends),
+		cmocka_unit_test(test_corpus),
 	};
 
 	fill();
