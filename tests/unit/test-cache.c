@@ -2,6 +2,9 @@
 /* The disk cache: what is kept, what is served, and that nothing wrong ever is. */
 #include "tests/unit/cache.h"
 
+#include "common/fault.h"
+#include "common/log.h"
+
 #define LONG (3 * MIB + 12345)
 
 static void second_read_comes_from_disk(void **state)
@@ -273,6 +276,41 @@ static void a_check_lasts_until_the_boot_or_a_write(void **state)
 	assert_int_equal(slu_cache_whole(v->s, "short", "e1", 200, 0, &fd), -ENODATA);
 }
 
+/* --- whatever the disk or the memory refuses, the bytes are right --- */
+
+static void fails_at_every_call(void **state)
+{
+	struct cache_env *v = *state;
+
+	slu_log_level(SLU_LOG_ERROR);
+	for (int kind = 0; kind < _SLU_FAULT_MAX; kind++)
+		for (long n = 1, left = 1; left; n++) {
+			char path[24];
+
+			snprintf(path, sizeof(path), "f%d-%ld", kind, n);
+			v->c->off_until = 0; /* as if time had passed */
+			slu_fault_arm(kind, n, n % 5 == 0);
+			cache_try(v, path, 1000);
+			cache_try(v, path, 1000);
+			cache_try(v, path, (MIB + 77));
+			cache_try(v, path, (MIB + 77));
+			left = slu_fault_count(kind) >= n;
+			slu_fault_arm(kind, 0, false);
+			v->c->off_until = 0;
+			cache_read(v, path, "e", 1000, 0, 1000);
+			cache_read(v, path, "e", (MIB + 77), 0, (MIB + 77));
+			assert_int_equal(cache_read(v, path, "e", 1000, 0, 1000), 0);
+			assert_int_equal(cache_read(v, path, "e", (MIB + 77), 0, (MIB + 77)), 0);
+			if (n % 8 == 0) {
+				struct json_t *o = NULL;
+
+				assert_int_equal(slu_cache_clear(v->c, &o, NULL), 0);
+				slu_json_free(o);
+			}
+		}
+	slu_log_level(SLU_LOG_WARNING);
+}
+
 /* --- the folder --- */
 
 static void a_folder_of_others_is_refused(void **state)
@@ -313,6 +351,7 @@ int main(void)
 		CACHE_TEST(records_without_bytes),
 		CACHE_TEST(a_whole_file_has_a_descriptor),
 		CACHE_TEST(a_check_lasts_until_the_boot_or_a_write),
+		CACHE_TEST(fails_at_every_call),
 		CACHE_TEST(a_folder_of_others_is_refused),
 	};
 
