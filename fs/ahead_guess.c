@@ -14,11 +14,11 @@
 
 #include <string.h>
 
-#define SPAN 16u      /* steps of disorder */
-#define SPAN_OPEN 64u /* of a cursor that was right before */
-#define SURE 32u      /* files ahead for few that came true */
-#define IDLE 128u     /* visits after which a cursor's reader has gone */
-#define BEHIND 128u   /* steps after which a fetched file counts as not read */
+#define SPAN 16u          /* steps of disorder */
+#define SPAN_OPEN 64u     /* of a cursor that was right before */
+#define SURE 32u          /* files ahead for few that came true */
+#define IDLE 128u         /* visits after which a cursor's reader has gone */
+#define SPAN_LEARNED 256u /* several processes have made that order together */
 #define STEP_MAX 16u
 #define NEED_MAX 512u
 #define LEARN_MIN 32u /* files that an order has at least */
@@ -97,7 +97,8 @@ static void retire(struct slu_ahead *a, struct slu_cursor *c)
 /* Does the place fit what the cursor has seen? */
 static bool fits(const struct slu_cursor *c, uint32_t place)
 {
-	uint64_t span = c->window ? (uint64_t)SPAN_OPEN * c->step : SPAN;
+	uint64_t span =
+		c->window ? (uint64_t)(c->learned ? SPAN_LEARNED : SPAN_OPEN) * c->step : SPAN;
 
 	return place <= c->head + span && place + span >= c->head;
 }
@@ -133,7 +134,7 @@ static void advance(struct slu_ahead *a, struct slu_cursor *c, uint32_t place, b
 	c->good += hit;
 	if (place > c->head)
 		c->head = place;
-	behind = BEHIND * c->step;
+	behind = 2 * (c->learned ? SPAN_LEARNED : SPAN_OPEN) * c->step;
 	if (c->window && c->head > behind)
 		sweep(a, c, c->head - behind);
 	if (c->bad > 4 && 2 * c->bad > c->good) {
@@ -259,7 +260,9 @@ bool slu_guess_next(struct slu_ahead *a, uint32_t *ret_at, uint64_t *ret_serial)
 			uint32_t at = file_at(a, c, c->tip);
 
 			c->tip += c->step;
-			if (a->fetched[at] & SLU_AHEAD_FETCHED)
+			/* somebody else may have been here already */
+			if (a->fetched[at] & SLU_AHEAD_FETCHED ||
+			    (a->record.pos && a->record.pos[at]))
 				continue;
 			a->fetched[at] &= (uint8_t)~SLU_AHEAD_GUESSED;
 			a->fetched[at] |= kind_of(c);

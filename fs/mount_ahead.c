@@ -26,7 +26,8 @@ int slu_mahead_new(struct slu_mount *m)
 	struct slu_ahead_conf conf = {.files = (uint32_t)slu_manifest_count(m->t->manifest),
 				      .size = size_of,
 				      .fetch = fetch,
-				      .user = m};
+				      .user = m,
+				      .no_guess = !m->set->order_ahead};
 
 	return m->set->live ? 0 : slu_ahead_new(&conf, &m->ahead);
 }

@@ -22,6 +22,7 @@ S(memory, bytes, "auto", 0, 1ll << 46, "md", "most memory for data of this proce
 S(read_block, bytes, "auto", 0, 1 << 30, "m", "bytes of one request of read-ahead, 64KiB to 1MiB")
 S(read_ahead, count, "auto", 0, 4096, "m", "blocks that are read ahead of one reader, at most")
 S(read_threads, count, "auto", 0, 4096, "md", "requests to one service that are under way at once, at most")
+S(order_ahead, flag, "true", 0, 1, "m", "guess which files are read next, and fetch them")
 S(io_timeout, time, "60s", 1, 86400000, "m", "every request of a program is answered by then")
 
 /* the disk cache */

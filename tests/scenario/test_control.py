@@ -107,7 +107,9 @@ def test_numbers_and_socket_outlive_the_process_that_serves(small):
     with small.mounted(small.ref("in")) as m:
         read_right(small, m, names(small)[:5])
         before = told(small, m)
-        os.kill(worker_of(m), signal.SIGKILL)
+        old = worker_of(m)
+        os.kill(old, signal.SIGKILL)
+        until("another serves", lambda: worker_of(m) not in (None, old))
         read_right(small, m, names(small)[5:])
         after = told(small, m)
         assert after["mount"]["workers"] == before["mount"]["workers"] + 1
@@ -163,3 +165,12 @@ def test_watching(small):
             watch.terminate()
             watch.wait()
             watch.stdout.close()
+
+
+@local_only
+def test_guessing_can_be_switched_off(small):
+    with small.mounted(small.ref("in"), None, "--set", "order_ahead=false") as m:
+        read_right(small, m, names(small))
+        assert told(small, m)["ahead"]["files"] == 0
+        hand_over(small, m, names(small))
+        until("the order is followed", lambda: told(small, m)["ahead"]["files"] > 0)
