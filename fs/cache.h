@@ -83,7 +83,7 @@ void slu_cache_counted(struct slu_cache *c, struct slu_cache_counts *ret);
  * "files", "complete", "bytes"}]}; bytes are of the disk.  The caller frees *ret. */
 int slu_cache_stat(struct slu_cache *c, struct json_t **ret, struct slu_err *e);
 /* Checks every block; what is wrong is dropped.  {"files", "blocks", "bytes", "bad_blocks",
- * "dropped_files"}. */
+ * "dropped_files", "leftover_files"}; leftovers are of processes that were killed, and no harm. */
 int slu_cache_verify(struct slu_cache *c, struct json_t **ret, struct slu_err *e);
 /* Removes every entry; open ones stay readable where they are open.  {"files", "bytes"}. */
 int slu_cache_clear(struct slu_cache *c, struct json_t **ret, struct slu_err *e);

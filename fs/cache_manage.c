@@ -10,6 +10,7 @@
 #include "common/str.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -21,7 +22,7 @@ struct sum {
 	struct slu_cache *c;
 	struct slu_hash *stores; /* struct part */
 	struct part all;
-	uint64_t blocks, bad_blocks, dropped;
+	uint64_t blocks, bad_blocks, dropped, leftover;
 	char *buf;
 	int rc;
 };
@@ -150,6 +151,15 @@ static void verify_blocks(struct sum *s, struct slu_centry *e)
 	}
 }
 
+/* What a process leaves that is killed while it makes an entry: an empty map, or bytes without a map. */
+static bool is_leftover(const struct slu_cfile *f)
+{
+	struct stat st;
+
+	return slu_ends(f->name, ".d") ||
+	       (fstatat(f->dirfd, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0);
+}
+
 static int verify_one(void *user, const struct slu_cfile *f)
 {
 	SLU_AUTO(slu_freep) char *store = NULL;
@@ -157,8 +167,11 @@ static int verify_one(void *user, const struct slu_cfile *f)
 	struct slu_centry *e = slu_centry_of_file(s->c, f, &store);
 
 	if (!e) {
+		if (is_leftover(f))
+			s->leftover++;
+		else
+			s->dropped++;
 		slu_cfile_remove(f);
-		s->dropped++;
 		return 0;
 	}
 	s->all.files++;
@@ -178,7 +191,8 @@ int slu_cache_verify(struct slu_cache *c, struct json_t **ret, struct slu_err *e
 	    slu_json_set_int(o, "blocks", (int64_t)s.blocks) < 0 ||
 	    slu_json_set_int(o, "bytes", (int64_t)s.all.bytes) < 0 ||
 	    slu_json_set_int(o, "bad_blocks", (int64_t)s.bad_blocks) < 0 ||
-	    slu_json_set_int(o, "dropped_files", (int64_t)s.dropped) < 0) {
+	    slu_json_set_int(o, "dropped_files", (int64_t)s.dropped) < 0 ||
+	    slu_json_set_int(o, "leftover_files", (int64_t)s.leftover) < 0) {
 		free(s.buf);
 		return slu_fail_oom(e);
 	}

@@ -358,7 +358,7 @@ SLUICE_API int sluice_mount_prefetch(const char *mountpoint, sluice_path_fn *nex
 SLUICE_API int sluice_cache_stat(struct sluice *s, const char *const *settings, char **ret_json,
 				 struct sluice_error *e);
 /* Checks every block and drops what is wrong: {"files", "blocks", "bytes", "bad_blocks",
- * "dropped_files"}. */
+ * "dropped_files", "leftover_files"}; leftovers are of processes that were killed, and no harm. */
 SLUICE_API int sluice_cache_verify(struct sluice *s, const char *const *settings, char **ret_json,
 				   struct sluice_error *e);
 /* Empties it, also while it is used: {"files", "bytes"}. */

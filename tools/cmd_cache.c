@@ -92,8 +92,8 @@ static int judge(const struct cli *c, const struct json_t *found)
 		return 0;
 	snprintf(
 		e.message, sizeof e.message,
-		"%lld blocks and %lld files in the disk cache were wrong: they are dropped, and fetched again when "
-		"they are read; look after that disk",
+		"%lld blocks and %lld files in the disk cache were wrong, by a crash or by the disk: they "
+		"are dropped, and fetched again when they are read",
 		blocks, files);
 	return cli_fail(c, -EBADMSG, &e);
 }
