@@ -22,6 +22,7 @@ struct slu_mlist; /* a listing in the making */
 struct slu_mask {
 	struct slu_op op;
 	struct slu_mlive *l;
+	struct slu_mask *every;       /* all that were made */
 	struct slu_mask *next;        /* free, or late */
 	struct slu_mask *prev, *succ; /* due, oldest first */
 	fuse_req_t req;
@@ -51,7 +52,7 @@ struct slu_mlive {
 	int64_t ttl, timeout, made; /* made: wall clock, for folders without a time */
 	pthread_mutex_t lock;       /* all below */
 	pthread_cond_t quiet;
-	struct slu_mask *free, *due, *due_last;
+	struct slu_mask *every, *free, *due, *due_last;
 	unsigned busy, sending; /* asks; calls of submit */
 	bool ticking, stopping;
 	struct slu_mlist *lists;

@@ -59,12 +59,15 @@ struct slu_mask *slu_mask_new(struct slu_mlive *l, fuse_req_t req, uint64_t ino,
 
 	pthread_mutex_lock(&l->lock);
 	a = l->free;
-	if (a)
+	if (a) {
 		l->free = a->next;
-	else
-		a = slu_new0(struct slu_mask);
+	} else if ((a = slu_new0(struct slu_mask))) {
+		a->every = l->every;
+		l->every = a;
+	}
 	if (a) {
 		*a = (struct slu_mask){.l = l,
+				       .every = a->every,
 				       .req = req,
 				       .answer = answer,
 				       .refs = 1,
@@ -207,27 +210,30 @@ static struct slu_mask *take_due(struct slu_mlive *l, bool all)
 	return list;
 }
 
-static bool sent(struct slu_mask *a)
-{
-	pthread_mutex_lock(&a->l->lock);
-	bool yes = a->sent;
-
-	pthread_mutex_unlock(&a->l->lock);
-	return yes;
-}
-
-/* No cancel while the mount goes on: the op's own deadline has passed. */
-static void answer_late(struct slu_mask *list, int rc, bool cancel)
+static void answer_late(struct slu_mask *list, int rc)
 {
 	while (list) {
 		struct slu_mask *a = list;
 
 		list = a->next;
 		slu_mask_fail(a, rc);
-		if (cancel && sent(a))
-			slu_store_cancel(a->l->store, &a->op);
 		slu_mask_end(a);
 	}
+}
+
+/* Lock held, nothing is being sent any more.  Those too that were answered long ago. */
+static struct slu_mask *take_sent(struct slu_mlive *l)
+{
+	struct slu_mask *list = NULL;
+
+	for (struct slu_mask *a = l->every; a; a = a->every) {
+		if (!a->sent)
+			continue;
+		a->refs++;
+		a->next = list;
+		list = a;
+	}
+	return list;
 }
 
 int64_t slu_mlive_tick(struct slu_mlive *l)
@@ -244,7 +250,7 @@ int64_t slu_mlive_tick(struct slu_mlive *l)
 	if (l->due && l->due->due - now < wait)
 		wait = l->due->due > now ? l->due->due - now : 0;
 	pthread_mutex_unlock(&l->lock);
-	answer_late(late, -ETIMEDOUT, false);
+	answer_late(late, -ETIMEDOUT); /* the op ends by its own deadline */
 	slu_mlive_lists_trim(l, false);
 	return idle ? -1 : wait;
 }
@@ -252,7 +258,7 @@ int64_t slu_mlive_tick(struct slu_mlive *l)
 int slu_mlive_stop(struct slu_mlive *l, int64_t deadline)
 {
 	struct timespec at = {.tv_sec = deadline / SLU_SEC, .tv_nsec = deadline % SLU_SEC};
-	struct slu_mask *open;
+	struct slu_mask *open, *sent = NULL;
 	int r = 0;
 
 	pthread_mutex_lock(&l->lock);
@@ -261,7 +267,18 @@ int slu_mlive_stop(struct slu_mlive *l, int64_t deadline)
 	while (l->sending && !r)
 		r = pthread_cond_timedwait(&l->quiet, &l->lock, &at);
 	pthread_mutex_unlock(&l->lock);
-	answer_late(open, -EIO, !r);
+	answer_late(open, -EIO);
+	pthread_mutex_lock(&l->lock);
+	if (!r)
+		sent = take_sent(l);
+	pthread_mutex_unlock(&l->lock);
+	while (sent) {
+		struct slu_mask *a = sent;
+
+		sent = a->next;
+		slu_store_cancel(l->store, &a->op);
+		slu_mask_end(a);
+	}
 	pthread_mutex_lock(&l->lock);
 	while (l->busy && !r)
 		r = pthread_cond_timedwait(&l->quiet, &l->lock, &at);

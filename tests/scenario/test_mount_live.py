@@ -4,11 +4,12 @@
 import errno
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
-from conftest import BAD_INPUT, local_only, needs_fuse, read_tree, until, worker_of
+from conftest import BAD_INPUT, local_only, needs_fuse, read_tree, server_of, until, worker_of
 
 pytestmark = [needs_fuse, pytest.mark.tsan]
 
@@ -147,6 +148,29 @@ def test_a_hanging_store_is_answered_by_the_deadline(files):
         assert e.value.errno in (errno.EIO, errno.ETIMEDOUT)
 
 
+def test_a_program_that_waits_can_be_killed_and_the_mount_ends(files):
+    env = {"SLUICE_FAULT": "list:1:hang"}
+    log = files.cwd / "log"
+    with live(files, "--io-timeout", "10m", "--log", log, env=env) as m:
+        waiting = [subprocess.Popen(["ls", m], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(3)]
+        for p in waiting[:2]:
+            until("it waits", lambda p=p: waits(p.pid))
+            p.kill()
+            p.wait(timeout=30)
+        assert (m / "1/001").read_bytes() == files.placed["in/1/001"]
+        files.run("unmount", "--timeout", "200ms", m)
+        server = server_of(m)
+        waiting[2].kill()
+        waiting[2].wait(timeout=30)
+    until("the end of the server", lambda: not server or not Path(f"/proc/{server}").exists())
+    assert "give back" not in log.read_text() and "status" not in log.read_text()
+
+
+def waits(pid):
+    state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    return state in "SD" and Path(f"/proc/{pid}/comm").read_text().strip() == "ls"
+
+
 def test_a_slow_and_flaky_store_is_still_right(files):
     env = {"SLUICE_FAULT": "seed=3,any:0.1:EIO,any:0.2:delay=5ms"}
     with live(files, env=env) as m:
@@ -162,6 +186,20 @@ def test_of_a_file_and_a_folder_the_folder_wins(ws):
         assert os.listdir(m) == ["a"]
         assert (m / "a/b").read_text() == "in the folder"
         until("a line about it", lambda: "folder is shown" in log.read_text())
+
+
+@pytest.mark.only_on("blob", "hns")
+@pytest.mark.parametrize("options", [["--live"], []])
+def test_names_that_no_kernel_takes_are_left_out_and_logged(ws, options):
+    deep = "in/" + "/".join(["d" * 180] * 4) + "/f"
+    ws.put_all({"in/ok": b"1", "in/" + "n" * 300: b"2", "in/" + "m" * 256 + "/in": b"3", deep: b"4"})
+    log = ws.cwd / "log"
+    with ws.mounted(ws.ref("in"), None, *options, "--log", log) as m:
+        assert sorted(os.listdir(m)) == ["d" * 180, "ok"]
+        assert (m / deep[3:]).read_bytes() == b"4"
+        until(
+            "a line about them", lambda: "leaves out 2" in log.read_text() or "2 names are left out" in log.read_text()
+        )
 
 
 def test_only_a_folder_can_be_live(files):
