@@ -493,7 +493,7 @@ static bool serve(struct slu_mount *m)
 static void detach(struct slu_mount *m)
 {
 	int64_t end = slu_deadline_in(GRACE_NS);
-	int first = atomic_load(&signals);
+	int first = atomic_load(&signals) > 0; /* what ended it; a second may be here already */
 	struct slu_err e;
 
 	while (m->attached && slu_mpoint_still(m->where, m->major, m->minor)) {
@@ -520,9 +520,9 @@ static int end(struct slu_mount *m, bool hand_over)
 
 	if (!hand_over && (m->attached || !slu_mlink_heir(&m->link)) && m->link.share)
 		atomic_store(&m->link.share->ended, true);
-	slu_mcontrol_stop(m, hand_over);
 	if (!hand_over)
 		detach(m);
+	slu_mcontrol_stop(m, hand_over);
 	workers_stop(m);
 	if (hand_over)
 		slu_mheir_drain(m);

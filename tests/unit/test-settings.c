@@ -142,7 +142,7 @@ static void nonsense_is_told_with_name_value_and_what_is_wanted(void **state)
 	setenv("DATASET_MOUNT_READ_THREADS", "many", 1);
 	assert_failed(slu_settings_resolve('m', NULL, NULL, &s, &e), e, EINVAL,
 		      "DATASET_MOUNT_READ_THREADS is 'many'");
-	assert_int_equal(slu_settings_resolve('d', NULL, NULL, &s, NULL), 0);
+	assert_int_equal(slu_settings_resolve('u', NULL, NULL, &s, NULL), 0);
 	unsetenv("DATASET_MOUNT_READ_THREADS");
 }
 
