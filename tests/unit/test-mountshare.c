@@ -222,7 +222,7 @@ static void descriptors_are_handed_on(void **state)
 	atomic_store(&s->beat, 5);
 	assert_int_equal(atomic_load(&l.share->beat), 5);
 
-	assert_int_equal(slu_mlink_keep(&l, SLU_KEEP_SPARE, file), 0);
+	assert_int_equal(slu_mlink_keep(&l, SLU_KEEP_LIVE, file), 0);
 	assert_int_equal(slu_mlink_upgrade(&l), 0);
 	assert_int_equal(slu_mlink_receive(sv[0], true, text, sizeof text, &fd), 2);
 	assert_string_equal(text, "K4");
@@ -252,7 +252,7 @@ static void a_supervisor_that_is_gone_is_an_error_or_nothing(void **state)
 	assert_int_equal(slu_mlink_open(&l, sv[1], &e), -EPIPE);
 	assert_int_equal(slu_mlink_open(&l, -1, &e), 0);
 	assert_true(slu_mlink_alone(&l));
-	assert_int_equal(slu_mlink_keep(&l, SLU_KEEP_SPARE, 0), 0);
+	assert_int_equal(slu_mlink_keep(&l, SLU_KEEP_LIVE, 0), 0);
 	assert_int_equal(slu_mlink_upgrade(&l), -ENOTCONN);
 	slu_mlink_close(&l);
 }
