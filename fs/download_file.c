@@ -191,11 +191,12 @@ static int make_room(const struct slu_download *d, struct slu_dfile *f, uint64_t
 static int open_part(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
 {
 	char part[SLU_DL_PART_NAME];
-	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
 
 	f->fresh = d->known[f->at].state != SLU_DS_PART;
 	slu_download_part_name(f->key, part);
-	f->fd = SLU_IO(openat(d->partfd, part, flags | (f->fresh ? O_EXCL : 0), 0666));
+	f->fd = SLU_IO(openat(d->partfd, part,
+			      O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (f->fresh ? O_EXCL : 0),
+			      0666));
 	if (f->fd < 0)
 		return slu_fail_sys(e, errno, "cannot make a file in '%s'", d->target);
 	return 0;

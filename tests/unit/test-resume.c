@@ -458,6 +458,41 @@ static void vanished_files_may_be_left_out(void **state)
 	assert_int_equal(totals.there, 4);
 }
 
+/* The Nth system call fails, for every N: an error, or all is right; the same call again goes on. */
+static void failing_calls_leave_what_can_be_gone_on_with(void **state)
+{
+	struct env *v = *state;
+
+	views_file(v->src, "a/b", 100);
+	views_file(v->src, "c", 0);
+	views_file(v->src, "d", 2 * MIB + 5);
+	resolve(v);
+	slu_log_level(SLU_LOG_ERROR);
+	for (long n = 1; n < 300; n++) {
+		slu_fault_arm(SLU_FAULT_IO, n, false);
+		int r = again(v, (struct slu_download_opts){.jobs = 2});
+		bool clean = slu_fault_count(SLU_FAULT_IO) < n;
+
+		slu_fault_arm(SLU_FAULT_IO, 0, false);
+		if (r)
+			assert_string_not_equal(v->e.msg, "");
+		again_ok(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE});
+		check_file(v, "a/b", 100);
+		check_file(v, "c", 0);
+		check_file(v, "d", 2 * MIB + 5);
+		assert_int_equal(count_top(v), 3);
+		slu_path_rmtree(v->dir.fd, "out");
+		assert_int_equal(mkdirat(v->dir.fd, "out", 0755), 0);
+		close(v->out);
+		v->out = openat(v->dir.fd, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (clean) {
+			slu_log_level(SLU_LOG_WARNING);
+			return;
+		}
+	}
+	fail_msg("calls without end");
+}
+
 /* When nothing comes at all, it is not tried a million times. */
 static void it_ends_when_all_fail(void **state)
 {
@@ -529,6 +564,7 @@ int main(void)
 		T(a_home_is_not_emptied),
 		T(failures_are_told_together),
 		T(vanished_files_may_be_left_out),
+		T(failing_calls_leave_what_can_be_gone_on_with),
 		T(it_ends_when_all_fail),
 		T(zeros_are_left_out),
 	};
