@@ -53,8 +53,10 @@ struct slu_dfile {
 	char *path; /* in the store */
 	int fd;
 	uint8_t key[SLU_DJ_KEY];
-	uint64_t given, left; /* bytes handed out to lanes; bytes not written yet */
-	unsigned lanes;       /* working on it */
+	uint64_t given, left;                 /* bytes handed out to lanes; bytes not written yet */
+	unsigned lanes;                       /* working on it */
+	unsigned writing;                     /* of these */
+	struct slu_lane *queue, **queue_tail; /* that wait for their turn to write */
 	size_t chunk;
 	uint64_t nchunks;
 	bool failed;       /* nothing more is to be done for it */

@@ -30,6 +30,9 @@
 #define BATCH_BYTES (1ull << 30)
 #define INLINE_LANES                                                                               \
 	2 /* on one file, when reading it costs no waiting: writers would only collide */
+#define WRITERS                                                                                    \
+	3 /* of one file: the kernel lets one in at a time, and threads that wait there do nothing else */
+#define LANE_PARKED 2
 #define BAD_ROW_MAX 64 /* so many files fail one after another: so will the rest */
 
 struct slu_lane {
@@ -44,6 +47,8 @@ struct slu_lane {
 	bool had;       /* and it was right */
 	bool submitted; /* the chunk was asked for: op has the result once the lane runs again */
 	bool in_flight; /* lock */
+	bool turn;      /* to write */
+	struct slu_lane *next;
 };
 
 /* The lane this thread is submitting a read of. */
@@ -392,28 +397,82 @@ static bool chunk_read(struct slu_lane *l)
 	return done;
 }
 
+/* May the lane write now?  If not, it belongs to the file's queue from here on. */
+static bool write_begin(struct slu_lane *l)
+{
+	struct slu_download *d = l->d;
+	struct slu_dfile *f = l->f;
+
+	if (l->turn)
+		return true;
+	pthread_mutex_lock(&d->lock);
+	l->turn = f->writing < WRITERS;
+	if (l->turn) {
+		f->writing++;
+	} else {
+		l->next = NULL;
+		if (!f->queue)
+			f->queue_tail = &f->queue;
+		*f->queue_tail = l;
+		f->queue_tail = &l->next;
+	}
+	bool mine = l->turn;
+
+	pthread_mutex_unlock(&d->lock);
+	return mine;
+}
+
+/* It wrote, or failed to: the next one's turn. */
+static void write_end(struct slu_lane *l)
+{
+	struct slu_download *d = l->d;
+	struct slu_dfile *f = l->f;
+	struct slu_lane *next;
+
+	l->turn = false;
+	pthread_mutex_lock(&d->lock);
+	next = f->queue;
+	if (next) {
+		f->queue = next->next;
+		next->turn = true;
+	} else {
+		f->writing--;
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (next)
+		slu_pool_add(d->pool, &next->work);
+}
+
 /* Of the chunk that was asked for.  1: there is a next one. */
 static int chunk_result(struct slu_lane *l, struct slu_err *e)
 {
 	int r;
 
 	if (l->op.rc) {
+		l->submitted = false;
 		r = chunk_failed(l, e);
 		return r == -ECANCELED || r == -ENOMEM ? r : chunk_bad(l, r, e);
 	}
-	r = l->had ? 0 : slu_dfile_write(l->d, l->f, l->buf, l->off, l->len, e);
+	r = 0;
+	if (!l->had) {
+		if (!write_begin(l))
+			return LANE_PARKED;
+		r = slu_dfile_write(l->d, l->f, l->buf, l->off, l->len, e);
+		write_end(l);
+	}
+	l->submitted = false;
 	if (!r)
 		r = slu_download_hash(l->d, l->f, l->buf, l->off, l->len, e);
 	return r ? r : chunk_done(l, e);
 }
 
-/* One step: what was read is written, and a new chunk is there (1), or nothing is left (0). */
+/* One step: what was read is written, and a new chunk is there (1), or nothing is left (0).  LANE_PARKED: the
+ * lane is another's and must not be looked at. */
 static int lane_step(struct slu_lane *l, struct slu_err *e)
 {
 	int r;
 
 	if (l->submitted) {
-		l->submitted = false;
 		r = chunk_result(l, e);
 		if (r)
 			return r;
@@ -453,6 +512,8 @@ static void lane_run(struct slu_work *w)
 	while ((r = lane_step(l, &e)) == 1)
 		if (!chunk_read(l))
 			return;
+	if (r == LANE_PARKED)
+		return;
 	if (r < 0)
 		slu_download_fail(l->d, r, &e);
 	lane_end(l);
