@@ -125,7 +125,7 @@ static int copy(struct slu_download *d, struct slu_err *e)
 /* The result in words: what ended it, or the first file that failed, and how to go on. */
 static int judge(struct slu_download *d, struct slu_err *e)
 {
-	const char *kept = d->journal && slu_dj_count(d->journal)
+	const char *kept = d->journal && slu_download_keeps(d)
 				   ? "; what came is kept: the same command goes on"
 				   : "";
 	struct slu_err why = d->rc ? d->err : d->bad_first;

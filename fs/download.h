@@ -162,6 +162,8 @@ int slu_download_recalled(const struct slu_download *d, size_t at, struct slu_dk
 int slu_download_begin(struct slu_download *d, struct slu_err *e);
 /* The end: record, journal and parts are left as the result asks.  Lets go of the lock. */
 int slu_download_leave(struct slu_download *d, bool complete, struct slu_err *e);
+/* Is there something that the next download can go on with? */
+bool slu_download_keeps(const struct slu_download *d);
 /* Frees what was recalled, closes the folders. */
 void slu_download_forget(struct slu_download *d);
 int slu_download_key(const struct slu_manifest *m, size_t at, uint8_t ret[SLU_DJ_KEY]);

@@ -346,14 +346,33 @@ static int record(const struct slu_download *d, struct slu_err *e)
 	return record_holds(d) ? 0 : write_record(d, e);
 }
 
-/* Is there something to go on with? */
-static bool worth_keeping(struct slu_download *d)
+/* Is there a part file? */
+static bool has_parts(const struct slu_download *d)
+{
+	int fd = openat(d->partfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	SLU_AUTO(slu_closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *de;
+	bool found = false;
+
+	if (!dir)
+		slu_closep(&fd);
+	while (dir && !found && (de = readdir(dir)))
+		found = strlen(de->d_name) == SLU_DL_PART_NAME - 1;
+	return found || !dir;
+}
+
+bool slu_download_keeps(const struct slu_download *d)
 {
 	if (!d->begun)
 		return !d->part_made;
 	if (d->o->once)
 		return false;
-	return d->journal ? slu_dj_count(d->journal) > 0 : d->old_n > 0;
+	if (!d->journal)
+		return d->old_n > 0;
+	for (size_t i = 0; i < slu_manifest_count(d->t->manifest); i++)
+		if (d->known[i].state == SLU_DS_THERE)
+			return true;
+	return has_parts(d);
 }
 
 void slu_download_forget(struct slu_download *d)
@@ -374,7 +393,7 @@ int slu_download_leave(struct slu_download *d, bool complete, struct slu_err *e)
 	if (d->partfd >= 0) {
 		if (d->journal && (!complete || r) && slu_dj_flush(d->journal, NULL))
 			slu_warn("download", "the journal in '%s' could not be written", d->target);
-		if ((complete && !r) || !worth_keeping(d))
+		if ((complete && !r) || !slu_download_keeps(d))
 			r2 = slu_path_rmtree(d->dirfd, SLU_DL_PARTS);
 		if (r2)
 			slu_warn("download", "'%s/" SLU_DL_PARTS "' could not be removed",
