@@ -156,7 +156,9 @@ static int open_dir(struct slu_cache *c, struct slu_err *e)
 	c->fd = openat(top, "v1", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (c->fd < 0)
 		return slu_fail_sys(e, errno, "cannot open the cache folder '%s/v1'", c->dir);
-	return check_dir(c->dir, c->fd, 077, e);
+	SLU_AUTO(slu_freep) char *in = slu_path_join(c->dir, "v1");
+
+	return in ? check_dir(in, c->fd, 077, e) : slu_fail_oom(e);
 }
 
 static int read_boot(struct slu_cache *c, struct slu_err *e)
