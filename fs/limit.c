@@ -244,13 +244,36 @@ static void limit_cancel(struct slu_store *s, struct slu_op *op)
 	slu_op_finish(op, -ECANCELED);
 }
 
+static void limit_hurry(struct slu_store *s, struct slu_op *op)
+{
+	struct slu_window *w = ((struct limit *)s)->w;
+	bool mine = false;
+
+	pthread_mutex_lock(&w->lock);
+	for (int i = 1; i < PRIOS && !mine; i++)
+		mine = unqueue_locked(&w->queue[i], op);
+	if (mine) {
+		op->prio = 0;
+		op->next = NULL;
+		*w->queue[0].end = op;
+		w->queue[0].end = &op->next;
+		slu_stat_move(SLU_GAUGE_QUEUED, 1);
+	}
+	pthread_mutex_unlock(&w->lock);
+	if (!mine)
+		slu_store_hurry(s->below, op);
+}
+
 static void limit_free(struct slu_store *s)
 {
 	free(s);
 }
 
-static const struct slu_store_ops limit_ops = {
-	.name = "limit", .submit = limit_submit, .cancel = limit_cancel, .free = limit_free};
+static const struct slu_store_ops limit_ops = {.name = "limit",
+					       .submit = limit_submit,
+					       .cancel = limit_cancel,
+					       .hurry = limit_hurry,
+					       .free = limit_free};
 
 int slu_limit_push(struct slu_store **s, struct slu_window *w)
 {

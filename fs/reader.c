@@ -229,6 +229,34 @@ static void submit(struct slu_store *store, struct slu_plan *plan)
 		slu_store_submit(store, plan->hint);
 }
 
+/* Lock held, and let go of meanwhile.  What is on its way ahead of the read, which waits for it now, is as
+ * urgent as what was asked for on its account.  Pinned meanwhile, as for a cancel. */
+static void hurry(struct slu_read_state *st)
+{
+	struct slu_readers *rs = st->r->rs;
+	struct slu_store *store = st->r->store;
+	struct slu_block *late[SLU_READ_IOV];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < st->np; i++) {
+		struct slu_block *b = st->p[i].b;
+
+		if (b->state != SLU_BLOCK_FILLING || b->why == SLU_BUDGET_DEMAND || b->hurried)
+			continue;
+		b->hurried = true;
+		slu_block_pin(b);
+		late[n++] = b;
+	}
+	if (!n)
+		return;
+	slu_readers_unlock(rs);
+	for (unsigned i = 0; i < n; i++)
+		slu_store_hurry(store, &late[i]->op);
+	pthread_mutex_lock(&rs->lock);
+	for (unsigned i = 0; i < n; i++)
+		slu_block_unpin(late[i]);
+}
+
 /* Plans the read and does what the plan says.  Takes the lock, held, and lets go of it.  r, st and the
  * read may be gone as soon as the last thing that they wait for is under way. */
 static void advance(struct slu_read_state *st)
@@ -249,6 +277,10 @@ static void advance(struct slu_read_state *st)
 		st->rc = slu_fail_oom(&st->err);
 		ready = true;
 	}
+	slu_reader_hold(r); /* hurry needs it, and its blocks need it */
+	if (laid == SLU_LAID && !ready)
+		hurry(st);
+	slu_reader_drop(r);
 	slu_readers_unlock(rs);
 	if (ready)
 		finish(st);

@@ -51,6 +51,7 @@ struct slu_block {
 	enum slu_budget_class cls; /* what it is charged to */
 	enum slu_budget_class why; /* what it was fetched for */
 	bool loose, canceling;
+	bool hurried; /* fetched ahead, and waited for now */
 	unsigned pins;
 	unsigned unread; /* pages that nobody has seen */
 	uint64_t seen[SLU_BLOCK_MAX / SLU_READ_PAGE / 64];

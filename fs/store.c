@@ -152,6 +152,14 @@ void slu_store_cancel(struct slu_store *s, struct slu_op *op)
 		s->ops->cancel(s, op);
 }
 
+void slu_store_hurry(struct slu_store *s, struct slu_op *op)
+{
+	while (s && !s->ops->hurry)
+		s = s->below;
+	if (s)
+		s->ops->hurry(s, op);
+}
+
 void slu_store_free(struct slu_store *s)
 {
 	while (s) {

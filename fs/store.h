@@ -53,6 +53,9 @@ struct slu_store_ops {
 	/* Best effort; done() still runs exactly once.  Who holds the op itself ends it with -ECANCELED,
 	 * else passes the cancel below.  NULL: passed below. */
 	void (*cancel)(struct slu_store *s, struct slu_op *op);
+	/* Somebody waits for the op now: if it is in a queue of this layer, it goes to the end of those that
+	 * programs wait for.  NULL: passed below. */
+	void (*hurry)(struct slu_store *s, struct slu_op *op);
 	/* NULL: passed below. */
 	int (*hadoop)(struct slu_store *s, const char *path, struct slu_hadoop *ret,
 		      struct slu_err *e);
@@ -83,6 +86,8 @@ struct slu_store {
 void slu_store_submit(struct slu_store *s, struct slu_op *op);
 /* The op's memory must stay until this returns, also when done() has run meanwhile. */
 void slu_store_cancel(struct slu_store *s, struct slu_op *op);
+/* What was fetched ahead is waited for now.  Best effort; its memory must stay as for cancel. */
+void slu_store_hurry(struct slu_store *s, struct slu_op *op);
 void slu_store_free(struct slu_store *s); /* the whole stack; NULL fine */
 SLU_DEFINE_CLEANUP(struct slu_store *, slu_store_free, slu_store_freep)
 int slu_store_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,

@@ -116,6 +116,29 @@ static void by_priority_then_order(void **state)
 	slu_store_free(s);
 }
 
+/* What is waited for now is not behind what nobody waits for, whenever it came. */
+static void hurried_ops_come_first(void **state)
+{
+	struct slu_op op[6];
+	struct held h;
+	struct slu_store *s = stack(&h, 1, 1);
+	int done = 0;
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		submit(s, &op[i], (const char *[]){"a", "b", "c", "d", "e", "f"}[i], i == 1 ? 0 : 9,
+		       &done);
+	slu_store_hurry(s, &op[4]);
+	slu_store_hurry(s, &op[0]); /* under way already */
+	slu_store_hurry(s, &op[4]);
+	for (int i = 0; i < 6; i++)
+		let_go(&h, 0);
+	assert_string_equal(h.order, "abecdf");
+	assert_int_equal(done, 6);
+	slu_store_hurry(s, &op[5]); /* over */
+	slu_store_free(s);
+}
+
 static void it_grows_by_one_a_window_and_halves_once(void **state)
 {
 	static struct slu_op op[400];
@@ -394,6 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(by_priority_then_order, done_with_it),
+		cmocka_unit_test_teardown(hurried_ops_come_first, done_with_it),
 		cmocka_unit_test_teardown(it_grows_by_one_a_window_and_halves_once, done_with_it),
 		cmocka_unit_test_teardown(it_does_not_grow_unused, done_with_it),
 		cmocka_unit_test_teardown(queued_ops_can_be_canceled, done_with_it),

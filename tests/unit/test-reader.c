@@ -191,8 +191,8 @@ static void many_files_share_the_budget(void **state)
 	v->d.slow = 50;
 	open_with(v, MIB, 24 * MIB, (struct slu_readers_conf){0});
 	for (unsigned i = 0; i < 64; i++)
-		assert_int_equal(slu_reader_new(v->rs, &v->d.s, "f", "id", 8 * MIB, &r[i]), 0);
-	for (uint64_t off = 0; off < 8 * MIB; off += 512 * KIB) {
+		assert_int_equal(slu_reader_new(v->rs, &v->d.s, "f", "id", 2 * MIB, &r[i]), 0);
+	for (uint64_t off = 0; off < 2 * MIB; off += 512 * KIB) {
 		for (unsigned i = 0; i < 64; i++)
 			read_start(&w[i], r[i], off, 512 * KIB);
 		for (unsigned i = 0; i < 64; i++)
@@ -291,6 +291,26 @@ static void a_read_over_many_blocks_is_one_answer(void **state)
 	assert_int_equal(v->d.twice, 0);
 }
 
+/* What is only just on its way for nobody is urgent once somebody wants it, once. */
+static void what_is_waited_for_is_hurried(void **state)
+{
+	struct env *v = *state;
+	struct wait w[3];
+
+	open_reader(v, 8 * MIB);
+	v->d.hang = true;
+	assert_int_equal(slu_reader_prefetch(v->r, 0, 2 * MIB), 2 * MIB);
+	assert_int_equal(v->d.hurried, 0);
+	for (unsigned i = 0; i < 3; i++)
+		read_start(&w[i], v->r, i * 4096, 4096);
+	assert_int_equal(v->d.hurried, 1);
+	release(&v->d);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(read_end(&w[i], i * 4096), 4096);
+	close_reader(v);
+	assert_int_equal(v->d.ops, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +324,7 @@ int main(void)
 		T(a_footer_costs_one_request),
 		T(single_reads_fetch_their_units),
 		T(prefetch_is_used_and_goes_first),
+		T(what_is_waited_for_is_hurried),
 		T(many_files_share_the_budget),
 		T(streams_in_turns_are_all_streams),
 		T(reads_out_of_order_are_a_stream),
