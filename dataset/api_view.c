@@ -128,7 +128,8 @@ static int live_tree(const char *ref, struct slu_place *p, struct slu_tree **ret
 	t->sources = slu_calloc(1, sizeof *t->sources);
 	if (!t->sources)
 		return slu_fail_oom(e);
-	t->sources[0] = (struct slu_tree_source){p->store, slu_take(p->path)};
+	t->sources[0].store = p->store;
+	t->sources[0].base = slu_take(p->path);
 	*ret = slu_take(t);
 	return 0;
 }

@@ -204,6 +204,7 @@ static bool set_value(struct slu_settings *s, const struct row *row, const char 
 		bool flag;
 		double share;
 	} v = {0};
+	int64_t whole = 0;
 	size_t n = sizeof v.i;
 	bool ok;
 
@@ -218,8 +219,8 @@ static bool set_value(struct slu_settings *s, const struct row *row, const char 
 		ok = get_time(row, text, unit, &v.i);
 		break;
 	case TYPE_count:
-		ok = slu_i64(text, row->min, row->max, &v.i);
-		v.count = (uint32_t)v.i;
+		ok = slu_i64(text, row->min, row->max, &whole);
+		v.count = (uint32_t)whole;
 		n = sizeof v.count;
 		break;
 	case TYPE_flag:
