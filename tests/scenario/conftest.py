@@ -120,6 +120,11 @@ def is_mount(path):
     return any(line.split(" ")[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
+def traced(env):
+    """The environment of a program under strace, where no sanitizer can look for leaks."""
+    return {**env, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+
+
 def server_of(mountpoint, worker=False):
     """The process that a mount was started as, or the worker that serves it under that, by its command line."""
     for p in Path("/proc").iterdir():

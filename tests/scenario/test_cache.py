@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import BAD_INPUT, is_mount, needs_fuse, needs_root, read_tree, server_of, until, worker_of
+from conftest import BAD_INPUT, is_mount, needs_fuse, needs_root, read_tree, server_of, traced, until, worker_of
 
 DEEP = bool(os.environ.get("SLUICE_DEEP"))
 # Of the trace of the store, below the cache: a read that went out.
@@ -220,7 +220,7 @@ def test_killed_at_any_write_it_is_right(files):
             ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64,pwritev,ftruncate,openat",
              "-e", f"inject=pwrite64,pwritev,ftruncate:signal=KILL:when={n}",
              "sluice", "download", "--cache", files.ref("in"), str(files.cwd / "out")],
-            cwd=files.cwd, env=files.env, capture_output=True, timeout=120,
+            cwd=files.cwd, env=traced(files.env), capture_output=True, timeout=120,
         )  # fmt: skip
         verified = files.json("cache", "verify")
         assert verified["bad_blocks"] == 0, (n, verified)

@@ -22,6 +22,7 @@ from conftest import (
     local_only,
     needs_root,
     read_tree,
+    traced,
     until,
 )
 
@@ -381,7 +382,7 @@ def killed_at(ws, out, call, n):
     ]
     done = subprocess.run(
         [*argv, "sluice", "download", "-j2", ws.ref("in"), str(out)],
-        cwd=ws.cwd, env=ws.env, capture_output=True, timeout=120,
+        cwd=ws.cwd, env=traced(ws.env), capture_output=True, timeout=120,
     )  # fmt: skip
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode

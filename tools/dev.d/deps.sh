@@ -35,6 +35,7 @@ node     | cmd:node           | nodejs                   | runs the emulator of 
 node     | cmd:npm            | npm                      | fetches the emulator of Blob storage
 web      | cmd:nginx          | nginx-light              | a web server for the scenarios of plain URLs
 maven    | cmd:mvn            | maven                    | fetches the jars of HDFS
+scenario | cmd:strace         | strace                   | kills programs at a system call
 curl     | cmd:curl           | curl                     | what the bench compares with
 clang    | cmd:clang          | clang                    | compiles the fuzzers, with libFuzzer
 lint     | cmd:git            | git                      | lists the files to check
