@@ -273,13 +273,14 @@ bool slu_centry_check(struct slu_centry *e)
 {
 	SLU_AUTO(slu_freep) char *buf = NULL;
 	struct slu_cspan miss;
+	uint64_t before, after;
 
 	if (e->small || !slu_centry_complete(e))
 		return false;
 	if (slu_centry_checked(e))
 		return true;
 	buf = slu_malloc(CHECK_BUF);
-	if (!buf)
+	if (!buf || !mark_of(e, &before))
 		return false;
 	for (uint64_t off = 0; off < e->size; off += CHECK_BUF) {
 		size_t n = e->size - off < CHECK_BUF ? (size_t)(e->size - off) : CHECK_BUF;
@@ -287,6 +288,9 @@ bool slu_centry_check(struct slu_centry *e)
 		if (slu_centry_read(e, SLU_C_READ, off, n, buf, &miss) < 0 || miss.len)
 			return false;
 	}
-	set_mark(e);
+	/* Whoever wrote into it meanwhile, those bytes were not checked. */
+	if (!mark_of(e, &after) || after != before)
+		return false;
+	write_at(e->map, &before, sizeof(before), offsetof(struct slu_chead, checked));
 	return slu_centry_checked(e);
 }
