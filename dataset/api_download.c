@@ -185,8 +185,9 @@ struct verify {
 	struct json_t *found;
 };
 
-/* Of a file for which the store keeps no checksum, what its download noted. */
-static void sum_of(void *user, size_t at, char ret[SLU_ID_MAX])
+/* Of a file for which the store keeps no checksum, what its download noted.  Without one, a file that came
+ * from another state of the same object is not taken for this one. */
+static bool sum_of(void *user, size_t at, char ret[SLU_ID_MAX])
 {
 	const struct verify *v = user;
 	const struct slu_file *f = slu_manifest_at(v->m, at);
@@ -196,7 +197,10 @@ static void sum_of(void *user, size_t at, char ret[SLU_ID_MAX])
 		i = slu_manifest_find(v->record, f->path);
 	if (i != SIZE_MAX && slu_download_alike(v->m, at, v->record, i))
 		f = slu_manifest_at(v->record, i);
+	else if (i != SIZE_MAX && slu_download_outdated(v->m, at, v->record, i))
+		return false;
 	snprintf(ret, SLU_ID_MAX, "%s", f->sum);
+	return true;
 }
 
 static int verify_progress(void *user, const struct slu_progress *p)

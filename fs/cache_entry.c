@@ -461,10 +461,12 @@ static int mend_locked(struct slu_centry *e, int map, int data)
 
 static int mend(struct slu_centry *e, int map, int data)
 {
+	int64_t until = slu_deadline_in(SLU_CACHE_LOCK_NS);
 	int r;
 
-	if (flock(map, LOCK_EX) < 0)
-		return -errno;
+	while (flock(map, LOCK_EX | LOCK_NB) < 0)
+		if (!slu_cache_lock_again(until))
+			return -EBUSY;
 	r = mend_locked(e, map, data);
 	flock(map, LOCK_UN);
 	return r;

@@ -182,6 +182,11 @@ void slu_centry_drop(struct slu_centry *e, uint64_t first, uint64_t n);
 
 /* --- cache_space.c --- */
 
+/* How long another process may have a lock: it may be stopped meanwhile, and nobody stops with it. */
+#define SLU_CACHE_LOCK_NS (2 * SLU_SEC)
+/* A lock was refused with errno: waits a moment.  False: that was all, or it failed. */
+bool slu_cache_lock_again(int64_t until);
+
 int slu_cspace_open(struct slu_cache *c, struct slu_err *e);
 void slu_cspace_close(struct slu_cache *c);
 void slu_cspace_count(struct slu_cache *c); /* after entries were removed: what is in use? */

@@ -23,6 +23,7 @@
 #define PIECE (16u << 20)
 #define PIECE_LEAST (64u << 10)
 #define OFF_NS (10 * SLU_SEC)
+#define LOCK_PAUSE_NS (2 * SLU_MS)
 
 struct use {
 	uint64_t bytes;
@@ -37,14 +38,28 @@ int slu_cspace_open(struct slu_cache *c, struct slu_err *e)
 	return 0;
 }
 
+bool slu_cache_lock_again(int64_t until)
+{
+	static const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+	int err = errno;
+
+	if (err == EINTR)
+		return true;
+	if ((err != EAGAIN && err != EACCES) || slu_expired(until))
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 /* Between processes; the threads of one have the mutex. */
 static int lock_use(struct slu_cache *c, short type)
 {
 	struct flock l = {.l_type = type, .l_whence = SEEK_SET};
+	int64_t until = slu_deadline_in(SLU_CACHE_LOCK_NS);
 
-	while (fcntl(c->use_fd, F_OFD_SETLKW, &l) < 0)
-		if (errno != EINTR)
-			return -errno;
+	while (fcntl(c->use_fd, F_OFD_SETLK, &l) < 0)
+		if (!slu_cache_lock_again(until))
+			return -EBUSY;
 	return 0;
 }
 
@@ -162,24 +177,44 @@ static void remove_oldest(struct ages *a)
 		slu_cache_scan(a->c, remove_one, a);
 }
 
+bool slu_cspace_off(struct slu_cache *c)
+{
+	int64_t until = __atomic_load_n(&c->off_until, __ATOMIC_RELAXED);
+
+	return until && slu_now() < until;
+}
+
+static void turn_off(struct slu_cache *c, const char *why)
+{
+	bool first = !__atomic_exchange_n(&c->off_until, slu_now() + OFF_NS, __ATOMIC_RELAXED);
+
+	slu_log(first ? SLU_LOG_WARNING : SLU_LOG_DEBUG, "cache",
+		"the disk cache '%s' takes nothing for a while: %s; what is read comes from the store",
+		c->dir, why);
+}
+
 /* --- room --- */
 
 /* Who wants to write holds `use` locked; the first of all counts what is there.  Space lock held. */
-static void join(struct slu_cache *c)
+static bool join(struct slu_cache *c)
 {
 	struct ages a = {.now = slu_wall(), .c = c};
+	int64_t until = slu_deadline_in(SLU_CACHE_LOCK_NS);
 
-	c->joined = true;
 	if (flock(c->use_fd, LOCK_EX | LOCK_NB) == 0) {
 		slu_cache_scan(c, count_one, &a);
 		set_use(c, a.total);
 	}
-	if (flock(c->use_fd, LOCK_SH) < 0)
-		slu_debug("cache", "cannot lock '%s/v1/use': %s", c->dir, strerror(errno));
+	while (flock(c->use_fd, LOCK_SH | LOCK_NB) < 0)
+		if (!slu_cache_lock_again(until))
+			return false;
+	c->joined = true;
 	if (get_use(c) == UINT64_MAX) {
+		a.total = 0;
 		slu_cache_scan(c, count_one, &a);
 		set_use(c, a.total);
 	}
+	return true;
 }
 
 static uint64_t limit_of(const struct slu_cache *c)
@@ -235,10 +270,10 @@ static bool take_piece(struct slu_cache *c, uint64_t bytes)
 	uint64_t piece = piece_of(c, bytes), use;
 	bool ok;
 
-	if (!c->joined)
-		join(c);
-	if (lock_use(c, F_WRLCK) < 0)
+	if ((!c->joined && !join(c)) || lock_use(c, F_WRLCK) < 0) {
+		turn_off(c, "another process holds its lock");
 		return false;
+	}
 	use = get_use(c);
 	if (use == UINT64_MAX || !fits(c, use, piece))
 		use = make_room(c, piece);
@@ -267,22 +302,6 @@ void slu_cspace_count(struct slu_cache *c)
 	pthread_mutex_unlock(&c->space);
 }
 
-bool slu_cspace_off(struct slu_cache *c)
-{
-	int64_t until = __atomic_load_n(&c->off_until, __ATOMIC_RELAXED);
-
-	return until && slu_now() < until;
-}
-
-static void turn_off(struct slu_cache *c, const char *why)
-{
-	bool first = !__atomic_exchange_n(&c->off_until, slu_now() + OFF_NS, __ATOMIC_RELAXED);
-
-	slu_log(first ? SLU_LOG_WARNING : SLU_LOG_DEBUG, "cache",
-		"the disk cache '%s' takes nothing for a while: %s; what is read comes from the store",
-		c->dir, why);
-}
-
 void slu_cspace_failed(struct slu_cache *c, int err)
 {
 	turn_off(c, strerror(err));
@@ -290,9 +309,10 @@ void slu_cspace_failed(struct slu_cache *c, int err)
 
 bool slu_cspace_take(struct slu_cache *c, uint64_t bytes)
 {
-	bool ok = !slu_cspace_off(c);
+	bool ok;
 
 	pthread_mutex_lock(&c->space);
+	ok = !slu_cspace_off(c);
 	if (ok && c->credit < bytes)
 		ok = take_piece(c, bytes - c->credit);
 	if (ok)

@@ -76,6 +76,8 @@ static int write_run(struct fill *f, size_t i, size_t z)
 		return r;
 	}
 	slu_cadd(&e->c->n.written, n);
+	/* Not those that were skipped: their bytes may be in a file that had this name before. */
+	slu_centry_saw(e, f->first + i, z - i);
 	return 0;
 }
 
@@ -95,8 +97,6 @@ static int write_group(struct fill *f)
 			z++;
 		r = write_run(f, i, z);
 	}
-	if (r == 0)
-		slu_centry_saw(f->e, f->first, f->n);
 	return r;
 }
 

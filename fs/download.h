@@ -171,6 +171,9 @@ void slu_download_part_name(const uint8_t key[SLU_DJ_KEY], char out[SLU_DL_PART_
 /* Is file b of m the same state of the same object as file a of n? */
 bool slu_download_alike(const struct slu_manifest *m, size_t a, const struct slu_manifest *n,
 			size_t b);
+/* Are they known to be two states of one object? */
+bool slu_download_outdated(const struct slu_manifest *m, size_t a, const struct slu_manifest *n,
+			   size_t b);
 
 /* --- download_copy.c --- */
 

@@ -9,6 +9,7 @@
 #include "common/str.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #define PIECE (128u << 10)
@@ -33,8 +34,13 @@ static int hash_again(const struct slu_dfile *f, char *buf, uint64_t off, size_t
 
 		if (r < 0 && errno == EINTR)
 			continue;
-		if (r <= 0)
-			return r ? -errno : -EIO;
+		if (r < 0)
+			return -errno;
+		/* zeros at the end were left out, or a chunk before them is not there yet */
+		if (r == 0) {
+			memset(buf, 0, want);
+			r = (ssize_t)want;
+		}
 		if (slu_hasher_add(f->hasher, buf, (size_t)r) < 0)
 			return -EIO;
 		n += (size_t)r;

@@ -165,7 +165,7 @@ static bool is_there(void *user, size_t at)
 	return d->known[at].state == SLU_DS_THERE;
 }
 
-static void sum_there(void *user, size_t at, char ret[SLU_ID_MAX])
+static bool sum_there(void *user, size_t at, char ret[SLU_ID_MAX])
 {
 	const struct slu_download *d = ((const struct rehash *)user)->d;
 
@@ -173,6 +173,7 @@ static void sum_there(void *user, size_t at, char ret[SLU_ID_MAX])
 		snprintf(ret, SLU_ID_MAX, SLU_DL_SUM "%08x", d->known[at].crc);
 	else
 		snprintf(ret, SLU_ID_MAX, "%s", slu_download_file(d, at)->sum);
+	return true;
 }
 
 static int not_same(void *user, enum slu_verify_what what, size_t at, const char *path,

@@ -51,20 +51,31 @@ int slu_download_key(const struct slu_manifest *m, size_t at, uint8_t ret[SLU_DJ
 	return r;
 }
 
+static bool same_object(const struct slu_manifest *m, size_t a, const struct slu_manifest *n,
+			size_t b)
+{
+	const char *xpath, *ypath;
+	size_t xs = slu_manifest_locate(m, a, &xpath), ys = slu_manifest_locate(n, b, &ypath);
+
+	return slu_streq(xpath, ypath) &&
+	       slu_streq(slu_manifest_source(m, xs)->uri, slu_manifest_source(n, ys)->uri);
+}
+
+bool slu_download_outdated(const struct slu_manifest *m, size_t a, const struct slu_manifest *n,
+			   size_t b)
+{
+	const struct slu_file *x = slu_manifest_at(m, a), *y = slu_manifest_at(n, b);
+
+	return x->id[0] && y->id[0] && !slu_streq(x->id, y->id) && same_object(m, a, n, b);
+}
+
 bool slu_download_alike(const struct slu_manifest *m, size_t a, const struct slu_manifest *n,
 			size_t b)
 {
 	const struct slu_file *x = slu_manifest_at(m, a), *y = slu_manifest_at(n, b);
-	const char *xpath, *ypath;
-	size_t xs, ys;
 
-	if (x->size != y->size || x->mtime_ns != y->mtime_ns || !x->id[0] ||
-	    !slu_streq(x->id, y->id))
-		return false;
-	xs = slu_manifest_locate(m, a, &xpath);
-	ys = slu_manifest_locate(n, b, &ypath);
-	return slu_streq(xpath, ypath) &&
-	       slu_streq(slu_manifest_source(m, xs)->uri, slu_manifest_source(n, ys)->uri);
+	return x->size == y->size && x->mtime_ns == y->mtime_ns && x->id[0] &&
+	       slu_streq(x->id, y->id) && same_object(m, a, n, b);
 }
 
 /* --- the lock --- */

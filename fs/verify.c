@@ -127,10 +127,12 @@ static int read_whole(struct verify *v, size_t at, int fd, char *buf, struct ver
 	char want[SLU_ID_MAX], got[SLU_ID_MAX];
 	int r;
 
-	if (v->o->sum)
-		v->o->sum(v->o->user, at, want);
-	else
+	if (!v->o->sum)
 		snprintf(want, sizeof want, "%s", slu_manifest_at(v->m, at)->sum);
+	else if (!v->o->sum(v->o->user, at, want)) {
+		say(ret, SLU_VERIFY_DIFFERENT, "it was downloaded before its source changed");
+		return 0;
+	}
 	/* What is in memory says nothing of the disk. */
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);

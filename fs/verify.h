@@ -28,8 +28,8 @@ struct slu_verify_opts {
 	/* NULL: all files.  Any thread. */
 	bool (*wanted)(void *user, size_t at);
 	/* What checksum, "md5:<hex>" or "crc32c:<hex>", file `at` has to have, "" when nobody knows; NULL: the
-	 * manifest's.  Any thread. */
-	void (*sum)(void *user, size_t at, char ret[SLU_ID_MAX]);
+	 * manifest's.  False: what is there is known to be of another state.  Any thread. */
+	bool (*sum)(void *user, size_t at, char ret[SLU_ID_MAX]);
 	/* Something is not as it should be; at SIZE_MAX: not in the manifest.  One thread at a time.
 	 * Non-zero ends it all with that. */
 	int (*found)(void *user, enum slu_verify_what what, size_t at, const char *path,

@@ -439,6 +439,18 @@ def test_verify_finds_what_is_wrong(files):
     files.run("verify", out)
 
 
+def test_what_came_before_its_source_changed_is_not_right(files):
+    """Also where the length is the same and the store keeps no checksums."""
+    out = files.cwd / "out"
+    files.run("download", files.ref("in"), out)
+    files.put("in/1/005", bytes(b ^ 1 for b in files.placed["in/1/005"]))
+    files.run("verify", out)
+    found = json.loads(files.run("verify", "-o", "json", out, files.ref("in"), code=CHANGED).out)["found"]
+    assert [(f["path"], f["what"]) for f in found] == [("1/005", "different")]
+    files.run("download", "--overwrite", files.ref("in"), out)
+    files.run("verify", out, files.ref("in"))
+
+
 def test_a_plan_is_what_comes(files):
     out = files.cwd / "out"
     plan = files.json("plan", files.ref("in"), out)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 
 #define FILE_LEN (200 * KIB)
@@ -419,6 +420,76 @@ static void warming(void **state)
 	slu_manifest_free(t.manifest);
 }
 
+/* Whoever is stopped while he has the lock of the folder does not stop others. */
+static void a_lock_that_is_not_given_back(void **state)
+{
+	struct cache_env *v = *state;
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = openat(v->c->fd, "use", O_RDWR | O_CLOEXEC);
+	struct json_t *o = NULL;
+
+	alarm(60);
+	slu_log_level(SLU_LOG_ERROR);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &l), 0);
+	assert_int_equal(cache_read(v, "f", "e", FILE_LEN, 0, FILE_LEN), FILE_LEN);
+	assert_int_equal(cache_read(v, "f", "e", FILE_LEN, 0, FILE_LEN), FILE_LEN);
+	assert_int_equal(slu_cache_clear(v->c, &o, NULL), 0);
+	slu_json_free(o);
+	close(fd);
+	fd = openat(v->c->fd, "use", O_RDWR | O_CLOEXEC);
+	cache_close(v);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	cache_open(v, "https://a/c", "key");
+	assert_int_equal(cache_read(v, "f", "e", FILE_LEN, 0, FILE_LEN), FILE_LEN);
+	close(fd);
+	cache_reopen(v);
+	assert_int_equal(cache_read(v, "f", "e", FILE_LEN, 0, FILE_LEN), FILE_LEN);
+	assert_int_equal(cache_read(v, "f", "e", FILE_LEN, 0, FILE_LEN), 0);
+	slu_log_level(SLU_LOG_WARNING);
+	alarm(0);
+}
+
+static void unlink_data(struct cache_env *v, const struct slu_centry *e)
+{
+	char name[SLU_CNAME + 4];
+
+	snprintf(name, sizeof(name), "%s.d", e->name);
+	assert_int_equal(unlinkat(v->c->fd, name, 0), 0);
+}
+
+/* Room is made in two steps, and somebody else makes the entry anew between them: what he says of his bytes is
+ * not true of ours. */
+static void records_of_another_file_of_bytes(void **state)
+{
+	struct cache_env *v = *state;
+	const uint64_t len = 2 * MIB;
+	struct slu_cache *other = NULL;
+	char *buf = malloc(len);
+	int fd = -1;
+
+	cache_fill(buf, len, "f", "e", 0);
+	assert_int_equal(slu_cache_open(&v->conf, &other, NULL), 0);
+	struct slu_centry *a = slu_centry_get(other, 0, "https://a/c", "key", "f", "e", len);
+	struct slu_centry *b = slu_centry_get(v->c, 0, "https://a/c", "key", "f", "e", len);
+
+	slu_centry_write(a, 0, 64 * KIB, buf);
+	unlink_data(v, a);
+	assert_int_equal(slu_centry_open(b, SLU_C_CREATE), 0);
+	slu_centry_write(a, 0, len / 2, buf); /* into what has no name any more */
+	slu_centry_write(b, 0, len, buf);
+	assert_false(slu_centry_checked(b));
+	assert_false(slu_centry_check(b));
+	slu_centry_unref(a);
+	slu_centry_unref(b);
+	slu_cache_free(other);
+	assert_int_equal(cache_read(v, "f", "e", len, 0, len), len / 2);
+	assert_int_equal(cache_read(v, "f", "e", len, 0, len), 0);
+	assert_int_equal(slu_cache_whole(v->s, "f", "e", len, 0, &fd), 0);
+	assert_int_equal(pread(fd, buf, 1, 0), 1);
+	close(fd);
+	free(buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +504,8 @@ int main(void)
 		CACHE_TEST(without_memory_all_is_kept),
 		CACHE_TEST(stat_verify_clear),
 		CACHE_TEST(warming),
+		CACHE_TEST(a_lock_that_is_not_given_back),
+		CACHE_TEST(records_of_another_file_of_bytes),
 	};
 
 	return cmocka_run_group_tests_name("cachelife", tests, NULL, NULL);

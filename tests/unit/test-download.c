@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/download.h"
 
+#include "fs/download.h"
+
 static void copies_a_tree(void **state)
 {
 	struct env *v = *state;
@@ -250,6 +252,44 @@ static void a_wrong_checksum_is_an_error(void **state)
 	}
 }
 
+/* The part file of a sparse file ends where its last bytes are, when the kernel gave it no room. */
+static void zeros_that_were_left_out_are_hashed(void **state)
+{
+	struct env *v = *state;
+	const size_t n = 1024 * 1024;
+	struct slu_download_opts opts = {0};
+	struct slu_download d = {.t = NULL, .target = v->target, .o = &opts};
+	struct slu_attr a = {.kind = SLU_KIND_FILE, .size = 2 * n, .id = "1"};
+	char *buf = calloc(2, n), hex[33];
+	struct slu_dfile f = {.chunk = n, .nchunks = 2, .done = calloc(2, 1)};
+	uint8_t sum[16];
+
+	views_file(v->src, "sparse", 0);
+	resolve(v);
+	d.t = v->t;
+	slu_manifest_free(v->t->manifest);
+	assert_int_equal(slu_manifest_new(&v->t->manifest), 0);
+	slu_manifest_add_source(v->t->manifest, "", "file:///x");
+	memset(buf, 7, n);
+	slu_digest(SLU_MD5, buf, 2 * n, sum);
+	slu_hex(hex, sum, 16);
+	snprintf(a.sum, sizeof a.sum, "md5:%s", hex);
+	slu_manifest_add(v->t->manifest, "sparse", &a);
+	assert_int_equal(slu_manifest_finish(v->t->manifest, &v->e), 0);
+	pthread_mutex_init(&d.lock, NULL);
+	f.fd = openat(v->out, "part", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(pwrite(f.fd, buf, n, 0), n);
+	assert_int_equal(slu_download_hash_begin(&d, &f, &v->e), 0);
+	/* The second chunk came first. */
+	assert_int_equal(slu_download_hash(&d, &f, buf + n, n, n, &v->e), 0);
+	assert_int_equal(slu_download_hash(&d, &f, buf, 0, n, &v->e), 0);
+	assert_int_equal(slu_download_hash_end(&d, &f, &v->e), 0);
+	close(f.fd);
+	free(f.done);
+	free(buf);
+	pthread_mutex_destroy(&d.lock);
+}
+
 struct seen {
 	int calls, cancel_at;
 	struct slu_progress last;
@@ -381,6 +421,7 @@ int main(void)
 		T(a_changed_file_is_stale),
 		T(a_failure_of_one_file_does_not_stop_the_others),
 		T(a_wrong_checksum_is_an_error),
+		T(zeros_that_were_left_out_are_hashed),
 		T(progress_is_told_and_can_cancel),
 		T(no_memory_is_an_error),
 		T(killed_downloads_show_only_whole_files),
