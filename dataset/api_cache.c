@@ -19,7 +19,7 @@ static int manage(struct sluice *s, const char *const *settings,
 	int r = slu_api_settle(s, 'd', settings, &set, &er);
 
 	if (r == 0)
-		r = slu_context_cache_conf(&set, &c, &er);
+		r = slu_context_cache_conf(&set, true, &c, &er);
 	if (r == 0)
 		r = fn(c, &o, &er);
 	if (r == 0)

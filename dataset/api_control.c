@@ -177,6 +177,7 @@ int sluice_mount_stats(const char *mountpoint, const char *before, char **ret_js
 struct order {
 	int fd;
 	bool begun;
+	const char *below; /* the mount point as the user writes it */
 	struct json_t *paths;
 	size_t bytes;
 	int64_t known, unknown, twice;
@@ -211,7 +212,8 @@ static int send_part(struct order *o, struct slu_err *e)
 	int r = request_new("order", &request);
 
 	if (r || slu_json_set(request, "paths", slu_take(o->paths)) ||
-	    slu_json_set_bool(request, "begin", !o->begun))
+	    slu_json_set_bool(request, "begin", !o->begun) ||
+	    (o->below && slu_json_set_str(request, "below", o->below)))
 		return slu_fail_oom(e);
 	r = slu_control_ask(o->fd, request, SETTLING, &answer, e);
 	if (r)
@@ -287,6 +289,12 @@ int sluice_mount_prefetch(const char *mountpoint, sluice_path_fn *next, void *us
 		r = o.fd = connect_to(where, &mp, &er);
 		r = r < 0 ? r : 0;
 	}
+	/* "mnt/" and "mnt" stand before "mnt/a"; a whole name is told from others anyway. */
+	SLU_AUTO(slu_freep) char *below = slu_strndup(mountpoint, strlen(mountpoint));
+
+	for (size_t n = below ? strlen(below) : 0; n > 1 && below[n - 1] == '/'; n--)
+		below[n - 1] = '\0';
+	o.below = below && below[0] != '/' ? below : NULL;
 	if (r == 0)
 		r = next ? give_order(&o, next, user, &er) : drop_order(o.fd, &er);
 	if (r == 0 && ret_json)

@@ -129,6 +129,7 @@ static int plan_json(const struct slu_plan *p, char **ret, struct slu_err *e)
 		{"there_files", p->there_files},
 		{"there_bytes", p->there_bytes},
 		{"kept_files", p->kept_files},
+		{"resumed_bytes", p->resumed_bytes},
 		{"fetch_files", p->fetch_files},
 		{"fetch_bytes", p->fetch_bytes},
 		{"requests", p->requests},

@@ -254,19 +254,20 @@ int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
 	struct slu_settings set;
 	struct slu_err er = {0};
 	struct sluice_view *v = slu_new0(struct sluice_view);
-	int r = v ? slu_api_view_options(&o, &er) : slu_fail_oom(&er);
+	int r = v ? slu_api_view_options(&o, &er) : slu_fail_oom(&er), made = 0;
 
 	if (r == 0)
 		r = slu_api_settle(s, 'm', o->settings, &set, &er);
 	if (r == 0)
 		r = slu_path_absolute(mountpoint, &abs, &er);
 	if (r == 0)
-		r = slu_mount_check(abs, &er);
-	if (r == 0)
+		r = made = slu_mount_check(abs, &er);
+	if (r >= 0)
 		r = mount_argv(s, ref, abs, o, &a, &er);
 	if (r == 0)
 		r = slu_mount_open(a.argv, abs, true, o->log, &v->view, &er);
 	if (r < 0) {
+		slu_mount_uncheck(abs, made);
 		sluice_view_free(v);
 	} else {
 		v->mounted = true;
@@ -287,12 +288,19 @@ static int serve_cache(struct sluice *s, const struct slu_settings *set,
 	return 0;
 }
 
+/* As fstab has it, so that `mount -a` knows what is mounted; but no path, which umount(8) could take for
+ * a mount point. */
+static char *mount_source(const char *ref)
+{
+	return strchr("./~", ref[0]) ? slu_asprintf("sluice:%s", ref) : slu_strdup(ref);
+}
+
 /* link: of a worker (taken), or to no supervisor. */
 static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint,
 		       const struct sluice_view_options *o, int ready_fd, int lifeline_fd,
 		       struct slu_mlink *link, struct sluice_error *e)
 {
-	SLU_AUTO(slu_freep) char *abs = NULL, *source = slu_asprintf("sluice:%s", ref);
+	SLU_AUTO(slu_freep) char *abs = NULL, *source = mount_source(ref);
 	struct slu_dataset *d = NULL;
 	struct slu_settings set;
 	struct slu_err er = {0};

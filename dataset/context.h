@@ -61,8 +61,8 @@ struct slu_cache;
 int slu_context_use_cache(struct sluice *s, const struct slu_settings *set, struct slu_err *e);
 /* The same by environment and config.json alone: for files that the library opens. */
 int slu_context_default_cache(struct sluice *s, struct slu_err *e);
-/* The cache itself, whether it is wanted or not. */
-int slu_context_cache_conf(const struct slu_settings *set, struct slu_cache **ret,
+/* The cache itself, whether it is wanted or not.  existing: -ENOENT when there is none. */
+int slu_context_cache_conf(const struct slu_settings *set, bool existing, struct slu_cache **ret,
 			   struct slu_err *e);
 /* The sluice program, for mounts and supervisors: $SLUICE_PROGRAM, this very program, or bindir. */
 int slu_context_program(char **ret, struct slu_err *e);

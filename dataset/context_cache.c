@@ -39,11 +39,12 @@ static int find_dir(const struct slu_settings *set, char **ret, struct slu_err *
 	return slu_cache_default_dir(ret, e);
 }
 
-int slu_context_cache_conf(const struct slu_settings *set, struct slu_cache **ret,
+int slu_context_cache_conf(const struct slu_settings *set, bool existing, struct slu_cache **ret,
 			   struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *dir = NULL;
 	struct slu_cache_conf conf = {
+		.existing = existing,
 		.reserve = set->cache_reserve ? set->cache_reserve : 1,
 		.prune_at = set->cache_prune_at,
 		.prune_to = set->cache_prune_to,
@@ -70,7 +71,7 @@ int slu_context_use_cache(struct sluice *s, const struct slu_settings *set, stru
 		return 0;
 	pthread_mutex_lock(&s->lock);
 	if (!s->cache)
-		r = slu_context_cache_conf(set, &s->cache, e);
+		r = slu_context_cache_conf(set, false, &s->cache, e);
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }

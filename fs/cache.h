@@ -26,6 +26,7 @@ struct slu_tree;
 
 struct slu_cache_conf {
 	const char *dir;           /* absolute; made (0700) when absent */
+	bool existing;             /* nothing is made: -ENOENT when no cache is there */
 	uint64_t max;              /* bytes on disk; 0: only the reserve limits it */
 	uint64_t reserve;          /* bytes of the file system that stay free; 0: 150 MB */
 	double prune_at;           /* share of max at which the least recently used go; 0: 1.0 */

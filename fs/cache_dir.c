@@ -140,12 +140,19 @@ static int make_dir(const char *dir, struct slu_err *e)
 
 static int open_dir(struct slu_cache *c, struct slu_err *e)
 {
-	int r = make_dir(c->dir, e);
+	int r = c->conf.existing ? 0 : make_dir(c->dir, e);
 
 	if (r < 0)
 		return r;
 	SLU_AUTO(slu_closep) int top = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+	if (c->conf.existing &&
+	    (top < 0 ? errno == ENOENT : faccessat(top, "v1", F_OK, 0) && errno == ENOENT))
+		return slu_fail(
+			e, ENOENT,
+			"there is no disk cache in '%s': mounts and downloads make one with "
+			"--cache, `sluice cache warm` does",
+			c->dir);
 	if (top < 0)
 		return slu_fail_sys(e, errno, "cannot open the cache folder '%s'", c->dir);
 	r = check_dir(c->dir, top, 022, e);

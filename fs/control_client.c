@@ -220,8 +220,8 @@ static int no_answer(int code, struct slu_err *e)
 		return slu_fail(
 			e, ENOENT,
 			"this mount has no control socket that is known here: it is served in "
-			"another container, with another XDG_RUNTIME_DIR, or by an older "
-			"sluice");
+			"another container, with another XDG_RUNTIME_DIR, by an older sluice, or "
+			"by nobody any more, and then `sluice unmount` takes it away");
 	if (code == ECONNREFUSED)
 		return slu_fail(e, code, "the process of this mount is gone: unmount it");
 	return slu_fail_sys(e, code, "the process of this mount does not answer");

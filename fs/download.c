@@ -125,9 +125,6 @@ static int copy(struct slu_download *d, struct slu_err *e)
 /* The result in words: what ended it, or the first file that failed, and how to go on. */
 static int judge(struct slu_download *d, struct slu_err *e)
 {
-	const char *kept = d->journal && slu_download_keeps(d)
-				   ? "; what came is kept: the same command goes on"
-				   : "";
 	struct slu_err why = d->rc ? d->err : d->bad_first;
 	int r = d->rc;
 
@@ -135,6 +132,12 @@ static int judge(struct slu_download *d, struct slu_err *e)
 		return 0;
 	if (!r)
 		r = -why.code;
+
+	/* What the dataset pins and nobody has any more, the same command does not bring. */
+	const char *kept = !d->journal || !slu_download_keeps(d) ? ""
+			   : r == -ESTALE                        ? "; what came is kept"
+					  : "; what came is kept: the same command goes on";
+
 	if (d->totals.failed > 1)
 		slu_fail(&why, -r, "%s (%llu of %llu files failed%s)", why.msg,
 			 (unsigned long long)d->totals.failed,

@@ -345,10 +345,9 @@ static int chunk_failed(struct slu_lane *l, struct slu_err *e)
 	    slu_store_stat(l->f->store, l->f->path, &now, NULL) == -ENOENT)
 		return -ENOENT;
 	if (rc == -ESTALE || (rc == -ENOENT && mf->id[0]))
-		return slu_fail(e, ESTALE,
-				"'%s' changed after the dataset was resolved (it was %s): %s%s",
-				mf->path, mf->id, l->op.err.msg,
-				strstr(l->op.err.msg, "resolve ") ? "" : "; resolve it again");
+		return slu_fail(e, ESTALE, "'%s' changed after the dataset was resolved: %s%s",
+				mf->path, l->op.err.msg,
+				strstr(l->op.err.msg, "again") ? "" : "; resolve it again");
 	*e = l->op.err;
 	if (!e->code)
 		return slu_fail_sys(e, -rc, "cannot download '%s'", mf->path);

@@ -86,11 +86,33 @@ static bool is_fetched(const struct slu_download *d, size_t at)
 	return d->known[at].state == SLU_DS_FETCH || d->known[at].state == SLU_DS_PART;
 }
 
+/* What the journal says a download that did not end has of a file. */
+static uint64_t resumed_of(const struct slu_download *d, size_t at)
+{
+	uint64_t size = slu_download_file(d, at)->size, have = 0, off;
+	uint8_t key[SLU_DJ_KEY];
+	size_t i, n;
+
+	if (d->known[at].state != SLU_DS_PART || slu_download_key(d->t->manifest, at, key) < 0)
+		return 0;
+	i = slu_dj_find(d->old, d->old_n, key, &n);
+	for (const struct slu_dj_entry *p = d->old + i; n; p++, n--) {
+		if (p->kind == SLU_DJ_WHOLE && !p->unit && p->n == size)
+			return size;
+		if (p->kind == SLU_DJ_CHUNK && !__builtin_mul_overflow(p->n, p->unit, &off) &&
+		    off < size)
+			have += size - off < p->unit ? size - off : p->unit;
+	}
+	return have < size ? have : size;
+}
+
 static uint64_t requests_of(const struct slu_download *d, size_t at)
 {
 	uint64_t chunk = chunk_of(d, at);
 
-	return is_fetched(d, at) ? (slu_download_file(d, at)->size + chunk - 1) / chunk : 0;
+	return is_fetched(d, at)
+		       ? (slu_download_file(d, at)->size - resumed_of(d, at) + chunk - 1) / chunk
+		       : 0;
 }
 
 static void add_up(const struct slu_download *d, struct slu_plan *p)
@@ -99,10 +121,13 @@ static void add_up(const struct slu_download *d, struct slu_plan *p)
 	p->bytes = slu_manifest_bytes(d->t->manifest);
 	p->there_files = d->totals.there;
 	p->kept_files = d->totals.kept;
-	p->fetch_files = d->todo;
-	p->fetch_bytes = d->todo_bytes;
 	for (size_t i = 0; i < p->files; i++) {
+		uint64_t size = slu_download_file(d, i)->size, have = resumed_of(d, i);
+
 		p->requests += requests_of(d, i);
+		p->resumed_bytes += have;
+		p->fetch_bytes += is_fetched(d, i) ? size - have : 0;
+		p->fetch_files += is_fetched(d, i) && (have < size || !size);
 		if (d->known[i].state == SLU_DS_THERE)
 			p->there_bytes += slu_download_file(d, i)->size;
 	}

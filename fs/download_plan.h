@@ -9,7 +9,8 @@ struct slu_plan {
 	uint64_t files, bytes;             /* of the dataset */
 	uint64_t there_files, there_bytes; /* that are in the target as they should be */
 	uint64_t kept_files;               /* that SLU_POLICY_APPEND leaves as they are */
-	uint64_t fetch_files, fetch_bytes; /* the rest; what an unfinished download left is in it */
+	uint64_t resumed_bytes;            /* that a download which did not end has left */
+	uint64_t fetch_files, fetch_bytes; /* the rest */
 	uint64_t requests;                 /* for data */
 	/* Some of these requests were made, twice, and the second time was measured; all of them at that
 	 * rate take this long.  0: nothing was measured. */

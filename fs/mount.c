@@ -363,7 +363,9 @@ static int find_place(struct slu_mount *m, const char *mountpoint, struct slu_er
 
 	if (!r)
 		r = check_outside(m, e);
-	return r ? r : slu_mount_check(m->where, e);
+	if (r == 0)
+		r = slu_mount_check(m->where, e);
+	return r < 0 ? r : 0;
 }
 
 /* What serves the requests. */

@@ -155,10 +155,13 @@ static size_t find(const struct slu_mount *m, const char *path)
 	return slu_manifest_find(m->t->manifest, rest);
 }
 
-/* Adds the paths of one request; names that are unknown are told, the first few of them. */
-static int add_paths(struct slu_mcontrol *c, const struct json_t *paths, struct json_t *answer,
+/* Adds the paths of one request; names that are unknown are told, the first few of them.  `below` may stand
+ * before the names, as before those that find(1) prints. */
+static int add_paths(struct slu_mcontrol *c, const struct json_t *request, struct json_t *answer,
 		     struct slu_err *e)
 {
+	const struct json_t *paths = slu_json_get(request, "paths");
+	const char *below = slu_json_str(request, "below");
 	size_t n = slu_json_count(paths), known = 0, unknown = 0;
 	SLU_AUTO(slu_freep) uint32_t *at = slu_calloc(n ? n : 1, sizeof *at);
 	struct json_t *names = slu_json_array();
@@ -168,7 +171,10 @@ static int add_paths(struct slu_mcontrol *c, const struct json_t *paths, struct 
 	for (size_t i = 0; !r && i < n; i++) {
 		const char *path = slu_json_string(slu_json_at(paths, i));
 		size_t place = path ? find(c->m, path) : SIZE_MAX;
+		const char *rest = path && below && *below ? slu_after(path, below) : NULL;
 
+		if (place == SIZE_MAX && rest && *rest == '/')
+			place = find(c->m, rest + strspn(rest, "/"));
 		if (place != SIZE_MAX)
 			at[known++] = (uint32_t)place;
 		else if (unknown++ < UNKNOWN_TOLD)
@@ -186,13 +192,11 @@ static int add_paths(struct slu_mcontrol *c, const struct json_t *paths, struct 
 static int do_order(struct slu_mcontrol *c, uint64_t conn, const struct json_t *request,
 		    struct json_t *answer, struct slu_err *e)
 {
-	const struct json_t *paths = slu_json_get(request, "paths");
-
 	if (!c->m->ahead)
 		return slu_fail(e, ENOTSUP,
 				"'%s' is a live mount: an order needs one that shows one state",
 				c->m->where);
-	if (!slu_json_is_array(paths))
+	if (!slu_json_is_array(slu_json_get(request, "paths")))
 		return slu_fail(e, EINVAL, "an order needs 'paths', an array of names");
 	if (slu_json_bool(request, "begin", false)) {
 		slu_ahead_order_drop(c->m->ahead);
@@ -201,7 +205,7 @@ static int do_order(struct slu_mcontrol *c, uint64_t conn, const struct json_t *
 	} else if (c->order_of != conn) {
 		return slu_fail(e, ECANCELED, "another order has taken the place of this one");
 	}
-	return add_paths(c, paths, answer, e);
+	return add_paths(c, request, answer, e);
 }
 
 static int do_drop(struct slu_mcontrol *c, struct slu_err *e)

@@ -7,6 +7,7 @@
 #include "fs/mount_point.h"
 
 #include "common/buf.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
@@ -239,9 +240,11 @@ int slu_mpoint_clear(const char *canon, struct slu_err *e)
 
 /* --- the folder --- */
 
-/* mkdir -p that follows symlinks: it is the user's own path. */
+/* mkdir -p that follows symlinks: it is the user's own path.  How many were made. */
 static int make_dirs(const char *path, struct slu_err *e)
 {
+	int made = 0;
+
 	SLU_AUTO(slu_freep) char *p = slu_strdup(path);
 
 	if (!p)
@@ -252,11 +255,13 @@ static int make_dirs(const char *path, struct slu_err *e)
 		if (c && c != '/')
 			continue;
 		*s = '\0';
-		if (mkdir(p, 0777) && errno != EEXIST)
+		if (mkdir(p, 0777) == 0)
+			made++;
+		else if (errno != EEXIST)
 			return slu_fail_sys(e, errno, "cannot make the folder '%s'", p);
 		*s = c;
 		if (!c)
-			return 0;
+			return made;
 	}
 }
 
@@ -287,7 +292,7 @@ static int check_empty(const char *canon, struct slu_err *e)
 int slu_mount_check(const char *mountpoint, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *canon = NULL;
-	int r = slu_mpoint_canon(mountpoint, &canon, e);
+	int r = slu_mpoint_canon(mountpoint, &canon, e), made;
 
 	if (r)
 		return r;
@@ -296,10 +301,21 @@ int slu_mount_check(const char *mountpoint, struct slu_err *e)
 	r = slu_mpoint_clear(canon, e);
 	if (r)
 		return r;
-	r = make_dirs(canon, e);
-	if (r)
-		return r;
-	return check_empty(canon, e);
+	made = make_dirs(canon, e);
+	if (made < 0)
+		return made;
+	r = check_empty(canon, e);
+	return r ? r : made;
+}
+
+void slu_mount_uncheck(const char *mountpoint, int made)
+{
+	SLU_AUTO(slu_freep) char *canon = NULL;
+
+	if (made <= 0 || slu_mpoint_canon(mountpoint, &canon, NULL))
+		return;
+	for (; made > 0 && rmdir(canon) == 0; made--)
+		*strrchr(canon, '/') = '\0';
 }
 
 /* --- leaving --- */
@@ -345,5 +361,13 @@ int slu_unmount(const char *mountpoint, int64_t timeout_ns, struct slu_err *e)
 	/* Forbidden, both: then a detached mount is the most. */
 	if (r == -EBUSY && probe(canon) == -ETIMEDOUT && !slu_mpoint_abort(mp.minor))
 		(void)umount2(canon, UMOUNT_NOFOLLOW | MNT_FORCE);
-	return r == -EBUSY ? detach(canon, true, e) : r;
+	if (r != -EBUSY)
+		return r;
+	r = detach(canon, true, e);
+	if (r == 0)
+		slu_warn("mount",
+			 "'%s' is still used: it is detached, and ends when the last program "
+			 "leaves it",
+			 canon);
+	return r;
 }

@@ -450,10 +450,12 @@ const struct slu_settings *slu_settings_default(void)
 static int check_word(const char *name, const char *value, const char *a, const char *b,
 		      const char *c, struct slu_err *e)
 {
+	const struct row *row = find_row(name, strlen(name));
+
 	if (slu_streq(value, a) || slu_streq(value, b) || slu_streq(value, c))
 		return 0;
-	return slu_fail(e, EINVAL, "the setting '%s' is '%s': it wants %s, %s or %s", name, value,
-			a, b, c);
+	return slu_fail(e, EINVAL, "the setting '%s' is '%s': it wants %s%s, %s or %s", name, value,
+			row && slu_streq(row->dflt, "auto") ? "auto, " : "", a, b, c);
 }
 
 /* What no single row can tell. */

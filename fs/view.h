@@ -106,7 +106,7 @@ int slu_download_open(struct slu_tree *t, const char *target, const struct slu_d
 struct slu_mount_opts {
 	bool allow_other;
 	unsigned uid, gid, umask; /* owner shown; umask of the modes 0555 and 0444 */
-	const char *source;       /* first field of the mount table, "sluice:titanic@1" */
+	const char *source;       /* first field of the mount table, "titanic@1" */
 	int64_t io_timeout;       /* every request is answered by then; 0: 60 s */
 	int ready_fd; /* when usable: "R" is written; when not: the error's code and text; then closed.  -1: none */
 	int lifeline_fd;        /* end of file on it unmounts and ends the process.  -1: none */
@@ -125,8 +125,10 @@ void slu_mount_say_failed(int ready_fd, const struct slu_err *e);
  * hangs, until the mount ends.  Programs in the mount notice a pause.  SIGTERM, SIGINT and the lifeline
  * end it, SIGUSR2 hands over to the program that is installed now.  ready_fd, lifeline_fd as above. */
 int slu_mount_supervise(const char *const *argv, int ready_fd, int lifeline_fd, struct slu_err *e);
-/* Checks that a mount could be put there: a folder (made when absent), empty, not a mount point. */
+/* Checks that a mount could be put there: a folder (made when absent), empty, not a mount point.  How many
+ * folders it made; slu_mount_uncheck() removes as many again, for a mount that did not come about. */
 int slu_mount_check(const char *mountpoint, struct slu_err *e);
+void slu_mount_uncheck(const char *mountpoint, int made);
 /* Unmounts (mount point of ours only: type fuse.sluice), lazily after timeout_ns; waits until gone. */
 int slu_unmount(const char *mountpoint, int64_t timeout_ns, struct slu_err *e);
 

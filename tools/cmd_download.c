@@ -73,11 +73,27 @@ void cli_download_failed(void *user, const char *path, const char *to, uint64_t 
 	fprintf(stderr, "sluice: %s\n", error->message);
 }
 
+static void say_totals(const struct sluice_download_totals *n)
+{
+	char fetched[16], resumed[16];
+
+	render_size(fetched, n->bytes);
+	render_size(resumed, n->resumed);
+	fprintf(stderr,
+		"%llu files written (%s fetched, %s of an earlier download), %llu were there, %llu "
+		"kept, %llu missing, %llu failed\n",
+		(unsigned long long)n->files, fetched, resumed, (unsigned long long)n->there,
+		(unsigned long long)n->kept, (unsigned long long)n->missing,
+		(unsigned long long)n->failed);
+}
+
 void cli_download_totals(const struct cli *c, const struct sluice_download_totals *n)
 {
 	/* a caller that closed the output wants the files alone */
 	bool closed = (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY;
 
+	if (!c->json && cli_has(c, "verbose"))
+		say_totals(n);
 	if (!c->json || closed)
 		return;
 	printf("{\"files\": %llu, \"bytes\": %llu, \"resumed\": %llu, \"there\": %llu, "
@@ -103,25 +119,39 @@ static void say_files(const char *what, uint64_t files, uint64_t bytes)
 	printf("%-10s %llu files, %s\n", what, (unsigned long long)files, size);
 }
 
+static void say_time(uint64_t ms)
+{
+	if (ms < 100)
+		printf("%-10s less than 0.1 s", "time");
+	else
+		printf("%-10s about %.1f s", "time", (double)ms / 1000);
+}
+
 static void say_plan(const struct json_t *o)
 {
 	uint64_t n = number(o, "probe_requests");
 	const char *refused = slu_json_str(o, "refused");
+	char size[16];
 
 	say_files("dataset", number(o, "files"), number(o, "bytes"));
 	if (number(o, "there_files"))
 		say_files("there", number(o, "there_files"), number(o, "there_bytes"));
 	if (number(o, "kept_files"))
 		printf("%-10s %llu files\n", "kept", (unsigned long long)number(o, "kept_files"));
+	if (number(o, "resumed_bytes")) {
+		render_size(size, number(o, "resumed_bytes"));
+		printf("%-10s %s of a download that did not end\n", "resumed", size);
+	}
 	say_files("to fetch", number(o, "fetch_files"), number(o, "fetch_bytes"));
 	printf("%-10s %llu\n", "requests", (unsigned long long)number(o, "requests"));
 	if (n) {
-		char size[16];
-
 		render_size(size, number(o, "probe_bytes"));
-		printf("%-10s about %.1f s, if all go as %llu that were tried (%s in %.3f s)\n",
-		       "time", (double)number(o, "estimate_ms") / 1000, (unsigned long long)n, size,
-		       (double)number(o, "probe_ms") / 1000);
+		say_time(number(o, "estimate_ms"));
+		printf(", if all go as %llu that were tried (%s in ", (unsigned long long)n, size);
+		if (number(o, "probe_ms"))
+			printf("%llu ms)\n", (unsigned long long)number(o, "probe_ms"));
+		else
+			puts("less than 1 ms)");
 	}
 	if (refused)
 		printf("%-10s %s\n", "refused", refused);
@@ -190,6 +220,22 @@ static void say_found(const struct json_t *j)
 		       (unsigned long long)unchecked);
 }
 
+static int found_wrong(const struct cli *c, const struct json_t *j)
+{
+	const char *ref = c->nargs > 1 ? c->args[1] : NULL;
+	uint64_t wrong = number(j, "missing") + number(j, "different") + number(j, "unreadable");
+	struct sluice_error e = {.code = ESTALE};
+
+	snprintf(e.message, sizeof e.message,
+		 "'%s' is not what %s%s%s: %llu right, %llu wrong, %llu extra; %s", c->args[0],
+		 ref ? "'" : "was downloaded", ref ? ref : "", ref ? "' has" : "",
+		 (unsigned long long)number(j, "files"), (unsigned long long)wrong,
+		 (unsigned long long)number(j, "extra"),
+		 wrong ? "download again with --overwrite --rehash"
+		       : "remove what is extra, or download with --policy=replace");
+	return cli_fail(c, -ESTALE, &e);
+}
+
 int cmd_verify(struct cli *c)
 {
 	struct sluice_view_options o = SLUICE_VIEW_OPTIONS_INIT;
@@ -224,13 +270,5 @@ int cmd_verify(struct cli *c)
 		say_found(j);
 	if (slu_json_true(slu_json_get(j, "same")))
 		return 0;
-	e.code = ESTALE;
-	snprintf(
-		e.message, sizeof e.message,
-		"'%s' is not what was downloaded: %llu files are right, %llu are not; download again "
-		"with --overwrite --rehash",
-		c->args[0], (unsigned long long)number(j, "files"),
-		(unsigned long long)(number(j, "missing") + number(j, "different") +
-				     number(j, "extra") + number(j, "unreadable")));
-	return cli_fail(c, -ESTALE, &e);
+	return found_wrong(c, j);
 }

@@ -343,6 +343,8 @@ int cmd_stats(struct cli *c)
 	char *text = NULL, *before = NULL;
 	int status = wants_time(c, &interval) ? 0 : CLI_USAGE;
 
+	if (cli_has(c, "prometheus") && (c->json || cli_has(c, "json")))
+		return cli_usage(c, "--json and --prometheus are two forms: give one of both");
 	if (!status && (watch || table))
 		status = look(c, NULL, &before);
 	while (!status) {
@@ -384,17 +386,27 @@ static const char *next_name(void *user)
 	return len > 0 ? n->line : NULL;
 }
 
+static int names_unknown(const struct cli *c, const struct json_t *j)
+{
+	struct sluice_error e = {.code = ENODATA}; /* exit status 1, as without json */
+
+	snprintf(e.message, sizeof e.message, "%lld names are no files of the mount",
+		 (long long)slu_json_int(j, "unknown", 0));
+	return cli_fail(c, -e.code, &e);
+}
+
 static int tell_order(const struct cli *c, char *text)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
 	const struct json_t *names;
 
-	if (c->json || slu_json_parse(text, strlen(text), "answer", &j, NULL)) {
+	if (slu_json_parse(text, strlen(text), "answer", &j, NULL))
+		j = NULL;
+	if (c->json || !j)
 		puts(text);
-		sluice_free(text);
-		return 0;
-	}
 	sluice_free(text);
+	if (c->json || !j)
+		return slu_json_int(j, "unknown", 0) ? names_unknown(c, j) : 0;
 	names = slu_json_get(j, "unknown_names");
 	printf("%lld files are fetched before they are read",
 	       (long long)slu_json_int(j, "known", 0));

@@ -225,7 +225,7 @@ int cmd_mount(struct cli *c)
 	if (slu_starts(c->args[1], "/dev/fd/") &&
 	    !(cli_has(c, "foreground") && cli_has(c, "no-supervisor")))
 		return cli_usage(c,
-				 "%s is served by this very process: add --foreground "
+				 "'%s' is served by this very process: add --foreground "
 				 "--no-supervisor",
 				 c->args[1]);
 	if (cli_has(c, "foreground"))

@@ -32,6 +32,20 @@ static void help_options(FILE *f, const struct cli_option *o)
 	}
 }
 
+/* group: of these alone ("data"); NULL: all. */
+static void help_verbs(FILE *f, const char *group)
+{
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		const char *rest = group ? slu_after(v->name, group) : " ";
+		char left[40];
+
+		if (v->hidden || !rest || rest[0] != ' ')
+			continue;
+		snprintf(left, sizeof left, "%s%s%s", v->name, v->args[0] ? " " : "", v->args);
+		fprintf(f, "  %-24s %s\n", left, v->help);
+	}
+}
+
 void cli_help(FILE *f, const struct cli_verb *verb)
 {
 	if (verb) {
@@ -42,14 +56,7 @@ void cli_help(FILE *f, const struct cli_verb *verb)
 		return;
 	}
 	fputs("usage: sluice VERB [options] [arguments]\n\n", f);
-	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
-		char left[40];
-
-		if (v->hidden)
-			continue;
-		snprintf(left, sizeof left, "%s%s%s", v->name, v->args[0] ? " " : "", v->args);
-		fprintf(f, "  %-24s %s\n", left, v->help);
-	}
+	help_verbs(f, NULL);
 	fputs("\n`sluice VERB --help` shows its options; REF is explained in sluice-uri(7).\n", f);
 }
 
@@ -208,7 +215,11 @@ static int check(struct cli *c)
 		return 1;
 	}
 	if (format && !slu_streq(format, "json") && !slu_streq(format, "table"))
-		return 1 + cli_usage(c, "--output is json or table, not '%s'", format);
+		return 1 + cli_usage(c, "--output (-o) is json or table, not '%s'%s", format,
+				     slu_streq(c->verb->name, "mount")
+					     ? "; settings are given by --set NAME=VALUE, and by "
+					       "-o to `mount -t fuse.sluice`"
+					     : "");
 	if ((c->nargs < c->verb->min && !cli_has(c, "show-settings")) ||
 	    (c->verb->max >= 0 && c->nargs > c->verb->max))
 		return 1 + cli_usage(c, "%s arguments",
@@ -322,18 +333,59 @@ static const struct cli_verb *find_verb(int argc, char **argv, int *ret_words)
 	return NULL;
 }
 
-/* A first word of verbs ("data"): how many verbs begin with it. */
-static int list_group(const char *word)
+/* Is it a first word of verbs ("data")? */
+static bool is_group(const char *word)
 {
-	int n = 0;
-
 	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
 		const char *rest = slu_after(v->name, word);
 
-		if (rest && rest[0] == ' ' && !v->hidden && ++n)
-			fprintf(stderr, "  sluice %s %s\t%s\n", v->name, v->args, v->help);
+		if (rest && rest[0] == ' ' && !v->hidden)
+			return true;
 	}
-	return n;
+	return false;
+}
+
+static void help_group(FILE *f, const char *word)
+{
+	fprintf(f, "usage: sluice %s VERB [options] [arguments]\n\n", word);
+	help_verbs(f, word);
+	fprintf(f, "\n`sluice %s VERB --help` shows its options.\n", word);
+}
+
+static bool is_help(const char *word)
+{
+	return slu_streq(word, "--help") || slu_streq(word, "-h") || slu_streq(word, "help");
+}
+
+/* `sluice help`, `sluice help data`, `sluice help data create`. */
+static int tell_help(const struct cli *none, int argc, char **argv)
+{
+	int words;
+	const struct cli_verb *verb = find_verb(argc - 1, argv + 1, &words);
+
+	if (argc < 3 || verb)
+		cli_help(stdout, verb);
+	else if (is_group(argv[2]))
+		help_group(stdout, argv[2]);
+	else
+		return cli_usage(none, "'%s' is no verb", argv[2]);
+	return cli_end(none, 0);
+}
+
+/* "data" without a second word that makes it a verb. */
+static int no_second(const struct cli *none, int argc, char **argv)
+{
+	bool wanted = argc > 2 && is_help(argv[2]);
+
+	if (argc > 2 && !wanted) {
+		SLU_AUTO(slu_freep) char *text = slu_asprintf("%s %s", argv[1], argv[2]);
+		const struct cli_verb group = {.name = argv[1]};
+
+		return cli_usage(&(struct cli){.verb = &group}, "'%s' is no verb",
+				 text ? text : argv[1]);
+	}
+	help_group(wanted ? stdout : stderr, argv[1]);
+	return wanted ? cli_end(none, 0) : CLI_USAGE;
 }
 
 static int no_verb(int argc, char **argv)
@@ -348,15 +400,10 @@ static int no_verb(int argc, char **argv)
 		printf("sluice %s\n", sluice_version());
 		return cli_end(&none, 0);
 	}
-	if (slu_streq(argv[1], "--help") || slu_streq(argv[1], "-h") ||
-	    slu_streq(argv[1], "help")) {
-		cli_help(stdout, NULL);
-		return cli_end(&none, 0);
-	}
-	if (list_group(argv[1]) > 0)
-		return argc > 2 && !slu_streq(argv[2], "--help")
-			       ? cli_usage(&none, "'%s %s' is no verb", argv[1], argv[2])
-			       : CLI_USAGE;
+	if (is_help(argv[1]))
+		return tell_help(&none, argc, argv);
+	if (is_group(argv[1]))
+		return no_second(&none, argc, argv);
 	return cli_usage(&none, "'%s' is no verb", argv[1]);
 }
 

@@ -10,7 +10,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import BAD_INPUT, is_mount, needs_fuse, needs_root, read_tree, server_of, traced, until, worker_of
+from conftest import (
+    BAD_INPUT,
+    NOT_FOUND,
+    is_mount,
+    needs_fuse,
+    needs_root,
+    read_tree,
+    server_of,
+    traced,
+    until,
+    worker_of,
+)
 
 DEEP = bool(os.environ.get("SLUICE_DEEP"))
 # Of the trace of the store, below the cache: a read that went out.
@@ -148,6 +159,9 @@ def test_another_right_is_another_entry(files):
 @pytest.mark.only_on("blob")
 def test_warm_stat_verify_clear(files):
     total = sum(map(len, files.below("in").values()))
+    for verb in ("stat", "verify", "clear"):
+        assert "no disk cache" in files.run("cache", verb, code=NOT_FOUND).err
+    assert not (files.cwd / "caches").exists()
     done = files.json("cache", "warm", files.ref("in"))
     assert done == {"files": len(files.below("in")), "bytes": total, "fetched_bytes": total}
     assert files.json("cache", "warm", files.ref("in"))["fetched_bytes"] == 0

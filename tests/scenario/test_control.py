@@ -37,6 +37,14 @@ def hand_over(ws, m, order, code=0, *more):
     return ws.run("prefetch", m, "--order", ws.cwd / "order", *more, code=code)
 
 
+def test_names_of_an_order_may_be_those_that_find_prints(small):
+    with small.mounted(small.ref("in"), small.cwd / "mnt"):
+        (small.cwd / "order").write_text("".join(f"mnt/{x}\n" for x in names(small)))
+        assert small.run("prefetch", "mnt/", "--order", "order").out.startswith("60 files ")
+        done = small.run("prefetch", "./mnt", "--order", "order", "-o", "json", code=1)
+        assert json.loads(done.out)["unknown"] == 60 and "60 names" in done.err
+
+
 def read_right(ws, m, paths):
     for x in paths:
         assert (m / x).read_bytes() == ws.placed[f"in/{x}"]

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from conftest import local_only, needs_fuse
+from conftest import USAGE, local_only, needs_fuse
 
 SRC = Path(os.environ.get("SLUICE_SRC", Path(__file__).parents[2]))
 
@@ -45,3 +45,8 @@ def test_every_verb_explains_itself(bare):
         words = [w for w in verb.split() if w.islower()]
         done = subprocess.run(["sluice", *words, "--help"], capture_output=True, text=True, check=False)
         assert done.returncode == 0 and done.stdout.startswith("usage: sluice"), words
+        assert bare.run("help", *words).out == done.stdout
+    for word in ("data", "cache", "job"):
+        text = bare.run(word, "--help").out
+        assert text.startswith(f"usage: sluice {word} VERB") and bare.run("help", word).out == text
+        assert f"see `sluice {word} --help`" in bare.run(word, "frob", code=USAGE).err

@@ -164,6 +164,17 @@ def totals(done):
     return json.loads(done.out)
 
 
+def test_a_plan_counts_what_a_broken_off_download_left(large):
+    out = large.cwd / "out"
+    broken_off(large, out)
+    plan = large.json("plan", "--no-probe", large.ref("in"), out)
+    assert plan["resumed_bytes"] > 0
+    assert plan["there_bytes"] + plan["resumed_bytes"] + plan["fetch_bytes"] == plan["bytes"] == BIG + 2000
+    assert "that did not end" in large.run("plan", "--no-probe", large.ref("in"), out).out
+    done = totals(large.run("download", "-o", "json", large.ref("in"), out))
+    assert (done["bytes"], done["resumed"]) == (plan["fetch_bytes"], plan["resumed_bytes"])
+
+
 @pytest.fixture
 def large(ws):
     """One file of several requests on every store, and two small ones."""
@@ -435,6 +446,8 @@ def test_verify_finds_what_is_wrong(files):
         }
     done = files.run("download", "-o", "json", "--overwrite", "--rehash", files.ref("in"), out)
     assert totals(done)["files"] == 2
+    err = files.run("verify", out, code=CHANGED).err
+    assert "0 wrong, 1 extra; remove what is extra" in err
     (out / "new").unlink()
     files.run("verify", out)
 

@@ -57,6 +57,8 @@ def test_the_helper_returns_what_mount_8_expects(files):
     with unmounted(files, files.cwd / "mnt") as m:
         files.run(files.ref("in"), m, "-o", "live,attr_timeout=5s,dev,suid")
         assert read_tree(m) == files.below("in")
+        # What `mount -a` compares with its line, which it leaves alone then.
+        assert f" - fuse.sluice {files.ref('in')} " in Path("/proc/self/mountinfo").read_text()
         files.run("unmount", m)
         assert "no setting 'frob'" in files.run(files.ref("in"), m, "-o", "frob", code=32).err
         assert "'umask'" in files.run(files.ref("in"), m, "-o", "umask=9", code=32).err

@@ -234,7 +234,10 @@ static void refuses_what_is_no_mount_point(void **state)
 	assert_failed(slu_mount_check("/proc", &e), e, EBUSY, "already a mount point");
 	assert_failed(slu_mount_check("/", &e), e, EINVAL, "cannot be a mount point");
 	snprintf(path, sizeof path, "%s/new/deep", v->dir.path);
-	assert_int_equal(slu_mount_check(path, &e), 0);
+	assert_int_equal(slu_mount_check(path, &e), 2);
+	slu_mount_uncheck(path, 2);
+	snprintf(path, sizeof path, "%s/new", v->dir.path);
+	assert_int_equal(access(path, F_OK), -1);
 	start_ok(v, (struct how){0});
 	assert_failed(slu_mount_check(v->mnt, &e), e, EBUSY, "already shows sluice:test, it");
 	stop(v);
