@@ -336,6 +336,8 @@ static int open_file(const struct slu_local *l, struct slu_op *op)
 		return fd;
 	if (SLU_IO(fstat(fd, &st)) < 0)
 		return slu_local_fail(l, &op->err, errno, "read", op->path);
+	if (op->if_match && !S_ISREG(st.st_mode))
+		return stale(l, op, S_ISDIR(st.st_mode) ? "a folder" : "no file");
 	if (S_ISDIR(st.st_mode))
 		return slu_fail(&op->err, EISDIR, "'%s' in '%s' is a folder, a file is wanted",
 				*op->path ? op->path : ".", l->root);

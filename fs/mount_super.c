@@ -520,7 +520,8 @@ static void finish(struct super *s)
 	slu_closep(&s->kept[SLU_KEEP_FUSE]);
 	s->kept[SLU_KEEP_FUSE] = -1;
 	if (h->where[0] && slu_mpoint_still(h->where, h->major, h->minor) &&
-	    (s->phase == ENDING || !s->usable) && slu_mpoint_detach(h->where, true, NULL))
+	    (s->phase == ENDING || !s->usable || atomic_load(&h->ended)) &&
+	    slu_mpoint_detach(h->where, true, NULL))
 		slu_debug("mount", "'%s' is left mounted", h->where);
 	for (unsigned i = 0; i < SLU_KEEPS; i++)
 		slu_closep(&s->kept[i]);

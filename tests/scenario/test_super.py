@@ -254,6 +254,27 @@ def test_a_signal_to_either_ends_both(files, whom):
 
 
 @local_only
+def test_a_worker_killed_while_it_ends_leaves_no_dead_mount(files):
+    """kill, and then kill -9, as those do who have no patience."""
+    with files.mounted(files.ref("in")) as m:
+        supervisor, fd = server_of(m), os.open(m / "big", os.O_RDONLY)
+        for n in range(20):
+            worker = until("a worker", lambda: worker_of(m))
+            os.statvfs(m)  # it serves
+            os.kill(worker, signal.SIGTERM)
+            for _ in range(1 << n):
+                os.statvfs(m)
+            os.kill(worker, signal.SIGKILL)
+            until("its end or the next", lambda w=worker: gone(supervisor) or worker_of(m) not in (None, w))
+            if not is_mount(m):
+                break
+            assert not gone(supervisor)
+        assert not is_mount(m)
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+@local_only
 def test_a_new_program_takes_over(files):
     """SIGUSR2, as of ExecReload: open files stay, nothing fails, nothing is counted as a death."""
     log = files.cwd / "log"

@@ -311,6 +311,12 @@ static void a_read_is_pinned(void **state)
 	assert_int_equal(slu_store_delete(v->s, "f", 0, &e), 0);
 	assert_int_equal(read4(v, "f", new.id, buf, &e), 0);
 	assert_failed(read4(v, "f", "1-4", buf, &e), e, ESTALE, "gone");
+	/* and so is a folder, or what cannot be read at all, in its place */
+	assert_int_equal(mkdir(at(v, "f"), 0777), 0);
+	assert_failed(read4(v, "f", "1-4", buf, &e), e, ESTALE, "now a folder");
+	assert_int_equal(rmdir(at(v, "f")), 0);
+	assert_int_equal(mkfifo(at(v, "f"), 0666), 0);
+	assert_failed(read4(v, "f", "1-4", buf, &e), e, ESTALE, "now no file");
 }
 
 /* The time set back hides a write from who opens the file later, not from who has it open. */
