@@ -115,9 +115,26 @@ static bool refused(struct slu_mount *m, int fd, const void *buf)
 	return write(fd, &out, sizeof out) == sizeof out;
 }
 
+#define REQUEST (8u << 10) /* longer than any but a list of what to forget */
+
+/* Has memory behind the buffer before the kernel copies a request there: a process that is killed while that
+ * copy has to wait for memory fails the request for good (fuse_dev_do_read: EIO), which nobody can ask for again. */
+static void touch(void *buf, size_t n)
+{
+	volatile char *p = buf;
+
+	if (n > REQUEST)
+		n = REQUEST;
+	for (size_t i = 0; i < n; i += 4096)
+		p[i] = 0;
+	p[n - 1] = 0;
+}
+
 ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount)
 {
 	struct slu_mount *m = mount;
+
+	touch(buf, n);
 	ssize_t r = !m->init.seen && slu_mlink_heir(&m->link) ? (ssize_t)slu_mheir_init(m, buf, n)
 							      : read(fd, buf, n);
 

@@ -138,12 +138,11 @@ def damage(world, cache):
 
 @pytest.mark.only_on("hns")
 def test_readers_see_no_wrong_byte_of_a_damaged_cache(ws, world):
-    """Mounts that share a cache, one after the other, their processes killed; between them it is damaged. Not by
-    passthrough, which trusts a file that was checked whole (docs/promises.md)."""
+    """Mounts that share a cache, one after the other, their processes killed; between them it is damaged."""
     cache = ws.cwd / "cache"
     for _ in world.rounds():
         for size in ("1GiB", "8MiB", "1GiB"):  # the second is full at once
-            with ws.mounted(ws.ref("m"), None, "--open-mode=none", f"--cache-dir={cache}", f"--cache-size={size}") as m:
+            with ws.mounted(ws.ref("m"), None, f"--cache-dir={cache}", f"--cache-size={size}") as m:
                 ops, read, stale, failed = world.run(m, world.paced(lambda: killed(ws, signal.SIGKILL), 9), seconds=2)
             assert ops > 0 and read > 0 and (stale, failed) == (0, 0)
             until("its processes are gone", lambda: not server_of(ws.cwd / "mnt") and not worker_of(ws.cwd / "mnt"))
