@@ -129,6 +129,7 @@ static int plan_json(const struct slu_plan *p, char **ret, struct slu_err *e)
 		{"there_files", p->there_files},
 		{"there_bytes", p->there_bytes},
 		{"kept_files", p->kept_files},
+		{"removals", p->removals},
 		{"resumed_bytes", p->resumed_bytes},
 		{"fetch_files", p->fetch_files},
 		{"fetch_bytes", p->fetch_bytes},
@@ -283,10 +284,12 @@ int sluice_verify(struct sluice *s, const char *dir, const char *ref,
 	if (r == 0)
 		r = slu_dlrecord_read(fd, dir, &record, &er);
 	if (r == -ENOENT && fd >= 0 && !ref)
-		r = slu_fail(&er, ENOENT,
-			     "'%s' has no " SLU_DL_RECORD
-			     " of a download that came to its end: say what it should hold",
-			     dir);
+		r = slu_fail(
+			&er, ENOENT,
+			"'%s' has no " SLU_DL_RECORD
+			" of a download that came to its end: name what it should hold, as `sluice "
+			"verify DIR REF`",
+			dir);
 	if (ref && (r == -ENOENT || r == -EBADMSG) && fd >= 0)
 		r = 0;
 	if (r == 0 && ref)

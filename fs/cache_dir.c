@@ -62,9 +62,11 @@ static int check_conf(struct slu_cache_conf *f, struct slu_err *e)
 	if (!f->write_queue)
 		f->write_queue = WRITE_QUEUE;
 	if (f->max && f->max < MAX_LEAST)
-		return slu_fail(e, EINVAL,
-				"the disk cache has to have 1 MiB at least, not %llu bytes",
-				(unsigned long long)f->max);
+		return slu_fail(
+			e, EINVAL,
+			"the disk cache has to have 1 MiB at least, not %llu bytes: give it "
+			"more with --cache-size",
+			(unsigned long long)f->max);
 	if (!(f->prune_at > 0 && f->prune_at <= 1) ||
 	    !(f->prune_to > 0 && f->prune_to <= f->prune_at))
 		return slu_fail(
@@ -109,7 +111,9 @@ static int check_dir(const char *dir, int fd, mode_t others, struct slu_err *e)
 			"the cache folder '%s' has to be yours alone: %s, or name another one with "
 			"SLUICE_CACHE_DIR",
 			dir,
-			st.st_uid != geteuid() ? "it belongs to another user" : "`chmod 700` it");
+			st.st_uid != geteuid() ? "it belongs to another user"
+			: st.st_mode & S_ISVTX ? "it is everybody's"
+					       : "`chmod 700` it");
 	if (is_elsewhere((long)fs.f_type))
 		return slu_fail(
 			e, EXDEV,

@@ -93,6 +93,7 @@ struct slu_download {
 	bool part_made;    /* by this download */
 	bool begun;        /* slu_download_begin */
 	bool planning;     /* nothing may be changed (download_plan.c) */
+	uint64_t removals; /* planning: files and folders that would be removed */
 
 	/* what an earlier one left; fixed once the lanes run, but for known[], whose file's lane or batch
 	 * writes it */
@@ -146,6 +147,8 @@ int slu_download_room(const struct slu_download *d, uint64_t back, struct slu_er
 int slu_download_places(struct slu_download *d, uint64_t *ret_back, struct slu_err *e);
 /* What else is in the target: is refused, or removed, or stays, as the policy says. */
 int slu_download_others(struct slu_download *d, struct slu_err *e);
+/* -EINVAL: by its policy it would empty a folder that never is. */
+int slu_download_may_empty(const struct slu_download *d, struct slu_err *e);
 /* Is this what a download of f would leave there? */
 bool slu_download_same(const struct stat *st, const struct slu_file *f);
 

@@ -153,7 +153,7 @@ int slu_download_room(const struct slu_download *d, uint64_t back, struct slu_er
 }
 
 /* Emptying one of these is a mistake, whatever was asked. */
-static int check_replace(const struct slu_download *d, struct slu_err *e)
+int slu_download_may_empty(const struct slu_download *d, struct slu_err *e)
 {
 	const char *home = getenv("HOME");
 	struct stat a, b;
@@ -203,7 +203,7 @@ int slu_download_check(struct slu_download *d, struct slu_err *e)
 	if (!r)
 		r = check_names(d, e);
 	if (!r)
-		r = check_replace(d, e);
+		r = slu_download_may_empty(d, e);
 	if (!r)
 		r = slu_download_lock(d, e);
 	if (!r)

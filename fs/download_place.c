@@ -273,6 +273,10 @@ static int other(struct slu_download *d, int dirfd, const char *name, const char
 				"the target '%s' is not empty (it holds '%s'): choose an empty "
 				"folder, or give --overwrite",
 				d->target, path);
+	if (d->planning) {
+		d->removals++;
+		return 0;
+	}
 	r = slu_path_rmtree(dirfd, name);
 	return r ? slu_fail_sys(e, -r, "cannot remove '%s' from '%s'", path, d->target) : 0;
 }

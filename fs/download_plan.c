@@ -62,8 +62,11 @@ static int look(struct slu_download *d, struct slu_plan *p, struct slu_err *e)
 		if (r)
 			return r;
 		r = slu_download_places(d, &back, &p->refused);
-		if (!r && d->o->policy == SLU_POLICY_FAIL)
+		if (!r)
+			r = slu_download_may_empty(d, &p->refused);
+		if (!r && (d->o->policy == SLU_POLICY_FAIL || d->o->policy == SLU_POLICY_REPLACE))
 			(void)slu_download_others(d, &p->refused);
+		p->removals = d->removals;
 	}
 	slu_download_count(d);
 	if (!p->refused.code)

@@ -8,6 +8,7 @@
 struct slu_plan {
 	uint64_t files, bytes;             /* of the dataset */
 	uint64_t there_files, there_bytes; /* that are in the target as they should be */
+	uint64_t removals;                 /* files and folders that SLU_POLICY_REPLACE removes */
 	uint64_t kept_files;               /* that SLU_POLICY_APPEND leaves as they are */
 	uint64_t resumed_bytes;            /* that a download which did not end has left */
 	uint64_t fetch_files, fetch_bytes; /* the rest */

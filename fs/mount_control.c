@@ -211,7 +211,7 @@ static int do_order(struct slu_mcontrol *c, uint64_t conn, const struct json_t *
 static int do_drop(struct slu_mcontrol *c, struct slu_err *e)
 {
 	if (!c->m->ahead)
-		return slu_fail(e, ENOTSUP, "'%s' is a live mount", c->m->where);
+		return slu_fail(e, ENOTSUP, "'%s' is a live mount: it has no order", c->m->where);
 	slu_ahead_order_drop(c->m->ahead);
 	c->order_of = 0;
 	c->unknown = 0;

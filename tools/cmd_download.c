@@ -138,6 +138,9 @@ static void say_plan(const struct json_t *o)
 		say_files("there", number(o, "there_files"), number(o, "there_bytes"));
 	if (number(o, "kept_files"))
 		printf("%-10s %llu files\n", "kept", (unsigned long long)number(o, "kept_files"));
+	if (number(o, "removals"))
+		printf("%-10s %llu files and folders that are there\n", "to remove",
+		       (unsigned long long)number(o, "removals"));
 	if (number(o, "resumed_bytes")) {
 		render_size(size, number(o, "resumed_bytes"));
 		printf("%-10s %s of a download that did not end\n", "resumed", size);

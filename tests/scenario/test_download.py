@@ -268,6 +268,7 @@ def test_policies(files):
     assert (out / "1/001").read_text() == "old" and (out / "3/003").exists()
     run("download", "--policy=merge_with_overwrite", files.ref("in"), out)
     assert (out / "1/001").read_bytes() == files.placed["in/1/001"] and (out / "mine").exists()
+    assert "not emptied" in files.json("plan", "--no-probe", "--policy=replace", files.ref("in"), "/")["refused"]
     run("download", "--policy=replace", files.ref("in"), out)
     assert read_tree(out) == files.below("in")
 
@@ -476,4 +477,6 @@ def test_a_plan_is_what_comes(files):
     assert "estimate_ms" not in plan and "refused" not in plan
     (out / "mine").write_text("x")
     assert "mine" in files.json("plan", "--no-probe", files.ref("in"), out)["refused"]
+    plan = files.json("plan", "--no-probe", "--policy=replace", files.ref("in"), out)
+    assert plan["removals"] == 1 and plan["there_files"] == 39 and (out / "mine").exists()
     assert "to fetch" in files.run("plan", files.ref("in")).out
