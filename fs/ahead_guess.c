@@ -16,7 +16,6 @@
 
 #define SPAN 16u          /* steps of disorder */
 #define SPAN_OPEN 64u     /* of a cursor that was right before */
-#define SURE 32u          /* files ahead for few that came true */
 #define IDLE 128u         /* visits after which a cursor's reader has gone */
 #define SPAN_LEARNED 256u /* several processes have made that order together */
 #define STEP_MAX 16u
@@ -115,7 +114,7 @@ static void open_window(struct slu_ahead *a, struct slu_cursor *c)
 		c->tip = c->head + c->step;
 		c->tail = c->head;
 	}
-	c->window = 2 * c->run < SURE + c->run / 4 ? 2 * c->run : SURE + c->run / 4;
+	c->window = 2 * c->run;
 	if (c->window > SLU_AHEAD_FILES)
 		c->window = SLU_AHEAD_FILES;
 }

@@ -26,7 +26,7 @@ int slu_retry_push(struct slu_store **s, const struct slu_retry_conf *conf,
 		   struct slu_loops *loops);
 
 struct slu_limit_conf {
-	unsigned start, max; /* ops in flight: 0: 16, 256 */
+	unsigned start, max; /* ops in flight: 0: 32, 256 */
 };
 /* What all stores of one service share: at most w ops are at it, by priority then order; when w is in use, it grows
  * by 1 a success before the first -EAGAIN, by 1/w after; it halves on -EAGAIN, at most once a round trip (slow start

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-#define START 16
+#define START 32
 #define MAX 256
 #define PRIOS 10
 #define PAUSE_MAX (30 * SLU_SEC)

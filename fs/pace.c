@@ -5,6 +5,8 @@
 #include "common/time.h"
 
 #define WINDOW_MIN (4ull << 20)
+#define WINDOW_START (16ull << 20) /* in the first rounds, where one takes long */
+#define ROUND_LONG (10 * SLU_MS)
 #define ROUND_MIN (2 * SLU_MS)
 #define ROUND_MAX (500 * SLU_MS)
 #define EPOCH_MIN (2 * SLU_SEC)
@@ -14,6 +16,8 @@
 #define GAIN_START 3.0
 #define GAIN 2.0
 #define GAIN_PROBE 0.75
+#define GAIN_LARGE 1.5 /* at most, of what is larger than LARGE: memory */
+#define LARGE (32.0 * (1 << 20))
 #define GROWS 1.1
 #define CYCLE 16
 #define PROBE 2
@@ -71,13 +75,18 @@ static double gain(const struct slu_pace *p, uint64_t last, uint64_t before)
 uint64_t slu_pace_window(const struct slu_pace *p, const struct slu_pace_time *t)
 {
 	unsigned at = (p->round + SLU_PACE_ROUNDS - 1) % SLU_PACE_ROUNDS;
-	uint64_t before = 0, last = p->rate[at];
-	double n;
+	uint64_t before = 0, last = p->rate[at], min = WINDOW_MIN;
+	double n, most;
 
 	for (unsigned i = 0; i < SLU_PACE_ROUNDS; i++)
 		if (i != at && p->rate[i] > before)
 			before = p->rate[i];
-	n = gain(p, last, before) * (double)(last > before ? last : before);
-	n *= (double)alone(t) / (double)SLU_SEC;
-	return n < (double)WINDOW_MIN ? WINDOW_MIN : (uint64_t)n;
+	n = (double)(last > before ? last : before) * (double)alone(t) / (double)SLU_SEC;
+	most = GAIN_LARGE * n > LARGE ? GAIN_LARGE * n : LARGE;
+	n *= gain(p, last, before);
+	if (n > most)
+		n = most;
+	if (p->round < SLU_PACE_ROUNDS && alone(t) >= ROUND_LONG)
+		min = WINDOW_START;
+	return n < (double)min ? min : (uint64_t)n;
 }

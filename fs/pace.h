@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How far ahead of its reader a stream should fetch: what arrives during the time that one block takes,
- * both measured, three times while that makes it faster, else twice.  While latency is what limits, the
+ * both measured, three times while that makes it faster, else twice; of much, half as much again.  It begins
+ * with a few MiB, where a block takes long with more.  While latency is what limits, the
  * window grows round by round, and the rate with it; once the link, the service or the program is what
  * limits, the rate stands, and the window with it.  A slow program gets a small one.  What is in flight
  * makes blocks slower by itself, so now and then a round asks for less, to see the time that a block

@@ -6,7 +6,8 @@
  * reads had to wait.  Any other store is read in blocks that reads share: a gap under a read becomes
  * demand blocks of 64 KiB units, a stream gets blocks ahead of it.  The first two reads of a stream
  * fetch what they ask, the next as much ahead as was read before, so small reads of a header or a
- * footer cost no more than themselves.
+ * footer cost no more than themselves; a large read at the start of a file is believed at once, and once
+ * a mebibyte was read in a row, three times as much is fetched ahead.
  */
 #include "common/mem.h"
 #include "common/time.h"

@@ -6,6 +6,11 @@
 #define SLACK_MAX (4u << 20)
 #define BACKWARD_JOINS 2 /* before it is believed */
 #define STRIDES 3
+#define SURE (1u << 20) /* read in a row: a scan, most likely */
+#define SURE_GAIN 3
+#define BIG                                                                                        \
+	(512u                                                                                      \
+	 << 10) /* so much at once from the start on: of a program that reads on, most likely */
 
 static uint64_t slack_of(size_t len)
 {
@@ -140,12 +145,21 @@ enum slu_pattern slu_streams_note(struct slu_streams *st, uint64_t off, size_t l
 	}
 	s = begin(st, off, len, ret_change);
 	*ret = s;
+	if (!off && len >= BIG && len < size) {
+		s->way = SLU_FORWARD;
+		s->steady = true;
+		s->ahead = s->head;
+		++*ret_change;
+		return SLU_FORWARD;
+	}
 	return s->strides >= STRIDES ? SLU_STRIDED : SLU_RANDOM;
 }
 
 uint64_t slu_stream_window(const struct slu_stream *s, uint64_t max)
 {
-	uint64_t read = s->strides >= STRIDES ? s->segment * s->strides : s->run;
+	uint64_t read = s->strides >= STRIDES ? s->segment * s->strides
+			: s->run >= SURE      ? s->run * SURE_GAIN
+					      : s->run;
 
 	return read < max ? read : max;
 }

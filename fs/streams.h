@@ -3,8 +3,8 @@
  * Which reads of one file belong together, and how.  Told by offset alone, since a mount may see no
  * opens:
  *
- *   forward   a read begins where another ended; an established stream also takes reads a little
- *             before and beyond its head, since the kernel's own read-ahead arrives out of order
+ *   forward   a read begins where another ended, or is a large one at the start of the file; an
+ *             established stream also takes reads a little before and beyond its head, since the kernel's own read-ahead arrives out of order
  *   backward  three reads in a row, each ending where the one before began: two are not enough, a
  *             footer is read so
  *   strided   segments (a read, or a few in sequence) at equal distances, four in a row
@@ -51,8 +51,8 @@ struct slu_streams {
  * one that comes to the end of the file is none any more. */
 enum slu_pattern slu_streams_note(struct slu_streams *st, uint64_t off, size_t len, uint64_t size,
 				  struct slu_stream **ret, int *ret_change);
-/* How far ahead, in bytes, the stream may ask: as much as it has read, at most max, so that a reader that
- * stops wastes no more than it read. */
+/* How far ahead, in bytes, the stream may ask: as much as it has read, three times as much once that is a
+ * mebibyte in a row; at most max. */
 uint64_t slu_stream_window(const struct slu_stream *s, uint64_t max);
 unsigned slu_streams_steady(const struct slu_streams *st); /* how many */
 

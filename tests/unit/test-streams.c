@@ -154,7 +154,7 @@ static void a_stream_ends_with_the_file(void **state)
 	assert_null(s);
 }
 
-static void a_window_is_no_more_than_was_read(void **state)
+static void a_window_follows_what_was_read(void **state)
 {
 	struct slu_stream s = {.head = 1000, .run = 500};
 
@@ -164,6 +164,33 @@ static void a_window_is_no_more_than_was_read(void **state)
 	s.strides = 4;
 	s.segment = 64;
 	assert_int_equal(slu_stream_window(&s, 10000), 256);
+	/* Of a scan more. */
+	s = (struct slu_stream){.head = MIB, .run = MIB - 1};
+	assert_int_equal(slu_stream_window(&s, SIZE), MIB - 1);
+	s.run = MIB;
+	assert_int_equal(slu_stream_window(&s, SIZE), 3 * MIB);
+}
+
+/* A large read at the start needs no second one to be believed; elsewhere, or a small one, it does. */
+static void a_large_first_read_begins_a_stream(void **state)
+{
+	struct slu_streams st = {0};
+	struct slu_stream *s;
+	int change;
+
+	(void)state;
+	assert_int_equal(slu_streams_note(&st, 0, MIB / 2, SIZE, &s, &change), SLU_FORWARD);
+	assert_int_equal(change, 1);
+	assert_int_equal(s->ahead, MIB / 2);
+	assert_int_equal(slu_streams_note(&st, MIB / 2, MIB / 2, SIZE, &s, &change), SLU_FORWARD);
+	assert_int_equal(change, 0);
+	assert_int_equal(note(&st, SIZE / 2, MIB, &s), SLU_RANDOM);
+	st = (struct slu_streams){0};
+	assert_int_equal(note(&st, 0, MIB / 2 - 1, &s), SLU_RANDOM);
+	/* The whole file: nothing is ahead of it. */
+	st = (struct slu_streams){0};
+	assert_int_equal(slu_streams_note(&st, 0, MIB, MIB, &s, &change), SLU_RANDOM);
+	assert_int_equal(slu_streams_steady(&st), 0);
 }
 
 /* --- how far ahead: a link of our own, in whose time the program takes all that is there --- */
@@ -266,6 +293,23 @@ static void a_slow_program_gets_a_small_window(void **state)
 	assert_true(most <= 4 * MIB);
 }
 
+/* Where blocks take long, the window does not begin with what is enough for a near store. */
+static void a_young_stream_grows_fast(void **state)
+{
+	struct slu_pace p = {0};
+	struct slu_pace_time far = {0}, near = {0};
+	int64_t now = SLU_SEC;
+
+	(void)state;
+	slu_pace_fetched(&far, 20 * SLU_MS, now);
+	slu_pace_fetched(&near, SLU_MS, now);
+	assert_int_equal(slu_pace_window(&p, &far), 16 * MIB);
+	assert_int_equal(slu_pace_window(&p, &near), 4 * MIB);
+	for (unsigned i = 0; i < 20; i++, now += 20 * SLU_MS)
+		slu_pace_read(&p, &far, MIB, now);
+	assert_int_equal(slu_pace_window(&p, &far), 4 * MIB);
+}
+
 static void a_pause_is_forgotten(void **state)
 {
 	struct slu_pace p = {0};
@@ -293,7 +337,9 @@ int main(void)
 		cmocka_unit_test(equal_distances_are_strides),
 		cmocka_unit_test(segments_of_strides_may_be_several_reads),
 		cmocka_unit_test(a_stream_ends_with_the_file),
-		cmocka_unit_test(a_window_is_no_more_than_was_read),
+		cmocka_unit_test(a_window_follows_what_was_read),
+		cmocka_unit_test(a_large_first_read_begins_a_stream),
+		cmocka_unit_test(a_young_stream_grows_fast),
 		cmocka_unit_test(the_window_fills_the_link),
 		cmocka_unit_test(the_window_is_small_where_it_does_not_pay),
 		cmocka_unit_test(a_slow_program_gets_a_small_window),
