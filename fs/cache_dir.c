@@ -106,14 +106,13 @@ static int check_dir(const char *dir, int fd, mode_t others, struct slu_err *e)
 	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
 		return slu_fail_sys(e, errno, "cannot look at the cache folder '%s'", dir);
 	if (st.st_uid != geteuid() || (st.st_mode & others))
-		return slu_fail(
-			e, EPERM,
-			"the cache folder '%s' has to be yours alone: %s, or name another one with "
-			"SLUICE_CACHE_DIR",
-			dir,
-			st.st_uid != geteuid() ? "it belongs to another user"
-			: st.st_mode & S_ISVTX ? "it is everybody's"
-					       : "`chmod 700` it");
+		return slu_fail(e, EPERM,
+				"the cache folder '%s' has to be yours alone: %s another one with "
+				"SLUICE_CACHE_DIR",
+				dir,
+				st.st_uid != geteuid() ? "it belongs to another user: name"
+				: st.st_mode & S_ISVTX ? "it is everybody's: name"
+						       : "`chmod 700` it, or name");
 	if (is_elsewhere((long)fs.f_type))
 		return slu_fail(
 			e, EXDEV,

@@ -155,6 +155,15 @@ static size_t find(const struct slu_mount *m, const char *path)
 	return slu_manifest_find(m->t->manifest, rest);
 }
 
+/* The same, and then behind `below`, where the user writes the mount point so. */
+static size_t find_either(const struct slu_mount *m, const char *path, const char *below)
+{
+	size_t at = find(m, path);
+	const char *rest = at == SIZE_MAX && below && *below ? slu_after(path, below) : NULL;
+
+	return rest && *rest == '/' ? find(m, rest + strspn(rest, "/")) : at;
+}
+
 /* Adds the paths of one request; names that are unknown are told, the first few of them.  `below` may stand
  * before the names, as before those that find(1) prints. */
 static int add_paths(struct slu_mcontrol *c, const struct json_t *request, struct json_t *answer,
@@ -170,11 +179,7 @@ static int add_paths(struct slu_mcontrol *c, const struct json_t *request, struc
 
 	for (size_t i = 0; !r && i < n; i++) {
 		const char *path = slu_json_string(slu_json_at(paths, i));
-		size_t place = path ? find(c->m, path) : SIZE_MAX;
-		const char *rest = path && below && *below ? slu_after(path, below) : NULL;
-
-		if (place == SIZE_MAX && rest && *rest == '/')
-			place = find(c->m, rest + strspn(rest, "/"));
+		size_t place = path ? find_either(c->m, path, below) : SIZE_MAX;
 		if (place != SIZE_MAX)
 			at[known++] = (uint32_t)place;
 		else if (unknown++ < UNKNOWN_TOLD)

@@ -324,10 +324,14 @@ static int show(struct cli *c, const char *text, const char *before)
 	return 0;
 }
 
-static bool wants_time(struct cli *c, int64_t *ret)
+static bool right_options(struct cli *c, int64_t *ret)
 {
 	const char *text = cli_get(c, "interval");
 
+	if (cli_has(c, "prometheus") && (c->json || cli_has(c, "json"))) {
+		cli_usage(c, "--json and --prometheus are two forms: give one of both");
+		return false;
+	}
 	if (!text || (slu_duration(text, ret) && *ret >= 100 * SLU_MS && *ret <= 3600 * SLU_SEC))
 		return true;
 	cli_usage(c, "--interval wants a time from 100ms to 1h, not '%s'", text);
@@ -341,10 +345,8 @@ int cmd_stats(struct cli *c)
 	bool watch = cli_has(c, "watch");
 	bool table = !c->json && !cli_has(c, "json") && !cli_has(c, "prometheus");
 	char *text = NULL, *before = NULL;
-	int status = wants_time(c, &interval) ? 0 : CLI_USAGE;
+	int status = right_options(c, &interval) ? 0 : CLI_USAGE;
 
-	if (cli_has(c, "prometheus") && (c->json || cli_has(c, "json")))
-		return cli_usage(c, "--json and --prometheus are two forms: give one of both");
 	if (!status && (watch || table))
 		status = look(c, NULL, &before);
 	while (!status) {
