@@ -36,6 +36,49 @@ static bool same_dir(const char *a, size_t an, const char *b, size_t bn)
 	return an == bn && !strncmp(a, b, an);
 }
 
+/* Something is there that was not when the target was looked at. */
+static int appeared(struct slu_download *d, const struct slu_dfile *f, const char *part,
+		    struct slu_err *e)
+{
+	const char *path = slu_manifest_at(d->t->manifest, f->at)->path;
+
+	if (d->o->policy != SLU_POLICY_APPEND)
+		return slu_fail(e, EEXIST,
+				"'%s' is in '%s' by now, made by somebody else or for a file whose "
+				"name differs by case only, and nothing is replaced: remove it, or "
+				"give --overwrite",
+				path, d->target);
+	(void)unlinkat(d->partfd, part, 0);
+	pthread_mutex_lock(&d->lock);
+	d->known[f->at].state = SLU_DS_KEPT;
+	d->totals.kept++;
+	d->totals.files--; /* the batch is counted as a whole */
+	pthread_mutex_unlock(&d->lock);
+	return 0;
+}
+
+static int put(struct slu_download *d, const struct slu_dfile *f, int fd, const char *name,
+	       struct slu_err *e)
+{
+	/* With the other policies nothing is there that would be replaced. */
+	bool any = d->o->policy == SLU_POLICY_MERGE || d->o->policy == SLU_POLICY_REPLACE;
+	char part[SLU_DL_PART_NAME];
+	int r;
+
+	slu_download_part_name(f->key, part);
+	r = any ? renameat(d->partfd, part, fd, name)
+		: renameat2(d->partfd, part, fd, name, RENAME_NOREPLACE);
+	if (r && !any && errno == EEXIST)
+		return appeared(d, f, part, e);
+	if (r && !any && (errno == EINVAL || errno == ENOSYS)) /* the file system cannot tell */
+		r = renameat(d->partfd, part, fd, name);
+	if (r)
+		return slu_fail_sys(e, errno, "cannot put '%s' in its place in '%s'",
+				    slu_manifest_at(d->t->manifest, f->at)->path, d->target);
+	d->known[f->at].state = SLU_DS_THERE;
+	return 0;
+}
+
 /* Renames the batch; *ret_dirs counts the folders it touched. */
 static int rename_all(struct slu_download *d, const struct slu_dfile *batch, size_t *ret_dirs,
 		      struct slu_err *e)
@@ -46,7 +89,6 @@ static int rename_all(struct slu_download *d, const struct slu_dfile *batch, siz
 
 	for (const struct slu_dfile *f = batch; f && !r; f = f->next) {
 		const char *path = slu_manifest_at(d->t->manifest, f->at)->path;
-		char part[SLU_DL_PART_NAME];
 		size_t n;
 
 		name = slu_path_base(path);
@@ -60,12 +102,7 @@ static int rename_all(struct slu_download *d, const struct slu_dfile *batch, siz
 			dir_n = n;
 			dirs++;
 		}
-		slu_download_part_name(f->key, part);
-		if (renameat(d->partfd, part, fd, name))
-			r = slu_fail_sys(e, errno, "cannot put '%s' in its place in '%s'", path,
-					 d->target);
-		else
-			d->known[f->at].state = SLU_DS_THERE;
+		r = put(d, f, fd, name, e);
 	}
 	slu_closep(&fd);
 	*ret_dirs = dirs;

@@ -273,6 +273,26 @@ def test_policies(files):
     assert read_tree(out) == files.below("in")
 
 
+@pytest.mark.parametrize("policy", ["fail", "fail_on_file_conflict", "append"])
+def test_what_appears_meanwhile_is_not_replaced(files, policy):
+    out = files.cwd / "out"
+    p = files.start(
+        "download", f"--policy={policy}", files.ref("in"), out,
+        env={"SLUICE_FAULT": "read:1:delay=500ms"}, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    until("a part file", lambda: list(out.rglob(f"{PARTS}*/*")) if out.exists() else None)
+    (out / "1").mkdir()
+    (out / "1/001").write_text("mine")
+    err = p.communicate()[1].decode()
+    assert (out / "1/001").read_text() == "mine"
+    assert p.returncode == (0 if policy == "append" else EXISTS) and err.count("\n") == (policy != "append"), err
+    if policy != "append":
+        assert "'1/001'" in err and "--overwrite" in err
+        (out / "1/001").unlink()
+        files.run("download", files.ref("in"), out)
+        assert read_tree(out) == files.below("in")
+
+
 def test_vanished_files_are_left_out_when_asked(files):
     files.register("d", "in")
     files.store.remove("in/1/001")
