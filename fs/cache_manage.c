@@ -151,27 +151,32 @@ static void verify_blocks(struct sum *s, struct slu_centry *e)
 	}
 }
 
-/* What a process leaves that is killed while it makes an entry: an empty map, or bytes without a map. */
-static bool is_leftover(const struct slu_cfile *f)
+/* A file that is no entry.  What a process leaves that is killed while it makes one, an empty map or bytes without
+ * a map, is no harm. */
+static void drop_file(struct sum *s, const struct slu_cfile *f, bool empty)
 {
 	struct stat st;
 
-	return slu_ends(f->name, ".d") ||
-	       (fstatat(f->dirfd, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0);
+	if (fstatat(f->dirfd, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return; /* somebody else just removed it */
+	if (slu_ends(f->name, ".d") || empty)
+		s->leftover++;
+	else
+		s->dropped++;
+	slu_cfile_remove(f);
 }
 
 static int verify_one(void *user, const struct slu_cfile *f)
 {
 	SLU_AUTO(slu_freep) char *store = NULL;
 	struct sum *s = user;
+	struct stat st;
+	/* Somebody may be making it: what it was before counts. */
+	bool empty = fstatat(f->dirfd, f->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !st.st_size;
 	struct slu_centry *e = slu_centry_of_file(s->c, f, &store);
 
 	if (!e) {
-		if (is_leftover(f))
-			s->leftover++;
-		else
-			s->dropped++;
-		slu_cfile_remove(f);
+		drop_file(s, f, empty);
 		return 0;
 	}
 	s->all.files++;

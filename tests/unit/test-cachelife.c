@@ -449,6 +449,46 @@ static void a_lock_that_is_not_given_back(void **state)
 	alarm(0);
 }
 
+static atomic_bool cleared;
+
+static void *fill_and_clear(void *user)
+{
+	struct cache_env *v = user;
+	struct json_t *o = NULL;
+	char name[24];
+
+	for (unsigned i = 0; i < 200; i++) {
+		for (unsigned k = 0; k < 8; k++) {
+			name_of(name, k);
+			cache_read(v, name, "e", FILE_LEN * (1 + k), 0, FILE_LEN * (1 + k));
+		}
+		assert_int_equal(slu_cache_clear(v->c, &o, NULL), 0);
+		slu_json_free(o);
+	}
+	atomic_store(&cleared, true);
+	return NULL;
+}
+
+/* What comes and goes beside a check is not called wrong by it. */
+static void a_check_beside_others(void **state)
+{
+	struct cache_env *v = *state;
+	struct slu_cache *other = NULL;
+	pthread_t t;
+
+	assert_int_equal(slu_cache_open(&v->conf, &other, NULL), 0);
+	assert_int_equal(pthread_create(&t, NULL, fill_and_clear, v), 0);
+	while (!atomic_load(&cleared)) {
+		struct json_t *o = NULL;
+
+		assert_int_equal(slu_cache_verify(other, &o, NULL), 0);
+		assert_int_equal(slu_json_int(o, "dropped_files", -1), 0);
+		slu_json_free(o);
+	}
+	pthread_join(t, NULL);
+	slu_cache_free(other);
+}
+
 static void unlink_data(struct cache_env *v, const struct slu_centry *e)
 {
 	char name[SLU_CNAME + 4];
@@ -505,6 +545,7 @@ int main(void)
 		CACHE_TEST(stat_verify_clear),
 		CACHE_TEST(warming),
 		CACHE_TEST(a_lock_that_is_not_given_back),
+		CACHE_TEST(a_check_beside_others),
 		CACHE_TEST(records_of_another_file_of_bytes),
 	};
 
