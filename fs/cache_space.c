@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/statvfs.h>
@@ -23,7 +24,7 @@
 #define PIECE (16u << 20)
 #define PIECE_LEAST (64u << 10)
 #define OFF_NS (10 * SLU_SEC)
-#define LOCK_PAUSE_NS (2 * SLU_MS)
+#define LOCK_PAUSE_MS 2
 
 struct use {
 	uint64_t bytes;
@@ -40,14 +41,13 @@ int slu_cspace_open(struct slu_cache *c, struct slu_err *e)
 
 bool slu_cache_lock_again(int64_t until)
 {
-	static const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
 	int err = errno;
 
 	if (err == EINTR)
 		return true;
 	if ((err != EAGAIN && err != EACCES) || slu_expired(until))
 		return false;
-	nanosleep(&pause, NULL);
+	poll(NULL, 0, LOCK_PAUSE_MS);
 	return true;
 }
 
