@@ -17,6 +17,7 @@
 
 #define DEADLINE_NS (60 * SLU_SEC)
 #define CLOSED_NS (60 * SLU_SEC)
+#define SILENT_NS (5 * SLU_SEC)
 #define SLU_NATIVE_OP 1 /* op->drv_n: op->drv is a struct slu_nreq */
 
 char *slu_native_path(const struct slu_native *n, const char *path)
@@ -96,6 +97,15 @@ static bool is_closed(const struct slu_nreq *q, const struct slu_nn_call *c)
 	return (r->rc == -ECONNREFUSED || r->rc == -EHOSTUNREACH || r->rc == -ENETUNREACH ||
 		r->rc == -ETIMEDOUT || r->rc == -EPROTO || r->rc == -ECONNRESET) &&
 	       !r->err.svc[0];
+}
+
+int64_t slu_nreq_patience(const struct slu_nreq *q)
+{
+	int64_t half = (q->deadline - slu_now()) / 2;
+
+	if (q->n->conf.only || atomic_load(&q->n->set.heard))
+		return q->deadline;
+	return slu_deadline_in(half < SILENT_NS ? half : SILENT_NS);
 }
 
 const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c)

@@ -73,6 +73,8 @@ void slu_nreq_end(struct slu_nreq *q, int rc);
 void slu_nreq_explain(struct slu_nreq *q);
 /* For another way to do it; nothing of it may have been done. */
 void slu_nreq_hand_back(struct slu_nreq *q, const char *why);
+/* How long a NameNode may take to answer: while none ever did, the other way needs time as well. */
+int64_t slu_nreq_patience(const struct slu_nreq *q);
 /* Why an op whose call ended so is better handed back; NULL: it is not. */
 const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c);
 /* root and path, to be freed; NULL: no memory. */

@@ -151,7 +151,7 @@ static void ask(struct slu_nreq *q, const char *method, const ProtobufCMessage *
 	q->info.done = done;
 	q->info.user = q;
 	q->info_busy = true;
-	slu_nn_send(q->s->nn, &q->info, method, m, q->deadline);
+	slu_nn_send(q->s->nn, &q->info, method, m, slu_nreq_patience(q));
 }
 
 static void ask_acl(struct slu_nreq *q)

@@ -596,11 +596,13 @@ static void ask(struct slu_nreq *q, bool blocks)
 	q->info.user = q->blocks.user = q;
 	q->info_busy = q->op->if_match;
 	q->blocks_busy = blocks;
+	int64_t until = slu_nreq_patience(q);
+
 	if (q->info_busy)
-		slu_nn_send(q->s->nn, &q->info, "getFileInfo", &info.base, q->deadline);
+		slu_nn_send(q->s->nn, &q->info, "getFileInfo", &info.base, until);
 	/* If that failed at once and ended all, there is nothing more to ask; blocks_busy kept q. */
 	if (blocks)
-		slu_nn_send(q->s->nn, &q->blocks, "getBlockLocations", &where.base, q->deadline);
+		slu_nn_send(q->s->nn, &q->blocks, "getBlockLocations", &where.base, until);
 }
 
 void slu_native_read(struct slu_nreq *q)

@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import socket
 
 import hdfs_server
 import pytest
@@ -123,6 +124,13 @@ def test_an_rpc_port_that_does_not_answer_is_no_loss(pair, tmp_path):
     ws = workspace(pair, tmp_path, rpc_address="127.0.0.1:1")
     ws.put("f", DATA)
     assert ws.run("cat", ws.ref("f"), text=False).out == DATA
+
+
+def test_nor_one_that_accepts_and_says_nothing(pair, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ws = workspace(pair, tmp_path, rpc_address=f"127.0.0.1:{silent.getsockname()[1]}")
+        ws.put("f", DATA)
+        assert ws.run("cat", ws.ref("f"), text=False).out == DATA
 
 
 def test_unless_it_is_the_only_way(native):
