@@ -10,6 +10,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "dataset/broker_client.h"
+#include "dataset/context_impl.h"
 #include "dataset/registry.h"
 #include "fs/budget.h"
 #include "fs/mount_link.h"
@@ -104,9 +105,13 @@ static int worker_dataset(struct sluice *s, const char *ref, const char *digest,
 		if (r == 0)
 			r = slu_resolve_manifest(s, m, &d->tree, e);
 	} else {
+		s->keep_texts = !slu_mlink_alone(l);
 		r = slu_api_dataset(s, ref, digest, &d, e);
+		s->keep_texts = false;
 		if (r == 0)
 			r = slu_mlink_leave(l, d->tree->manifest, e);
+		if (r == 0)
+			slu_manifest_keep_text(d->tree->manifest, NULL, 0);
 	}
 	if (r == 0)
 		*ret = slu_take(d);

@@ -9,8 +9,10 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "dataset/context_impl.h"
 #include "fs/writer.h"
 #include "io/crypt.h"
+#include "io/pool.h"
 
 #include <errno.h>
 #include <string.h>
@@ -136,9 +138,56 @@ static bool is_digest(const char *s)
 	       strspn(s, "0123456789abcdef") == SLU_DIGEST_HEX - 1;
 }
 
+/* Hashing a text on another thread while this one parses it. */
+struct hashing {
+	struct slu_work work;
+	const char *text;
+	size_t n;
+	char is[SLU_DIGEST_HEX];
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t cond;
+	bool done;
+};
+
+static void hash_text(struct slu_work *w)
+{
+	struct hashing *h = (struct hashing *)((char *)w - offsetof(struct hashing, work));
+
+	sha256_hex(h->text, h->n, h->is);
+	pthread_mutex_lock(&h->lock);
+	h->done = true;
+	pthread_cond_signal(&h->cond);
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* The manifest of a text and, always, the digest of that.  Both are strict, so the order does not matter. */
+static int hash_and_parse(struct sluice *s, const char *text, size_t n, const char *what,
+			  char ret_is[SLU_DIGEST_HEX], struct slu_manifest **ret, struct slu_err *e)
+{
+	struct hashing h = {.work.fn = hash_text, .text = text, .n = n};
+	int r;
+
+	pthread_mutex_init(&h.lock, NULL);
+	pthread_cond_init(&h.cond, NULL);
+	slu_pool_add(s->pool, &h.work);
+	r = slu_manifest_parse(text, n, what, ret, e);
+	if (slu_pool_cancel(s->pool, &h.work))
+		hash_text(&h.work);
+	pthread_mutex_lock(&h.lock);
+	while (!h.done)
+		pthread_cond_wait(&h.cond, &h.lock);
+	pthread_mutex_unlock(&h.lock);
+	pthread_cond_destroy(&h.cond);
+	pthread_mutex_destroy(&h.lock);
+	memcpy(ret_is, h.is, sizeof h.is);
+	return r;
+}
+
 int slu_registry_manifest(struct sluice *s, const char *digest, struct slu_manifest **ret,
 			  struct slu_err *e)
 {
+	SLU_AUTO(slu_manifest_freep) struct slu_manifest *m = NULL;
+	struct slu_err why = {0};
 	SLU_AUTO(slu_freep) char *text = NULL;
 	char is[SLU_DIGEST_HEX];
 	struct slu_registry g;
@@ -159,13 +208,21 @@ int slu_registry_manifest(struct sluice *s, const char *digest, struct slu_manif
 		return slu_fail(e, ENOENT, "the registry has no manifest '%s'", digest);
 	if (r < 0)
 		return r;
-	sha256_hex(text, n, is);
+	r = hash_and_parse(s, text, n, path, is, &m, &why);
 	if (!slu_streq(is, digest))
 		return slu_fail(e, EBADMSG,
 				"manifest '%s' in the registry is damaged: its SHA-256 is '%s'; "
 				"register the data again",
 				digest, is);
-	return slu_manifest_parse(text, n, path, ret, e);
+	if (r < 0) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	if (s->keep_texts)
+		slu_manifest_keep_text(m, slu_take(text), n);
+	*ret = slu_take(m);
+	return 0;
 }
 
 /* A GUID in lower case; false: it is none. */

@@ -38,6 +38,7 @@ void slu_manifest_free(struct slu_manifest *m)
 		m->chunks = c->next;
 		free(c);
 	}
+	free(m->text);
 	free(m->sources);
 	free(m->files);
 	free(m);

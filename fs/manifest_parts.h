@@ -19,6 +19,8 @@ struct slu_manifest {
 	size_t sources_n, sources_cap;
 	struct slu_manifest_chunk *chunks;
 	uint64_t bytes;
+	char *text; /* NULL, or what it was parsed from */
+	size_t text_n;
 	bool finished;
 };
 

@@ -150,7 +150,16 @@ int slu_manifest_save(const struct slu_manifest *m, int fd)
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(16u << 20);
 	struct sink s = {.b = &b, .fd = fd};
 
+	if (m->text)
+		return write_all(fd, m->text, m->text_n);
 	return m->finished ? put_all(m, &s) : -EINVAL;
+}
+
+void slu_manifest_keep_text(struct slu_manifest *m, char *text, size_t n)
+{
+	free(m->text);
+	m->text = text;
+	m->text_n = n;
 }
 
 int slu_manifest_digest(const struct slu_manifest *m, char out[SLU_DIGEST_HEX])

@@ -273,6 +273,17 @@ static void no_cut_goes_unseen(void **state)
 	slu_manifest_free(m);
 }
 
+static void save_is(const struct slu_manifest *m, const char *text)
+{
+	int fd = memfd_create("m", MFD_CLOEXEC);
+	char got[64] = "";
+
+	assert_int_equal(slu_manifest_save(m, fd), 0);
+	assert_int_equal(pread(fd, got, sizeof got - 1, 0), strlen(text));
+	assert_string_equal(got, text);
+	close(fd);
+}
+
 /* Enough to fill several chunks and to digest in pieces. */
 static void many_entries(void **state)
 {
@@ -300,6 +311,16 @@ static void many_entries(void **state)
 	close(fd);
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(slu_manifest_save(m, fd), -EBADF);
+	close(fd);
+	/* With its text, which is written as it is. */
+	slu_manifest_keep_text(m, strdup("the text\n"), strlen("the text\n"));
+	save_is(m, "the text\n");
+	slu_manifest_keep_text(m, strdup("another\n"), strlen("another\n"));
+	save_is(m, "another\n");
+	slu_manifest_keep_text(m, NULL, 0);
+	fd = memfd_create("m", MFD_CLOEXEC);
+	assert_int_equal(slu_manifest_save(m, fd), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), b.len);
 	close(fd);
 	assert_int_equal(slu_manifest_parse(b.p, b.len, "m", &again, NULL), 0);
 	assert_int_equal(slu_manifest_count(again), 50000);
