@@ -8,9 +8,11 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static bool refused(void)
 {
@@ -83,4 +85,15 @@ char *slu_vasprintf(const char *fmt, va_list ap)
 	if (refused() || vasprintf(&s, fmt, ap) < 0)
 		return NULL;
 	return s;
+}
+
+void slu_mem_large(void *p, size_t n)
+{
+	uintptr_t page = (uintptr_t)2 << 20, at = (uintptr_t)p;
+	size_t skip = (size_t)(-at & (page - 1));
+
+	if (!p || n < skip + page)
+		return;
+	n -= skip;
+	(void)madvise((char *)p + skip, n - n % page, MADV_HUGEPAGE);
 }

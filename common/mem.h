@@ -17,6 +17,9 @@ char *slu_strdup(const char *s);                        /* s NULL: NULL */
 char *slu_strndup(const char *s, size_t n);
 char *slu_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *slu_vasprintf(const char *fmt, va_list ap);
+/* n bytes at p will be filled one after the other: where the system has larger pages, many of them
+ * then cost one page fault.  Nothing beyond them is touched.  p NULL: nothing. */
+void slu_mem_large(void *p, size_t n);
 #define slu_new0(T) ((T *)slu_calloc(1, sizeof(T)))
 
 #endif

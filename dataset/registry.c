@@ -160,7 +160,7 @@ static void hash_text(struct slu_work *w)
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* The manifest of a text and, always, the digest of that.  Both are strict, so the order does not matter. */
+/* The manifest of a text and, always, the digest of that. */
 static int hash_and_parse(struct sluice *s, const char *text, size_t n, const char *what,
 			  char ret_is[SLU_DIGEST_HEX], struct slu_manifest **ret, struct slu_err *e)
 {

@@ -60,8 +60,8 @@ int slu_manifest_save(const struct slu_manifest *m,
 /* Strict; the text may go away afterwards.  -EBADMSG, "'<what>:<line>': ...". */
 int slu_manifest_parse(const char *text, size_t n, const char *what, struct slu_manifest **ret,
 		       struct slu_err *e);
-/* Takes the text that it was parsed from, so that saving need not write it anew, or lets go of the one
- * that it has (NULL, 0). */
+/* Takes the text that it was parsed from, so that saving need not write it anew, or lets go of the
+ * one that it has (NULL, 0). */
 void slu_manifest_keep_text(struct slu_manifest *m, char *text, size_t n);
 #define SLU_DIGEST_HEX 65
 int slu_manifest_digest(const struct slu_manifest *m,

@@ -403,6 +403,8 @@ static int make_room(struct parser *ps)
 	if (!ps->m->files || !slu_manifest_room(ps->m, (size_t)(ps->end - ps->p) + 1))
 		return slu_fail_oom(ps->e);
 	ps->m->chunks->used = 0;
+	slu_mem_large(ps->m->files, ps->m->files_cap * sizeof(*ps->m->files));
+	slu_mem_large(ps->m->chunks, ps->m->chunks->size);
 	return 0;
 }
 

@@ -275,6 +275,7 @@ static int get_once(struct slu_store *s, const char *path, size_t max, char **re
 	buf = slu_malloc((size_t)a.size + 1);
 	if (!buf)
 		return slu_fail_oom(e);
+	slu_mem_large(buf, (size_t)a.size + 1);
 	if (a.size) {
 		slu_op_read(&op, path, 0, (size_t)a.size, buf,
 			    slu_store_can(s, SLU_CAP_COND_READ) ? a.id : NULL);

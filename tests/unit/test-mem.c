@@ -141,9 +141,27 @@ static void the_environment_arms(void **state)
 	assert_int_equal(WEXITSTATUS(status), 42);
 }
 
+static void large_memory_is_memory(void **state)
+{
+	(void)state;
+	slu_mem_large(NULL, 8 << 20);
+	for (size_t n = 1; n < 16 << 20; n = 3 * n + 1) {
+		unsigned char *p = slu_malloc(n);
+
+		assert_non_null(p);
+		p[0] = p[n - 1] = 7;
+		slu_mem_large(p, n);
+		assert_int_equal(p[0], 7);
+		assert_int_equal(p[n - 1], 7);
+		memset(p, 9, n);
+		free(p);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(large_memory_is_memory),
 		cmocka_unit_test(nothing_is_something),
 		cmocka_unit_test(products_that_overflow_fail),
 		cmocka_unit_test(strings_are_copied),
