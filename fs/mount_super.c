@@ -513,14 +513,15 @@ static void finish(struct super *s)
 {
 	const struct slu_mshare *h = s->share;
 	bool orderly = atomic_load(&h->ended) && !s->pid && !s->hung && !s->rc;
+	bool ours = connected(s); /* else what is there now may be the next one, with our number */
 
 	kill_worker(s);
-	if (s->kept[SLU_KEEP_FUSE] >= 0 && !orderly && connected(s))
+	if (!orderly && ours)
 		(void)slu_mpoint_abort(h->minor);
 	slu_closep(&s->kept[SLU_KEEP_FUSE]);
 	s->kept[SLU_KEEP_FUSE] = -1;
 	if (h->where[0] && slu_mpoint_still(h->where, h->major, h->minor) &&
-	    (s->phase == ENDING || !s->usable || atomic_load(&h->ended)) &&
+	    (!s->usable || (ours && (s->phase == ENDING || atomic_load(&h->ended)))) &&
 	    slu_mpoint_detach(h->where, true, NULL))
 		slu_debug("mount", "'%s' is left mounted", h->where);
 	for (unsigned i = 0; i < SLU_KEEPS; i++)
