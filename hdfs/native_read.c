@@ -67,14 +67,20 @@ void slu_place_free(void *place)
 	free(p);
 }
 
+/* No block ends beyond what a length can say. */
+static bool in_block(const Slu__Pb__LocatedBlock *b, uint64_t pos)
+{
+	return b->offset <= INT64_MAX && b->b->num_bytes <= INT64_MAX && pos >= b->offset &&
+	       pos - b->offset < b->b->num_bytes;
+}
+
 static const Slu__Pb__LocatedBlock *find_block(const struct slu_place *p, uint64_t pos)
 {
 	for (size_t i = p ? p->parts.n : 0; i-- > 0;) {
 		const Slu__Pb__LocatedBlocks *all = p->parts.p[i]->locations;
 
 		for (size_t k = 0; k < all->n_blocks; k++)
-			if (pos >= all->blocks[k]->offset &&
-			    pos - all->blocks[k]->offset < all->blocks[k]->b->num_bytes)
+			if (in_block(all->blocks[k], pos))
 				return all->blocks[k];
 	}
 	return NULL;
