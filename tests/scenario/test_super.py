@@ -89,7 +89,7 @@ def direct(path, size=4096):
     code = "import mmap, os, sys; f = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)\n"
     code += f"m = mmap.mmap(-1, {size})\nprint('asks', flush=True)\n"
     code += "try: sys.stdout.buffer.write(m[:os.preadv(f, [m], 0)])\nexcept OSError as e: sys.exit(e.errno)"
-    p = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE)
+    p = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, bufsize=0)
     assert p.stdout.readline() == b"asks\n"
     return p
 
