@@ -110,7 +110,9 @@ static char *read_block(struct conn *c)
 		c->have += (size_t)got;
 	}
 	n = (size_t)(end - (c->in + c->off));
-	text = must(strndup(c->in + c->off, n));
+	text = must(malloc(n + 1)); /* what follows in the buffer is no string */
+	memcpy(text, c->in + c->off, n);
+	text[n] = '\0';
 	c->off += n + 4;
 	c->have -= n + 4;
 	return text;

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import needs_fuse, needs_root, server_of, until
+from conftest import RUNG, needs_fuse, needs_root, server_of, until
 
 pytestmark = [needs_fuse, pytest.mark.only_on("hns"), pytest.mark.tsan]
 
@@ -99,6 +99,7 @@ def stats(ws, point):
 
 
 @needs_root
+@pytest.mark.skipif(RUNG != "scenario", reason="a sanitizer needs more memory than the limit")
 def test_many_readers_in_little_memory(big, tmp_path):
     """A control group is what the memory follows by itself; its limit is kept, and what is idle is given back."""
     if not (GROUPS / "memory.limit_in_bytes").exists():
