@@ -163,20 +163,6 @@ static int send_all(struct slu_dn_conn *c, const void *p, size_t n)
 	return r == (ssize_t)n ? 0 : r < 0 && errno != EAGAIN ? -errno : -EPIPE;
 }
 
-static void add_message(struct slu_buf *b, const ProtobufCMessage *m)
-{
-	size_t n = protobuf_c_message_get_packed_size(m);
-	uint8_t *p = slu_malloc(n ? n : 1);
-
-	if (!p) {
-		b->err = ENOMEM;
-		return;
-	}
-	protobuf_c_message_pack(m, p);
-	slu_pb_add(b, p, n);
-	free(p);
-}
-
 static int send_request(struct slu_dn_conn *c)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(REQUEST_MAX);
@@ -195,7 +181,7 @@ static int send_request(struct slu_dn_conn *c)
 	op.len = rd->len;
 	op.has_send_checksums = op.send_checksums = 1;
 	slu_buf_add(&b, head, sizeof(head));
-	add_message(&b, &op.base);
+	slu_pb_message(&b, &op.base);
 	return slu_buf_err(&b) ? -ENOMEM : send_all(c, b.p, b.len);
 }
 

@@ -123,11 +123,6 @@ static uint64_t le(const uint8_t *p, unsigned n)
 	return v;
 }
 
-static uint32_t be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 struct header {
 	int64_t offset, seqno;
 	bool last;
@@ -197,7 +192,7 @@ static int take_head(struct slu_packets *c)
 
 	if (have(c) < 6)
 		return 0;
-	plen = be32(p);
+	plen = slu_be32(p);
 	hlen = (size_t)p[4] << 8 | p[5];
 	if (plen < 4 || plen - 4 > PACKET_MAX || hlen > HEADER_MAX)
 		return -EPROTO;
@@ -265,7 +260,7 @@ static bool packet_right(struct slu_packets *c)
 			crc = crc_more(c, crc, p, n);
 			pos += n;
 		}
-		if (crc != be32(c->sums + i))
+		if (crc != slu_be32(c->sums + i))
 			return false;
 	}
 	return true;

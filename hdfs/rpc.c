@@ -75,7 +75,7 @@ int slu_pb_varint(const uint8_t *p, size_t n, uint32_t *ret)
 	return -EPROTO;
 }
 
-static void add_message(struct slu_buf *b, const ProtobufCMessage *m)
+void slu_pb_message(struct slu_buf *b, const ProtobufCMessage *m)
 {
 	uint8_t small[512];
 	size_t n = protobuf_c_message_get_packed_size(m);
@@ -101,7 +101,7 @@ static void add_header(struct slu_buf *b, const struct slu_rpc *r, int32_t id, i
 	h.retry_count = retry;
 	h.client_id.data = (uint8_t *)r->conf.client_id;
 	h.client_id.len = SLU_RPC_CLIENT_ID;
-	add_message(b, &h.base);
+	slu_pb_message(b, &h.base);
 }
 
 /* Puts the length in front of what was added since `at`. */
@@ -135,7 +135,7 @@ static void add_greeting(struct slu_rpc *r)
 	c.protocol = (char *)PROTOCOL;
 	at = begin_frame(&r->out);
 	add_header(&r->out, r, CONTEXT_ID, -1);
-	add_message(&r->out, &c.base);
+	slu_pb_message(&r->out, &c.base);
 	end_frame(&r->out, at);
 }
 
@@ -148,7 +148,7 @@ static void add_call(struct slu_rpc *r, const struct slu_rpc_call *c)
 	h.method = (char *)c->method;
 	h.protocol = (char *)PROTOCOL;
 	h.version = 1;
-	add_message(&r->out, &h.base);
+	slu_pb_message(&r->out, &h.base);
 	slu_pb_add(&r->out, c->msg, c->msg_len);
 	end_frame(&r->out, at);
 }
@@ -289,11 +289,6 @@ static int take_frame(struct slu_rpc *r, const uint8_t *p, size_t n)
 	return fatal ? -ECONNRESET : 0;
 }
 
-static uint32_t be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* All whole frames of what is there. */
 static int take_frames(struct slu_rpc *r)
 {
@@ -301,7 +296,7 @@ static int take_frames(struct slu_rpc *r)
 	int rc = 0;
 
 	while (!rc && !r->freed && r->in_len - at >= 4) {
-		uint32_t n = be32(r->in + at);
+		uint32_t n = slu_be32(r->in + at);
 
 		if (n > FRAME_MAX)
 			return -EPROTO;
@@ -320,7 +315,7 @@ static int take_frames(struct slu_rpc *r)
 /* Room for the frame that has begun. */
 static int make_room(struct slu_rpc *r)
 {
-	size_t want = r->in_len >= 4 ? 4 + (size_t)be32(r->in) : 0;
+	size_t want = r->in_len >= 4 ? 4 + (size_t)slu_be32(r->in) : 0;
 	uint8_t *p;
 
 	if (want < IN_SIZE)

@@ -12,6 +12,7 @@
 #include "io/loop.h"
 #include "io/pool.h"
 
+#include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -57,7 +58,15 @@ void slu_rpc_free(struct slu_rpc *r); /* calls end with -ECANCELED; NULL fine */
 
 /* A message behind its length as a varint: what frames and data transfer are made of. */
 void slu_pb_add(struct slu_buf *b, const void *msg, size_t n);
+/* The same of a message that is packed for it; b fails when there is no memory. */
+void slu_pb_message(struct slu_buf *b, const ProtobufCMessage *m);
 /* Reads a varint of at most 5 bytes: how many bytes it took, 0: there is more to come, -EPROTO. */
 int slu_pb_varint(const uint8_t *p, size_t n, uint32_t *ret);
+
+/* Lengths of frames and packets. */
+static inline uint32_t slu_be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 #endif
