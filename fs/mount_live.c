@@ -216,6 +216,21 @@ static void got_attr(struct slu_mask *a)
 	slu_mask_end(a);
 }
 
+/* Asks the store what `ino` is now; the request is answered in any case. */
+static void ask_attr(struct slu_mlive *l, fuse_ino_t ino, struct slu_mask *a)
+{
+	int r = slu_lnodes_path(l->nodes, ino, l->base, NULL, &a->path);
+
+	if (r) {
+		if (slu_mask_claim(a))
+			slu_mask_fail(a, r);
+		slu_mask_end(a);
+		return;
+	}
+	slu_op_stat(&a->op, a->path);
+	slu_mask_send(a);
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct slu_mlive *l = live_of(req);
@@ -232,18 +247,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		return;
 	}
 	a = slu_mask_new(l, req, ino, got_attr);
-	if (!a)
-		return;
-	int r = slu_lnodes_path(l->nodes, ino, l->base, NULL, &a->path);
-
-	if (r) {
-		if (slu_mask_claim(a))
-			slu_mask_fail(a, r);
-		slu_mask_end(a);
-		return;
-	}
-	slu_op_stat(&a->op, a->path);
-	slu_mask_send(a);
+	if (a)
+		ask_attr(l, ino, a);
 }
 
 /* --- OPEN, RELEASE, FORGET --- */
@@ -301,16 +306,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!a)
 		return;
 	a->fi = *fi;
-	int r = slu_lnodes_path(l->nodes, ino, l->base, NULL, &a->path);
-
-	if (r) {
-		if (slu_mask_claim(a))
-			slu_mask_fail(a, r);
-		slu_mask_end(a);
-		return;
-	}
-	slu_op_stat(&a->op, a->path);
-	slu_mask_send(a);
+	ask_attr(l, ino, a);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
