@@ -39,7 +39,7 @@ int slu_api_settle(struct sluice *s, char view, const char *const *settings,
 	int r = slu_settings_resolve(view, w ? w->config : NULL, settings, ret, e);
 
 	if (r == 0 && s && view != 'u')
-		slu_context_requests(s, ret->read_threads);
+		slu_context_requests(s, ret->read_threads, ret->retries + 1);
 	if (r == 0 && ret->memory && slu_budget_process())
 		slu_budget_set_limit(slu_budget_process(), ret->memory);
 	return r;

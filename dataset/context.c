@@ -134,10 +134,11 @@ struct slu_loops *slu_context_loops(struct sluice *s)
 	return r < 0 ? NULL : s->loops;
 }
 
-void slu_context_requests(struct sluice *s, unsigned n)
+void slu_context_requests(struct sluice *s, unsigned n, unsigned tries)
 {
 	pthread_mutex_lock(&s->lock);
 	s->requests = n;
+	s->tries = tries;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -166,6 +167,7 @@ static int need_window(struct sluice *s, const char *host, struct slu_window **r
 /* The layers over a driver.  On failure *store is still the caller's.  Locked. */
 static int stack(struct sluice *s, const char *name, struct slu_store **store, struct slu_err *e)
 {
+	const struct slu_retry_conf retry = {.tries = s->tries};
 	struct slu_window *window;
 	const char *faults = getenv("SLUICE_FAULT");
 
@@ -180,8 +182,7 @@ static int stack(struct sluice *s, const char *name, struct slu_store **store, s
 	    slu_hedge_push(store, NULL, s->loops) < 0)
 		return slu_fail_oom(e);
 	if (need_window(s, (*store)->host ? (*store)->host : name, &window) < 0 ||
-	    slu_limit_push(store, window) < 0 ||
-	    slu_retry_push(store, &(struct slu_retry_conf){0}, s->loops) < 0 ||
+	    slu_limit_push(store, window) < 0 || slu_retry_push(store, &retry, s->loops) < 0 ||
 	    slu_trace_push(store, name) < 0)
 		return slu_fail_oom(e);
 	return 0;

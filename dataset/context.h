@@ -23,9 +23,9 @@ SLU_DEFINE_CLEANUP(struct sluice *, slu_context_free, slu_context_freep)
 struct slu_workspace *slu_context_workspace(struct sluice *s); /* NULL: none */
 /* -ENOENT with `sluice init` as the remedy when there is no workspace. */
 int slu_context_need_workspace(struct sluice *s, struct slu_err *e);
-/* How many requests to one service may be under way at once, for stores that are opened after it; 0: as
- * many as it bears. */
-void slu_context_requests(struct sluice *s, unsigned n);
+/* How many requests to one service may be under way at once (0: as many as it bears), and how often one is
+ * sent in all (0: as the layer thinks best), for stores that are opened after it. */
+void slu_context_requests(struct sluice *s, unsigned n, unsigned tries);
 /* Made when first asked for; NULL: no memory (or no threads). */
 struct slu_pool *slu_context_pool(struct sluice *s);
 struct slu_loops *slu_context_loops(struct sluice *s);

@@ -21,6 +21,7 @@ struct sluice {
 	struct slu_cache *cache;  /* NULL: none is wanted */
 	struct slu_store *root;   /* borrowed from one of these */
 	unsigned requests;        /* 0: as many as a service bears */
+	unsigned tries;           /* of one request; 0: as the layer thinks best */
 	bool keep_texts;          /* with a manifest of the registry: it will be saved as it is */
 	char *root_path;
 	char *local_root;

@@ -526,6 +526,8 @@ static void readers_conf(const struct slu_settings *set, struct slu_readers_conf
 
 	ret->block = block ? (block < UNIT ? UNIT : block / UNIT * UNIT) : 0;
 	ret->window_max = (uint64_t)set->read_ahead * (block ? set->read_block : SLU_MREAD_MAX);
+	if (!set->read_ahead && !set->chosen[SLU_SET_read_ahead])
+		ret->window_max = 1; /* none was asked for; 0 is no limit */
 }
 
 int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret)

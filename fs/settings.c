@@ -283,21 +283,59 @@ static bool take(struct slu_settings *s, const struct row *row, const char *text
 	return true;
 }
 
-static int64_t shown_limit(const struct row *row, int64_t v)
+/* As a user would write it: "64MiB", "60s", "250ms". */
+static void put_bytes(struct slu_buf *b, int64_t v)
 {
-	return row->type == TYPE_time ? v * SLU_MS : v;
+	static const struct {
+		int64_t scale;
+		const char *unit;
+	} units[] = {{1ll << 40, "TiB"}, {1ll << 30, "GiB"}, {1000000000, "GB"}, {1 << 20, "MiB"},
+		     {1000000, "MB"},    {1 << 10, "KiB"},   {1000, "KB"}};
+
+	for (size_t i = 0; v && i < sizeof units / sizeof units[0]; i++) {
+		if (v % units[i].scale)
+			continue;
+		slu_buf_fmt(b, "%lld%s", (long long)(v / units[i].scale), units[i].unit);
+		return;
+	}
+	slu_buf_fmt(b, "%lld", (long long)v);
 }
 
+static void put_time(struct slu_buf *b, int64_t v)
+{
+	slu_buf_fmt(b, v % SLU_SEC ? "%lldms" : "%llds",
+		    (long long)(v % SLU_SEC ? v / SLU_MS : v / SLU_SEC));
+}
+
+static void put_limit(struct slu_buf *b, const struct row *row, int64_t v)
+{
+	if (row->type == TYPE_time)
+		put_time(b, v * SLU_MS);
+	else if (row->type == TYPE_mode)
+		slu_buf_fmt(b, "0%llo", (long long)v);
+	else if (row->type == TYPE_count)
+		slu_buf_fmt(b, "%lld", (long long)v);
+	else
+		put_bytes(b, v);
+}
+
+/* where: the place that the value came from, with the name that it has there. */
 static int nonsense(const struct row *row, const char *where, const char *text, struct slu_err *e)
 {
-	const char *or_auto = slu_streq(row->dflt, "auto") ? ", or auto" : "";
+	SLU_AUTO(slu_buf_done) struct slu_buf range = SLU_BUF(256);
 
-	if (row->type == TYPE_count)
-		return slu_fail(e, EINVAL, "%s is '%s': it wants %s from %lld to %lld%s", where,
-				text, wanted[row->type], (long long)shown_limit(row, row->min),
-				(long long)shown_limit(row, row->max), or_auto);
-	return slu_fail(e, EINVAL, "%s is '%s': it wants %s%s", where, text, wanted[row->type],
-			or_auto);
+	slu_buf_str(&range, wanted[row->type]);
+	if (row->type != TYPE_flag && row->type != TYPE_share && row->max) {
+		slu_buf_str(&range, ", from ");
+		put_limit(&range, row, row->min);
+		slu_buf_str(&range, " to ");
+		put_limit(&range, row, row->max);
+	}
+	if (slu_streq(row->dflt, "auto"))
+		slu_buf_str(&range, ", or auto");
+	if (slu_buf_err(&range) < 0)
+		return slu_fail_oom(e);
+	return slu_fail(e, EINVAL, "%s is '%s': it wants %s", where, text, range.p);
 }
 
 /* --- the places --- */
@@ -386,7 +424,7 @@ static int from_options(struct slu_settings *s, char view, const char *const *op
 				e, EINVAL,
 				"there is no setting '%.*s' here; --show-settings lists them",
 				(int)n, *options);
-		snprintf(where, sizeof where, "the setting '%s'", row->name);
+		snprintf(where, sizeof where, "the command line's '%s'", row->name);
 		if (!eq)
 			return slu_fail(e, EINVAL, "%s has no value: write %s=VALUE", where,
 					*options);
@@ -467,6 +505,11 @@ static int check_together(const struct slu_settings *s, struct slu_err *e)
 		r = check_word("open_mode", s->open_mode, "none", "passthrough", "direct", e);
 	if (r < 0)
 		return r;
+	if (s->cache_size == 0 && !s->chosen[SLU_SET_cache_size])
+		return slu_fail(
+			e, EINVAL,
+			"the setting 'cache_size' is 0: it wants the bytes of the disk cache, "
+			"negative for what it leaves free, or auto; cache=false for none");
 	if (s->cache_prune_to > s->cache_prune_at)
 		return slu_fail(e, EINVAL,
 				"the setting 'cache_prune_to' is %g: it has to be at most "
@@ -499,23 +542,6 @@ int slu_settings_resolve(char view, const struct json_t *config, const char *con
 }
 
 /* --- showing --- */
-
-static void put_bytes(struct slu_buf *b, int64_t v)
-{
-	static const struct {
-		int64_t scale;
-		const char *unit;
-	} units[] = {{1ll << 30, "GiB"}, {1000000000, "GB"}, {1 << 20, "MiB"},
-		     {1000000, "MB"},    {1 << 10, "KiB"},   {1000, "KB"}};
-
-	for (size_t i = 0; v && i < sizeof units / sizeof units[0]; i++) {
-		if (v % units[i].scale)
-			continue;
-		slu_buf_fmt(b, "%lld%s", (long long)(v / units[i].scale), units[i].unit);
-		return;
-	}
-	slu_buf_fmt(b, "%lld", (long long)v);
-}
 
 static void put_value(struct slu_buf *b, const struct slu_settings *s, const struct row *row)
 {
@@ -553,8 +579,7 @@ static void put_value(struct slu_buf *b, const struct slu_settings *s, const str
 		break;
 	case TYPE_time:
 		memcpy(&v.i, from, sizeof v.i);
-		slu_buf_fmt(b, v.i % SLU_SEC ? "%lldms" : "%llds",
-			    (long long)(v.i % SLU_SEC ? v.i / SLU_MS : v.i / SLU_SEC));
+		put_time(b, v.i);
 		break;
 	default:
 		memcpy(&v.i, from, sizeof v.i);

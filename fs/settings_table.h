@@ -18,11 +18,12 @@
 
 /* clang-format off */
 /* memory and reading */
-S(memory, bytes, "auto", 0, 1ll << 46, "md", "most memory for data of this process (by the cgroup)")
-S(read_block, bytes, "auto", 0, 1 << 30, "m", "bytes of one request of read-ahead, 64KiB to 1MiB")
-S(read_ahead, count, "auto", 0, 4096, "m", "blocks that are read ahead of one reader, at most")
-S(read_threads, count, "auto", 0, 4096, "md", "requests to one service that are under way at once, at most")
+S(memory, bytes, "auto", 4 << 20, 1ll << 46, "md", "most memory for data of this process (by the cgroup)")
+S(read_block, bytes, "auto", 64 << 10, 1 << 30, "m", "bytes of one request of read-ahead; more than 1MiB is 1MiB")
+S(read_ahead, count, "auto", 0, 4096, "m", "blocks that are read ahead of one reader, at most; 0: none")
+S(read_threads, count, "auto", 1, 4096, "md", "requests to one service that are under way at once, at most")
 S(order_ahead, flag, "true", 0, 1, "m", "guess which files are read next, and fetch them")
+S(retries, count, "5", 0, 254, "md", "how often a request that failed is sent again, within its deadline")
 S(io_timeout, time, "60s", 1, 86400000, "m", "every request of a program is answered by then")
 
 /* the disk cache */
@@ -32,8 +33,8 @@ S(cache_size, room, "auto", -(1ll << 60), 1ll << 60, "md", "most bytes of it; ne
 S(cache_reserve, bytes, "150MB", 0, 1ll << 60, "md", "free space of its disk that is never used")
 S(cache_prune_at, share, "1.0", 0, 1, "md", "it is thinned from this share of cache_size on")
 S(cache_prune_to, share, "0.7", 0, 1, "md", "and down to this share")
-S(cache_queue, bytes, "512MB", 0, 1ll << 46, "md", "memory for blocks on their way to it")
-S(cache_threads, count, "auto", 0, 1024, "md", "threads that write it")
+S(cache_queue, bytes, "512MB", 1 << 20, 1ll << 46, "md", "memory for blocks on their way to it")
+S(cache_threads, count, "auto", 1, 1024, "md", "threads that write it")
 
 /* metadata */
 S(live, flag, "false", 0, 1, "m", "ask the store for names and attributes; else they are pinned")
@@ -51,7 +52,7 @@ S(umask, mode, "0", 0, 0777, "m", "rights that are not shown, of 0555 and 0444")
 S(unmount_timeout, time, "10s", 0, 86400000, "mu", "for programs in the mount; then it is detached")
 
 /* downloads */
-S(jobs, count, "auto", 0, 1024, "d", "files in flight (by the cores)")
+S(jobs, count, "auto", 1, 1024, "d", "files in flight (by the cores)")
 
 A("DATASET_MOUNT_MEMORY_CACHE_SIZE", memory, some)
 A("DATASET_MOUNT_READ_BLOCK_SIZE", read_block, plain)
@@ -67,8 +68,8 @@ A("DATASET_MOUNT_BLOCK_FILE_CACHE_WRITE_THREADS", cache_threads, plain)
 A("DATASET_MOUNT_ATTRIBUTE_CACHE_TTL", attr_timeout, ms)
 A("DATASET_UNMOUNT_TIMEOUT_SECONDS", unmount_timeout, plain)
 A("RSLEX_DOWNLOADER_THREADS", jobs, plain)
+A("AZUREML_DATASET_HTTP_RETRY_COUNT", retries, plain)
 
-I("AZUREML_DATASET_HTTP_RETRY_COUNT", "requests are tried again until their deadline")
 I("DATASET_MOUNT_BLOCK_BASED_CACHE_ENABLED", "what is fetched is chosen for each file by how it is read")
 I("DATASET_MOUNT_CACHE_PRUNE_FILE_GROWTH_THRESHOLD", "the cache counts bytes, not files")
 I("DATASET_FUSE_CACHE_TIMEOUT", "its unit is not documented; set attr_timeout")
@@ -79,7 +80,7 @@ I("DATASET_REQUEST_TIMEOUT_OVERRIDE", "its unit is not documented; set io_timeou
 I("DATASET_METRICS_PUSH_INTERVAL", "nothing is pushed; see sluice stats")
 I("RSLEX_STREAM_COPIER_BLOCK_SIZE", "blocks are chosen by the length of the file")
 I("RSLEX_DIRECT_VOLUME_MOUNT_DOWNLOADER_BLOCK_SIZE", "blocks are chosen by the length of the file")
-I("RSLEX_RETRY_ON_COPY_ERROR", "requests are tried again until their deadline")
+I("RSLEX_RETRY_ON_COPY_ERROR", "requests are tried again; see retries")
 I("RSLEX_ENABLE_CLEANUP_AFTER_UNMOUNT", "the next start cleans up")
 I("RSLEX_LOG_STDOUT", "the log goes to stderr or --log")
 /* clang-format on */

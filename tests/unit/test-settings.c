@@ -30,11 +30,11 @@ static struct json_t *config(const char *text)
 	return j;
 }
 
-static const char *origin_of(const struct json_t *all, const char *name)
+static const char *of(const struct json_t *all, const char *name, const char *what)
 {
 	for (size_t i = 0; i < slu_json_count(all); i++)
 		if (slu_streq(slu_json_str(slu_json_at(all, i), "name"), name))
-			return slu_json_str(slu_json_at(all, i), "origin");
+			return slu_json_str(slu_json_at(all, i), what);
 	return "nowhere";
 }
 
@@ -63,10 +63,11 @@ static void the_nearest_place_wins(void **state)
 	unsetenv("SLUICE_READ_AHEAD");
 	assert_int_equal(slu_settings_resolve('m', j, options, &s, NULL), 0);
 	all = slu_settings_json('m', &s);
-	assert_string_equal(origin_of(all, "io_timeout"), "option");
-	assert_string_equal(origin_of(all, "read_ahead"), "DATASET_MOUNT_READ_BUFFER_BLOCK_COUNT");
-	assert_string_equal(origin_of(all, "memory"), "default");
-	assert_string_equal(origin_of(all, "jobs"), "nowhere");
+	assert_string_equal(of(all, "io_timeout", "origin"), "option");
+	assert_string_equal(of(all, "read_ahead", "origin"),
+			    "DATASET_MOUNT_READ_BUFFER_BLOCK_COUNT");
+	assert_string_equal(of(all, "memory", "origin"), "default");
+	assert_string_equal(of(all, "jobs", "origin"), "nowhere");
 	slu_json_free(all);
 	unsetenv("SLUICE_IO_TIMEOUT");
 	unsetenv("DATASET_MOUNT_READ_BUFFER_BLOCK_COUNT");
@@ -110,8 +111,19 @@ static void nonsense_is_told_with_name_value_and_what_is_wanted(void **state)
 		const char *option, *want;
 	} bad[] = {{"memory=lots", "'memory' is 'lots': it wants a number of bytes"},
 		   {"memory=-1", "'memory' is '-1'"},
+		   {"memory=0", "the command line's 'memory' is '0'"},
+		   {"memory=1", "from 4MiB to 64TiB, or auto"},
+		   {"read_block=0", "'read_block' is '0'"},
+		   {"read_block=1", "from 64KiB to 1GiB, or auto"},
+		   {"read_threads=0", "from 1 to 4096, or auto"},
+		   {"cache_threads=0", "from 1 to 1024, or auto"},
+		   {"cache_queue=1", "from 1MiB to"},
+		   {"cache_size=0", "'cache_size' is 0"},
+		   {"retries=255", "from 0 to 254"},
+		   {"umask=1000", "from 00 to 0777"},
 		   {"read_ahead=4097", "from 0 to 4096, or auto"},
 		   {"io_timeout=0", "'io_timeout' is '0': it wants a time"},
+		   {"io_timeout=2d", "from 1ms to 86400s"},
 		   {"io_timeout=auto", "'io_timeout' is 'auto'"},
 		   {"cache_prune_at=1.5", "a share from 0 to 1"},
 		   {"cache_prune_at=.", "a share from 0 to 1"},
@@ -139,6 +151,14 @@ static void nonsense_is_told_with_name_value_and_what_is_wanted(void **state)
 	j = config("{\"settings\": {\"nope\": 7}}");
 	assert_failed(slu_settings_resolve('m', j, NULL, &s, &e), e, EINVAL, "no setting 'nope'");
 	slu_json_free(j);
+	setenv("DATASET_MOUNT_READ_BLOCK_SIZE", "1", 1);
+	assert_failed(slu_settings_resolve('m', NULL, NULL, &s, &e), e, EINVAL,
+		      "DATASET_MOUNT_READ_BLOCK_SIZE is '1': it wants a number of bytes");
+	unsetenv("DATASET_MOUNT_READ_BLOCK_SIZE");
+	setenv("SLUICE_MEMORY", "1", 1);
+	assert_failed(slu_settings_resolve('m', NULL, NULL, &s, &e), e, EINVAL,
+		      "SLUICE_MEMORY is '1'");
+	unsetenv("SLUICE_MEMORY");
 	setenv("DATASET_MOUNT_READ_THREADS", "many", 1);
 	assert_failed(slu_settings_resolve('m', NULL, NULL, &s, &e), e, EINVAL,
 		      "DATASET_MOUNT_READ_THREADS is 'many'");
@@ -169,12 +189,54 @@ static void other_engines_names(void **state)
 	assert_lacks(logged, "DATASET_MOUNT_MEMORY_CACHE_SIZE");
 }
 
+/* All that the vendor documents: none of them is only told to be ignored, but for a switch that a choice by
+ * file has taken the place of. */
+static void every_documented_name_means_something(void **state)
+{
+	static const struct {
+		const char *env, *value, *name, *shown;
+		char view;
+	} all[] = {
+		{"RSLEX_DOWNLOADER_THREADS", "3", "jobs", "3", 'd'},
+		{"AZUREML_DATASET_HTTP_RETRY_COUNT", "7", "retries", "7", 'm'},
+		{"DATASET_MOUNT_ATTRIBUTE_CACHE_TTL", "1500", "attr_timeout", "1500ms", 'm'},
+		{"DATASET_RESERVED_FREE_DISK_SPACE", "1GB", "cache_reserve", "1GB", 'm'},
+		{"DATASET_MOUNT_CACHE_SIZE", "-5GB", "cache_size", "-5GB", 'm'},
+		{"DATASET_MOUNT_FILE_CACHE_PRUNE_THRESHOLD", "0.9", "cache_prune_at", "0.9", 'm'},
+		{"DATASET_MOUNT_FILE_CACHE_PRUNE_TARGET", "0.5", "cache_prune_to", "0.5", 'm'},
+		{"DATASET_MOUNT_READ_BLOCK_SIZE", "2MB", "read_block", "2MB", 'm'},
+		{"DATASET_MOUNT_READ_BUFFER_BLOCK_COUNT", "0", "read_ahead", "0", 'm'},
+		{"DATASET_MOUNT_READ_THREADS", "8", "read_threads", "8", 'm'},
+		{"DATASET_MOUNT_MEMORY_CACHE_SIZE", "128MB", "memory", "128MB", 'm'},
+		{"DATASET_MOUNT_BLOCK_FILE_CACHE_ENABLED", "true", "cache", "true", 'm'},
+		{"DATASET_MOUNT_BLOCK_FILE_CACHE_MAX_QUEUE_SIZE", "256MB", "cache_queue", "256MB",
+		 'm'},
+		{"DATASET_MOUNT_BLOCK_FILE_CACHE_WRITE_THREADS", "4", "cache_threads", "4", 'm'},
+		{"DATASET_UNMOUNT_TIMEOUT_SECONDS", "30", "unmount_timeout", "30s", 'u'},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+		struct slu_settings s;
+		struct json_t *j;
+
+		setenv(all[i].env, all[i].value, 1);
+		assert_int_equal(slu_settings_resolve(all[i].view, NULL, NULL, &s, NULL), 0);
+		unsetenv(all[i].env);
+		j = slu_settings_json(all[i].view, &s);
+		assert_string_equal(of(j, all[i].name, "origin"), all[i].env);
+		assert_string_equal(of(j, all[i].name, "value"), all[i].shown);
+		slu_json_free(j);
+	}
+}
+
 int main(void)
 {
 	/* The first of them, so that what is told once is told there. */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(other_engines_names),
 		cmocka_unit_test(the_nearest_place_wins),
+		cmocka_unit_test(every_documented_name_means_something),
 		cmocka_unit_test(values_of_every_type),
 		cmocka_unit_test(nonsense_is_told_with_name_value_and_what_is_wanted),
 	};
