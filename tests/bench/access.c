@@ -13,19 +13,15 @@
  *   access walk JOBS DIR               readdir and lstat of every entry
  *   access find JOBS DIR               readdir of every folder below, by the entries' types
  */
+#include "tests/bench/program.h"
+
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define CHUNK (1u << 20)
 #define MAX_JOBS 256
@@ -44,29 +40,6 @@ static unsigned njobs, mine;
 static char **arg;
 static int nargs;
 static volatile unsigned char sink;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double cpu(void)
-{
-	struct rusage r;
-
-	getrusage(RUSAGE_SELF, &r);
-	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
-	       (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
-}
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "access: %s: %s\n", what, strerror(errno));
-	_exit(1);
-}
 
 static void done_one(double began, uint64_t bytes)
 {

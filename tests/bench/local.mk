@@ -2,7 +2,7 @@
 BENCHES = tests/bench/access tests/bench/manifest tests/bench/floorfs tests/bench/micro tests/bench/reader \
 	tests/bench/timed tests/bench/flights
 EXTRA_PROGRAMS += $(BENCHES)
-tests_bench_access_SOURCES = tests/bench/access.c
+tests_bench_access_SOURCES = tests/bench/access.c tests/bench/program.h
 tests_bench_access_LDADD =
 tests_bench_floorfs_SOURCES = tests/bench/floorfs.c
 tests_bench_floorfs_LDADD = $(FUSE_LIBS)

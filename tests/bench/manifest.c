@@ -6,22 +6,12 @@
  */
 #include "common/buf.h"
 #include "fs/mount_tree.h"
+#include "tests/bench/program.h"
 
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define TRIALS 5
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* Bytes of ours that are in memory. */
 static double resident(void)
@@ -72,17 +62,17 @@ int main(int argc, char **argv)
 		struct slu_err e;
 
 		before = resident();
-		double began = now(), mid;
+		double began = cpu(), mid;
 
 		if (slu_manifest_parse(b.p, b.len, "bench", &m, &e) < 0) {
 			fprintf(stderr, "%s\n", e.msg);
 			return 1;
 		}
-		mid = now();
+		mid = cpu();
 		if (slu_mtree_new(m, &t, &e) < 0)
 			return 1;
 		load = mid - began < load ? mid - began : load;
-		table = now() - mid < table ? now() - mid : table;
+		table = cpu() - mid < table ? cpu() - mid : table;
 		after = resident();
 	}
 	printf("load %.6f\ntable %.6f\nbytes_per_entry %.1f\n", load, table, (after - before) / n);

@@ -9,21 +9,11 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "io/crypt.h"
+#include "tests/bench/program.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define BLOCK (8u << 20)
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* A ranged and conditional GET, as a read sends it. */
 static uint64_t sign_one(void)
@@ -112,12 +102,12 @@ static uint64_t list_one(void)
 
 static void run(const char *name, uint64_t (*fn)(void), double seconds)
 {
-	double began = now(), took;
+	double began = clock_now(CLOCK_THREAD_CPUTIME_ID), took;
 	uint64_t units = 0;
 
 	do {
 		units += fn();
-		took = now() - began;
+		took = clock_now(CLOCK_THREAD_CPUTIME_ID) - began;
 	} while (took < seconds);
 	printf("%s %llu %.6f\n", name, (unsigned long long)units, took);
 }

@@ -8,45 +8,18 @@
  *   reader fstat DIR N         as small, with an fstat after each open (what Python's open does)
  *   reader walk DIR            readdir and lstat of every entry (what `ls -l` does)
  */
+#include "tests/bench/program.h"
+
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #define CHUNK (1u << 20)
 
 static char buf[CHUNK] __attribute__((aligned(4096)));
 static unsigned long long bytes, count;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double cpu(void)
-{
-	struct rusage r;
-
-	getrusage(RUSAGE_SELF, &r);
-	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
-	       (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
-}
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "reader: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static bool look; /* fstat what was opened */
 

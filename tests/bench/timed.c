@@ -3,24 +3,9 @@
  * Runs a command and writes "SECONDS CPU PEAK-RSS-KIB STATUS" to descriptor 3.  A process of its own and this
  * small, because the peak of a child begins with the memory of who forked it.  usage: timed COMMAND ARG...
  */
-#include <stdio.h>
-#include <sys/resource.h>
+#include "tests/bench/program.h"
+
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double seconds(struct timeval t)
-{
-	return (double)t.tv_sec + (double)t.tv_usec / 1e6;
-}
 
 int main(int argc, char **argv)
 {
@@ -36,7 +21,7 @@ int main(int argc, char **argv)
 	}
 	if (pid < 0 || wait4(pid, &status, 0, &used) != pid)
 		return 1;
-	dprintf(3, "%.6f %.6f %ld %d\n", now() - began,
-		seconds(used.ru_utime) + seconds(used.ru_stime), used.ru_maxrss, status);
+	dprintf(3, "%.6f %.6f %ld %d\n", now() - began, seconds_used(&used), used.ru_maxrss,
+		status);
 	return 0;
 }

@@ -106,8 +106,9 @@ static inline void serve(const struct env *v, const struct how *h, int ready, in
 	exit(r ? 1 : 0);
 }
 
-/* Starts a mount; "" or what it had to say. */
-static inline void start(struct env *v, const struct how *h, char *said, size_t size)
+/* A child that runs, and its lifeline.  said: "" or what it had to say on the descriptor ready. */
+static inline void start_by(struct env *v, void (*run)(struct env *, const void *, int, int),
+			    const void *how, char *said, size_t size)
 {
 	int ready[2], life[2];
 	size_t n = 0;
@@ -120,7 +121,7 @@ static inline void start(struct env *v, const struct how *h, char *said, size_t 
 	if (v->pid == 0) {
 		close(ready[0]);
 		close(life[1]);
-		serve(v, h, ready[1], h->lifeline ? life[0] : -1);
+		run(v, how, ready[1], life[0]);
 	}
 	close(ready[1]);
 	close(life[0]);
@@ -129,6 +130,19 @@ static inline void start(struct env *v, const struct how *h, char *said, size_t 
 		n += (size_t)r;
 	said[n] = '\0';
 	close(ready[0]);
+}
+
+static inline void run_serve(struct env *v, const void *how, int ready, int lifeline)
+{
+	const struct how *h = how;
+
+	serve(v, h, ready, h->lifeline ? lifeline : -1);
+}
+
+/* Starts a mount; "" or what it had to say. */
+static inline void start(struct env *v, const struct how *h, char *said, size_t size)
+{
+	start_by(v, run_serve, h, said, size);
 }
 
 static inline void start_ok(struct env *v, struct how h)

@@ -36,9 +36,11 @@ static int work(char **argv)
 	return 1;
 }
 
-static void supervise(struct env *v, const char *mask, const char *fault, int ready, int lifeline)
+/* how: the worker's MASK and FAULT. */
+static void supervise(struct env *v, const void *how, int ready, int lifeline)
 {
-	const char *argv[] = {"test", "worker", v->src, v->mnt, v->log, mask, fault, NULL};
+	const char *const *h = how;
+	const char *argv[] = {"test", "worker", v->src, v->mnt, v->log, h[0], h[1], NULL};
 	struct slu_err e = {0};
 
 	slu_log_to_file(v->log);
@@ -48,26 +50,9 @@ static void supervise(struct env *v, const char *mask, const char *fault, int re
 /* "" or what it had to say. */
 static void start_super(struct env *v, const char *mask, const char *fault, char *said, size_t size)
 {
-	int ready[2], life[2];
-	size_t n = 0;
-	ssize_t r;
+	const char *how[] = {mask, fault};
 
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(life, O_CLOEXEC), 0);
-	v->pid = fork();
-	assert_true(v->pid >= 0);
-	if (v->pid == 0) {
-		close(ready[0]);
-		close(life[1]);
-		supervise(v, mask, fault, ready[1], life[0]);
-	}
-	close(ready[1]);
-	close(life[0]);
-	v->lifeline = life[1];
-	while (n < size - 1 && (r = read(ready[0], said + n, size - 1 - n)) > 0)
-		n += (size_t)r;
-	said[n] = '\0';
-	close(ready[0]);
+	start_by(v, supervise, how, said, size);
 }
 
 static void start_super_ok(struct env *v, const char *mask, const char *fault)
@@ -344,7 +329,7 @@ int main(int argc, char **argv)
 		snprintf(v.src, sizeof v.src, "%s", argv[2]);
 		snprintf(v.mnt, sizeof v.mnt, "%s", argv[3]);
 		snprintf(v.log, sizeof v.log, "%s", argv[4]);
-		supervise(&v, "", "", atoi(argv[5]), -1);
+		supervise(&v, (const char *[]){"", ""}, atoi(argv[5]), -1);
 	}
 	if (no_fuse())
 		return 0;
