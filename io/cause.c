@@ -95,9 +95,11 @@ static struct cause certificate(const struct slu_xfer_state *st)
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-		return (struct cause){EKEYREJECTED,
-				      "its certificate is signed by nobody that this machine "
-				      "trusts: if you trust it, name its CA's file as \"ca_file\""};
+		return (struct cause){
+			EKEYREJECTED,
+			"its certificate is signed by nobody that this machine "
+			"trusts: if you trust it, name its CA's file as \"ca_file\" (of a "
+			"URL: SSL_CERT_FILE)"};
 	default:
 		return (struct cause){EKEYREJECTED, NULL};
 	}
@@ -190,7 +192,8 @@ int slu_easy_explain(const struct slu_xfer_state *st, CURLcode c, struct slu_err
 		return slu_fail(e, EINVAL,
 				"'%s' failed: the CA file '%s' cannot be read or holds no "
 				"certificate in PEM form",
-				st->what, st->x->ca_file ? st->x->ca_file : "of the system");
+				st->what,
+				slu_easy_ca(st->x) ? slu_easy_ca(st->x) : "of the system");
 	if (!why.why)
 		return slu_fail(e, why.code, "'%s' failed: %s", st->what, own);
 	return slu_fail(e, why.code, "'%s' failed: %s (%s)", st->what, why.why, own);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -188,8 +189,17 @@ static bool set_proxy(const struct slu_xfer_state *st, CURL *h)
 	return !proxy || SET(h, CURLOPT_PROXY, proxy);
 }
 
+/* The certificates to trust: the exchange's own, else those that programs of OpenSSL are told of. */
+const char *slu_easy_ca(const struct slu_xfer *x)
+{
+	const char *given = x->ca_file ? x->ca_file : secure_getenv("SSL_CERT_FILE");
+
+	return given && *given ? given : NULL;
+}
+
 static bool set_connection(struct slu_xfer_state *st, CURL *h)
 {
+	const char *ca = slu_easy_ca(st->x);
 	const struct slu_xfer *x = st->x;
 	int64_t connect = x->connect_ns > 0 ? x->connect_ns : 10 * SLU_SEC;
 	long ms = connect / SLU_MS < 3600 * 1000 ? (long)((connect + SLU_MS - 1) / SLU_MS)
@@ -200,7 +210,7 @@ static bool set_connection(struct slu_xfer_state *st, CURL *h)
 	return SET(h, CURLOPT_CURLU, st->url.u) && SET(h, CURLOPT_PROTOCOLS_STR, "http,https") &&
 	       SET(h, CURLOPT_REDIR_PROTOCOLS_STR, "https") &&
 	       SET(h, CURLOPT_CONNECTTIMEOUT_MS, ms) && SET(h, CURLOPT_USERAGENT, AGENT) &&
-	       set_proxy(st, h) && (!x->ca_file || SET(h, CURLOPT_CAINFO, x->ca_file));
+	       set_proxy(st, h) && (!ca || SET(h, CURLOPT_CAINFO, ca));
 }
 
 static bool set_sockets(struct slu_xfer_state *st, CURL *h)

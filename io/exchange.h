@@ -48,6 +48,8 @@ struct slu_xfer_state {
 /* easy.c: sets everything that the exchange needs on st->easy (fresh or reset).  0, -EINVAL for a
  * method, header or range that cannot be sent, -ENOMEM; why goes into x->err. */
 int slu_easy_setup(struct slu_xfer_state *st);
+/* The file of certificates to trust: the exchange's, else what SSL_CERT_FILE names; NULL: the system's. */
+const char *slu_easy_ca(const struct slu_xfer *x);
 /* Bytes that verifiably moved in either direction: what waits in the kernel's send queue has not. */
 uint64_t slu_easy_moved(const struct slu_xfer_state *st);
 /* True when silence of the peer counts as a stall, not as a server that is at work. */

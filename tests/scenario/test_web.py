@@ -7,6 +7,7 @@ import http.server
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 from email.utils import formatdate
@@ -189,6 +190,27 @@ def test_a_registered_url_is_pinned(nginx, ws):
     (folder / "x.csv").write_bytes(CSV + b"5,6\n")
     err = ws.run("download", "remote", ws.cwd / "two", code=CHANGED).err
     assert "x.csv" in err and "changed" in err
+
+
+@needs_fuse
+def test_a_url_of_a_server_with_a_ca_of_ones_own(web, bare):
+    """SSL_CERT_FILE names it, as to other programs."""
+    cert, key = bare.cwd / "own.pem", bare.cwd / "own.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=own",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    web.server.socket = context.wrap_socket(web.server.socket, server_side=True)
+    ref = web.add("x.csv", CSV).replace("http:", "https:")
+    err = bare.run("cat", ref, env={"SSL_CERT_FILE": ""}, code=NO_PERMISSION).err
+    assert "trusts" in err and "SSL_CERT_FILE" in err
+    bare.env["SSL_CERT_FILE"] = str(cert)
+    assert bare.run("cat", ref, text=False).out == CSV
+    with bare.mounted(ref) as point:
+        assert (point / "x.csv").read_bytes() == CSV
 
 
 @needs_fuse
