@@ -16,6 +16,7 @@
 #define SLU_FS_DOWNLOAD_H
 
 #include "fs/download_journal.h"
+#include "fs/few.h"
 #include "fs/view.h"
 #include "io/crypt.h"
 #include "io/pool.h"
@@ -120,6 +121,7 @@ struct slu_download {
 	unsigned nlanes, running; /* lanes not at their end */
 	size_t lane_size;         /* of a lane's buffer */
 	struct slu_lane *lanes;
+	struct slu_few few; /* lanes with small files, and those that begin one */
 	struct slu_progress progress;
 	struct slu_download_totals totals;
 	struct slu_dbad *bad, **bad_tail;

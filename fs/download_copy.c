@@ -33,7 +33,10 @@
 #define WRITERS                                                                                    \
 	3 /* of one file: the kernel lets one in at a time, and threads that wait there do nothing else */
 #define LANE_PARKED 2
-#define BAD_ROW_MAX 64 /* so many files fail one after another: so will the rest */
+#define SMALL (1u << 20)
+#define JOBS_SMALL 64 /* when files are small: a request and its answer are all there is to each */
+#define SMALL_EACH (48u << 10) /* bytes that are as much work as the making of a file */
+#define BAD_ROW_MAX 64         /* so many files fail one after another: so will the rest */
 
 struct slu_lane {
 	struct slu_work work;
@@ -356,6 +359,20 @@ static int chunk_failed(struct slu_lane *l, struct slu_err *e)
 
 static void lane_run(struct slu_work *w);
 
+/* Is what the lane has to do short, and mostly the making of files? */
+static bool lane_small(const struct slu_lane *l)
+{
+	return !l->f || (l->f->nchunks < 2 && file_of(l->d, l->f)->size <= SMALL);
+}
+
+static void lane_more(struct slu_lane *l)
+{
+	if (lane_small(l))
+		slu_few_add(&l->d->few, &l->work);
+	else
+		slu_pool_add(l->d->pool, &l->work);
+}
+
 static void chunk_read_done(struct slu_op *op)
 {
 	struct slu_lane *l = op->user;
@@ -367,7 +384,7 @@ static void chunk_read_done(struct slu_op *op)
 	if (submitting == l)
 		submitting = NULL;
 	else
-		slu_pool_add(d->pool, &l->work);
+		lane_more(l);
 }
 
 /* True: the result is there already.  False: the lane belongs to the completion from here on. */
@@ -508,9 +525,14 @@ static void lane_run(struct slu_work *w)
 	struct slu_err e = {0};
 	int r;
 
-	while ((r = lane_step(l, &e)) == 1)
+	while ((r = lane_step(l, &e)) == 1) {
 		if (!chunk_read(l))
 			return;
+		if (lane_small(l)) { /* others have been waiting */
+			slu_few_add(&l->d->few, w);
+			return;
+		}
+	}
 	if (r == LANE_PARKED)
 		return;
 	if (r < 0)
@@ -532,6 +554,8 @@ static unsigned job_count(const struct slu_download *d)
 			n = JOBS_DEFAULT_MAX;
 		if (n > JOBS_LARGE && d->todo_bytes / CHUNK_MAX > files)
 			n = JOBS_LARGE;
+		if (d->todo_bytes / SMALL < files)
+			n = JOBS_SMALL;
 	}
 	if (n > JOBS_MAX)
 		n = JOBS_MAX;
@@ -577,6 +601,16 @@ static int lane_buffer(struct slu_download *d, struct slu_lane *l, bool first, s
 	return slu_fail_oom(e);
 }
 
+/* Threads for small files: where they are very small one does best. */
+static unsigned writers(const struct slu_download *d)
+{
+	uint64_t n = 1 + d->todo_bytes / d->todo / SMALL_EACH;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < (uint64_t)(cores > 0 ? cores : 1) ? (unsigned)n
+						     : (unsigned)(cores > 0 ? cores : 1);
+}
+
 int slu_download_start(struct slu_download *d, struct slu_err *e)
 {
 	unsigned n = slu_download_shape(d), i;
@@ -597,9 +631,10 @@ int slu_download_start(struct slu_download *d, struct slu_err *e)
 	d->nlanes = r ? i - 1 : i;
 	if (r < 0)
 		return r;
+	slu_few_init(&d->few, d->pool, writers(d), d->nlanes);
 	d->running = d->nlanes;
 	for (i = 0; i < d->nlanes; i++)
-		slu_pool_add(d->pool, &d->lanes[i].work);
+		slu_few_add(&d->few, &d->lanes[i].work);
 	return 0;
 }
 
@@ -619,6 +654,8 @@ void slu_download_cancel(struct slu_download *d)
 
 void slu_download_lanes_free(struct slu_download *d)
 {
+	if (d->few.max)
+		slu_few_done(&d->few);
 	for (unsigned i = 0; i < d->nlanes; i++) {
 		free(d->lanes[i].buf);
 		slu_budget_give(slu_budget_process(), SLU_BUDGET_COPY, d->lane_size);

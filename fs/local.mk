@@ -24,6 +24,7 @@ libfs_la_SOURCES += fs/walk.c fs/walk.h
 libfs_la_SOURCES += fs/walk_flat.c fs/walk_parts.h fs/walk_sorted.c
 libfs_la_SOURCES += fs/writer.c fs/writer.h
 libfs_la_SOURCES += fs/faulty.c fs/faulty.h
+libfs_la_SOURCES += fs/few.c fs/few.h
 libfs_la_SOURCES += fs/faulty_rules.c
 libfs_la_SOURCES += fs/hedge.c
 libfs_la_SOURCES += fs/layers.h
