@@ -25,6 +25,8 @@
 #define IDLE (600 * SLU_SEC) /* between requests */
 #define STACK (256u << 10)
 #define CHUNK 16384
+#define AGAIN (SLU_SEC / 4) /* until a client is looked for again that there was no room for */
+#define PLACES (2 + SLU_CONTROL_CLIENTS)
 
 struct client {
 	int fd; /* -1: free */
@@ -40,6 +42,8 @@ struct slu_control {
 	int listen, wake;
 	pthread_t thread;
 	uint64_t last;
+	int64_t again; /* no client is let in before; 0: they may come */
+	bool told;     /* why not */
 	struct client client[SLU_CONTROL_CLIENTS];
 };
 
@@ -148,13 +152,31 @@ static struct client *place(struct slu_control *s)
 	return best;
 }
 
+/* A client waits in the queue of the socket while there is no descriptor for it: it is looked for again a
+ * little later, not at once and for ever. */
+static void no_room(struct slu_control *s, int err)
+{
+	if (err != EMFILE && err != ENFILE && err != ENOBUFS && err != ENOMEM && err != EINVAL)
+		return;
+	if (!s->told)
+		slu_warn("control",
+			 "no client can be heard for the moment (%s): too many files are open, or "
+			 "the limit on open files (ulimit -n) is too low",
+			 strerror(err));
+	s->told = true;
+	s->again = slu_deadline_in(AGAIN);
+}
+
 static void take_client(struct slu_control *s)
 {
 	int fd = accept4(s->listen, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct client *c;
 
-	if (fd < 0)
+	if (fd < 0) {
+		no_room(s, errno);
 		return;
+	}
+	s->told = false;
 	if (!may_speak(s, fd)) {
 		slu_warn("control", "another user's process was not heard");
 		close(fd);
@@ -261,7 +283,29 @@ static int expire(struct slu_control *s)
 		else if (limit_of(s, c) < first)
 			first = limit_of(s, c);
 	}
+	if (s->again <= now)
+		s->again = 0;
+	else if (s->again < first)
+		first = s->again;
 	return first == INT64_MAX ? -1 : (int)((first - now) / SLU_MS + 1);
+}
+
+/* What is waited for, without gaps: poll(2) refuses more entries than files may be open. */
+static nfds_t gather(struct slu_control *s, struct pollfd *p, struct client **ret_whose)
+{
+	nfds_t n = 0;
+
+	p[n++] = (struct pollfd){.fd = s->wake, .events = POLLIN};
+	p[n++] = (struct pollfd){.fd = s->again ? -1 : s->listen, .events = POLLIN};
+	for (int i = 0; i < SLU_CONTROL_CLIENTS; i++) {
+		struct client *c = &s->client[i];
+
+		if (c->fd < 0)
+			continue;
+		ret_whose[n] = c;
+		p[n++] = (struct pollfd){.fd = c->fd, .events = c->out.len ? POLLOUT : POLLIN};
+	}
+	return n;
 }
 
 static void *run(void *arg)
@@ -269,24 +313,28 @@ static void *run(void *arg)
 	struct slu_control *s = arg;
 
 	for (;;) {
-		struct pollfd p[2 + SLU_CONTROL_CLIENTS];
+		struct client *whose[PLACES];
+		struct pollfd p[PLACES];
 		int wait = expire(s);
+		uint64_t woken;
+		bool stop = false;
+		nfds_t n = gather(s, p, whose);
 
-		p[0] = (struct pollfd){.fd = s->wake, .events = POLLIN};
-		p[1] = (struct pollfd){.fd = s->listen, .events = POLLIN};
-		for (int i = 0; i < SLU_CONTROL_CLIENTS; i++) {
-			struct client *c = &s->client[i];
-
-			p[2 + i] = (struct pollfd){.fd = c->fd,
-						   .events = c->out.len ? POLLOUT : POLLIN};
+		if (poll(p, n, wait) < 0) {
+			if (errno == EINTR)
+				continue;
+			/* Fewer may be open than are: it is said once, and tried again. */
+			no_room(s, errno);
+			(void)poll(NULL, 0, AGAIN / SLU_MS);
+			for (nfds_t i = 0; i < n; i++)
+				p[i].revents = 0;
+			stop = read(s->wake, &woken, sizeof woken) > 0;
 		}
-		if (poll(p, 2 + SLU_CONTROL_CLIENTS, wait) < 0 && errno != EINTR)
+		if (stop || p[0].revents)
 			return NULL;
-		if (p[0].revents)
-			return NULL;
-		for (int i = 0; i < SLU_CONTROL_CLIENTS; i++)
-			if (s->client[i].fd >= 0 && p[2 + i].revents)
-				serve_client(s, &s->client[i], p[2 + i].revents);
+		for (nfds_t i = 2; i < n; i++)
+			if (p[i].revents)
+				serve_client(s, whose[i], p[i].revents);
 		if (p[1].revents & POLLIN)
 			take_client(s);
 	}

@@ -231,16 +231,6 @@ static int check_outside(const struct slu_mount *m, struct slu_err *e)
 	return 0;
 }
 
-static void find_device(struct slu_mount *m)
-{
-	struct slu_mpoint mp;
-
-	if (slu_mpoint_find(m->where, &mp) > 0) {
-		m->major = mp.major;
-		m->minor = mp.minor;
-	}
-}
-
 static int session_new(struct slu_mount *m, struct slu_err *e)
 {
 	static const struct fuse_custom_io io = {.writev = slu_minit_writev,
@@ -268,7 +258,7 @@ static int session_new(struct slu_mount *m, struct slu_err *e)
 		return r;
 	if (!slu_mlink_heir(&m->link) && m->given < 0) {
 		m->attached = true;
-		find_device(m);
+		(void)slu_mpoint_id(m->where, &m->id);
 	}
 	r = fuse_session_custom_io(m->se, &io, fd);
 	if (r) {
@@ -311,7 +301,7 @@ static void raise_read_ahead(struct slu_mount *m)
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", m->major, m->minor);
+	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", m->id.major, m->id.minor);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
@@ -491,6 +481,17 @@ static bool serve(struct slu_mount *m)
 
 /* --- the end --- */
 
+/* Where our mount is now; NULL: nowhere. */
+static char *find_mount(const struct slu_mount *m)
+{
+	struct pollfd p = {.fd = fuse_session_fd(m->se)};
+
+	/* It has ended: what has its number now is perhaps another. */
+	if (!m->id.id && (poll(&p, 1, 0) < 0 || p.revents & (POLLERR | POLLNVAL)))
+		return NULL;
+	return slu_mpoint_trace(m->where, &m->id);
+}
+
 /* Programs in the mount get a moment to leave, still being served; a second signal ends that. */
 static void detach(struct slu_mount *m)
 {
@@ -498,11 +499,12 @@ static void detach(struct slu_mount *m)
 	int first = atomic_load(&signals) > 0; /* what ended it; a second may be here already */
 	struct slu_err e;
 
-	while (m->attached && slu_mpoint_still(m->where, m->major, m->minor)) {
+	while (m->attached) {
+		SLU_AUTO(slu_freep) char *where = find_mount(m);
 		bool lazy = slu_expired(end) || atomic_load(&signals) > first || m->hurry ||
 			    m->nworkers == 0;
 
-		if (!slu_mpoint_detach(m->where, lazy, &e))
+		if (!where || !slu_mpoint_detach(where, lazy, &e))
 			break;
 		if (lazy) {
 			slu_warn("mount", "%s", e.msg);

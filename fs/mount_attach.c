@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,6 +28,8 @@
 
 #define HELPER_NS (20 * SLU_SEC)
 #define SOCKET_FD 3 /* in the helper */
+#define LOCK_NS (5 * SLU_SEC)
+#define LOCK_STEP_MS 5
 
 static const char *const helpers[] = {"/usr/bin/fusermount3", "/bin/fusermount3",
 				      "/usr/local/bin/fusermount3"};
@@ -262,11 +265,34 @@ static int attach_by_root(const char *canon, const struct slu_mount_opts *o, uin
 	return 0;
 }
 
+/* Of two who mount at the same place at once the kernel would put one over the other: the folder is locked
+ * while one of them does it.  *ret: to be closed then; -1 where it cannot be locked. */
+static int lock_place(const char *canon, int *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_closep) int fd = open(canon, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct slu_mpoint there;
+
+	for (int64_t end = slu_deadline_in(LOCK_NS); fd >= 0 && flock(fd, LOCK_EX | LOCK_NB);) {
+		if (errno != EWOULDBLOCK || slu_expired(end))
+			break;
+		poll(NULL, 0, LOCK_STEP_MS);
+	}
+	if (slu_mpoint_find(canon, &there) > 0)
+		return slu_fail(e, EBUSY,
+				"'%s' already shows %s: another process has just mounted it there",
+				canon, there.source);
+	*ret = slu_take_fd(fd);
+	return 0;
+}
+
 int slu_mpoint_attach(const char *canon, const struct slu_mount_opts *o, uint32_t max_read,
 		      int *ret_fd, struct slu_err *e)
 {
-	int r;
+	SLU_AUTO(slu_closep) int lock = -1;
+	int r = lock_place(canon, &lock, e);
 
+	if (r)
+		return r;
 	if (geteuid() == 0) {
 		r = attach_by_root(canon, o, max_read, ret_fd, e);
 		if (r != -EPERM || !find_helper())

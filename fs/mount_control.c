@@ -58,8 +58,8 @@ static int tell_mount(struct slu_mount *m, struct json_t *answer)
 		r = slu_json_set_str(o, "source", m->o->source ? m->o->source : "");
 	if (!r)
 		r = slu_json_set_bool(o, "live", m->set->live);
-	r = set_count(r, o, "major", m->major);
-	r = set_count(r, o, "minor", m->minor);
+	r = set_count(r, o, "major", m->id.major);
+	r = set_count(r, o, "minor", m->id.minor);
 	r = set_count(r, o, "files", slu_manifest_count(m->t->manifest));
 	r = set_count(r, o, "bytes", slu_manifest_bytes(m->t->manifest));
 	return set_count(r, o, "workers", atomic_load(&m->link.share->generation));
@@ -280,9 +280,9 @@ static int open_socket(struct slu_mcontrol *c, struct slu_err *e)
 		c->fd = fcntl(kept, F_DUPFD_CLOEXEC, 3);
 		return c->fd < 0 ? slu_fail_sys(e, errno, "cannot use the control socket") : 0;
 	}
-	if (!c->m->minor)
+	if (!c->m->id.minor)
 		return slu_fail(e, ENODEV, "its device number is not known");
-	slu_control_name(c->m->major, c->m->minor, name);
+	slu_control_name(c->m->id.major, c->m->id.minor, name);
 	r = slu_control_listen(name, &c->path, &c->fd, e);
 	if (r)
 		return r;
@@ -317,7 +317,7 @@ static void remove_name(const struct slu_mcontrol *c)
 
 	if (slu_control_dirs(geteuid(), dirs))
 		return;
-	slu_control_name(c->m->major, c->m->minor, name);
+	slu_control_name(c->m->id.major, c->m->id.minor, name);
 	for (int i = 0; i < SLU_CONTROL_DIRS; i++) {
 		SLU_AUTO(slu_freep) char *path = slu_asprintf("%s/%s", dirs[i], name);
 

@@ -94,8 +94,7 @@ int slu_mheir_take(struct slu_mount *m, struct slu_err *e)
 	m->where = slu_strndup(h->where, sizeof h->where - 1);
 	if (!m->where)
 		return slu_fail_oom(e);
-	m->major = h->major;
-	m->minor = h->minor;
+	m->id = (struct slu_mid){h->major, h->minor, h->mount_id};
 	return 0;
 }
 
@@ -146,8 +145,9 @@ void slu_mheir_note_place(struct slu_mount *m)
 {
 	struct slu_mshare *h = m->link.share;
 
-	h->major = m->major;
-	h->minor = m->minor;
+	h->major = m->id.major;
+	h->minor = m->id.minor;
+	h->mount_id = m->id.id;
 	snprintf(h->where, sizeof h->where, "%s", m->where);
 }
 

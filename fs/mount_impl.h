@@ -10,6 +10,7 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 #include "fs/mount_link.h"
 #include "fs/mount_open.h"
+#include "fs/mount_point.h"
 #include "fs/mount_tree.h"
 #include "fs/reader.h"
 #include "fs/stats.h"
@@ -59,7 +60,7 @@ struct slu_mount {
 	struct slu_mlive *live;       /* NULL: pinned content */
 	struct slu_mcontrol *control; /* NULL: it has no socket */
 	struct slu_ahead *ahead;      /* NULL: live content */
-	uint32_t major, minor;        /* the mount's device number */
+	struct slu_mid id;            /* the mount's */
 	struct slu_mopens *opens;
 	bool can_skip_open, no_opendir, attached;
 	int given;  /* a device that somebody else has mounted: /dev/fd/N; -1: none */

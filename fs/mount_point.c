@@ -29,6 +29,9 @@
 #define PROBE_NS (2 * SLU_SEC)
 #define STEP_MS 50
 #define STACKED_MAX 64
+#ifndef STATX_MNT_ID_UNIQUE /* Linux 6.8 */
+#define STATX_MNT_ID_UNIQUE 0x4000U
+#endif
 
 /* --- the mount table --- */
 
@@ -137,15 +140,59 @@ int slu_mpoint_each(slu_mpoint_fn *fn, void *user)
 	return r;
 }
 
-bool slu_mpoint_still(const char *canon, uint32_t major, uint32_t minor)
+/* What the kernel calls the topmost mount there; 0: it does not tell.  No request goes to a server. */
+static uint64_t unique_id(const char *canon)
+{
+	struct statx x;
+
+	if (statx(AT_FDCWD, canon, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW,
+		  STATX_MNT_ID_UNIQUE, &x) ||
+	    !(x.stx_mask & STATX_MNT_ID_UNIQUE))
+		return 0;
+	return x.stx_mnt_id;
+}
+
+bool slu_mpoint_id(const char *canon, struct slu_mid *ret)
 {
 	struct slu_mpoint mp;
-	int r = slu_mpoint_find(canon, &mp);
 
-	if (r <= 0)
-		return r < 0;
-	return slu_streq(mp.type, SLU_MPOINT_TYPE) &&
-	       (!minor || (mp.major == major && mp.minor == minor));
+	if (slu_mpoint_find(canon, &mp) <= 0 || !slu_streq(mp.type, SLU_MPOINT_TYPE))
+		return false;
+	*ret = (struct slu_mid){mp.major, mp.minor, unique_id(canon)};
+	return true;
+}
+
+struct trace {
+	const struct slu_mid *id;
+	char *path;
+};
+
+static int trace(void *user, const char *path, const struct slu_mpoint *mp)
+{
+	struct trace *t = user;
+	struct slu_mid there;
+
+	if (mp->major != t->id->major || mp->minor != t->id->minor)
+		return 0;
+	/* The topmost one there is what an unmount would take. */
+	if (!slu_mpoint_id(path, &there) || there.minor != mp->minor || there.id != t->id->id)
+		return 0;
+	t->path = slu_strdup(path);
+	return 1;
+}
+
+char *slu_mpoint_trace(const char *canon, const struct slu_mid *id)
+{
+	struct trace t = {.id = id};
+	struct slu_mid there;
+
+	if (slu_mpoint_id(canon, &there) && there.major == id->major && there.minor == id->minor &&
+	    there.id == id->id)
+		return slu_strdup(canon);
+	/* No table to look at: no descriptor was free. */
+	if (slu_mpoint_each(trace, &t) < 0 && unique_id(canon) == id->id)
+		return slu_strdup(canon);
+	return t.path;
 }
 
 int slu_mpoint_canon(const char *path, char **ret, struct slu_err *e)

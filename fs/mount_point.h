@@ -20,8 +20,17 @@ int slu_mpoint_canon(const char *path, char **ret, struct slu_err *e);
 /* The topmost mount at exactly this canonical path: 1 and *ret, 0 when there is none, -errno. */
 int slu_mpoint_find(const char *canon, struct slu_mpoint *ret);
 
-/* Is the topmost mount there still this one (minor 0: one of ours)?  In doubt it is. */
-bool slu_mpoint_still(const char *canon, uint32_t major, uint32_t minor);
+/* One mount among all that there ever are: the numbers of devices are used again. */
+struct slu_mid {
+	uint32_t major, minor;
+	uint64_t id; /* 0: not known, as before Linux 6.8 */
+};
+/* Of the topmost mount at this place, which is not asked anything.  False: none of ours is there. */
+bool slu_mpoint_id(const char *canon, struct slu_mid *ret);
+/* Where this mount is now, since folders above it may be renamed; at `canon` itself, in doubt.  NULL: nowhere,
+ * or another one covers it.  Without its id it must not have ended yet, else what has its number now may be
+ * the next one.  The caller frees. */
+char *slu_mpoint_trace(const char *canon, const struct slu_mid *id);
 /* Ends what the kernel still waits for from a server that is stopped or stuck: a program whose request
  * was taken cannot even be killed.  False: it may not be done here. */
 bool slu_mpoint_abort(uint32_t minor);

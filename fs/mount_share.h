@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLU_MSHARE_LAYOUT 1u /* another one: a worker of another version of sluice cannot go on */
+#define SLU_MSHARE_LAYOUT 2u /* another one: a worker of another version of sluice cannot go on */
 #define SLU_MSHARE_FLIGHTS 1024u
 
 /* Areas that modules of the worker use as they like; memory is spent on what was touched. */
@@ -58,6 +58,7 @@ struct slu_mshare {
 
 	/* Written by the first worker before it says that the mount is usable. */
 	uint32_t major, minor; /* of the mount */
+	uint64_t mount_id;     /* struct slu_mid */
 	char where[PATH_MAX];  /* canonical */
 	uint32_t init_len;     /* INIT as the kernel sent it */
 	alignas(8) unsigned char init[256];

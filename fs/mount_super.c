@@ -45,6 +45,7 @@
 #define POINTS_MAX 32
 #define BAD_STARTS_MAX 3 /* in a row */
 #define PAUSE_MS_MAX 200
+#define STEP_MS 2
 
 /* How a worker ended, as far as the next one is concerned; with the points that it counts. */
 enum death { KILLED = 1, CRASHED = 4, HUNG = 8 };
@@ -508,6 +509,31 @@ static void run(struct super *s)
 
 /* --- the end --- */
 
+/* Not one of a worker that died before anybody could use it, nor one that was to end.  `ours`: it had not ended
+ * before. */
+static void leave_place(struct super *s, bool ours)
+{
+	const struct slu_mshare *h = s->share;
+	const struct slu_mid id = {h->major, h->minor, h->mount_id};
+	bool to_end = s->phase == ENDING || atomic_load(&h->ended);
+	SLU_AUTO(slu_freep) char *where = NULL;
+
+	if (!h->where[0])
+		return;
+	if (!s->usable) {
+		/* Which one is ours it did not say, perhaps; a dead one may be taken away in any case. */
+		for (int64_t end = slu_deadline_in(REAP_NS);
+		     s->pid && !waitpid(s->pid, NULL, WNOHANG) && !slu_expired(end);)
+			poll(NULL, 0, STEP_MS);
+		(void)slu_mpoint_clear(h->where, NULL);
+		return;
+	}
+	if (to_end && (ours || id.id))
+		where = slu_mpoint_trace(h->where, &id);
+	if (where && slu_mpoint_detach(where, true, NULL))
+		slu_debug("mount", "'%s' is left mounted", where);
+}
+
 /* Nobody must wait for a connection that nobody serves; our descriptors go with this process. */
 static void finish(struct super *s)
 {
@@ -520,10 +546,7 @@ static void finish(struct super *s)
 		(void)slu_mpoint_abort(h->minor);
 	slu_closep(&s->kept[SLU_KEEP_FUSE]);
 	s->kept[SLU_KEEP_FUSE] = -1;
-	if (h->where[0] && slu_mpoint_still(h->where, h->major, h->minor) &&
-	    (!s->usable || (ours && (s->phase == ENDING || atomic_load(&h->ended)))) &&
-	    slu_mpoint_detach(h->where, true, NULL))
-		slu_debug("mount", "'%s' is left mounted", h->where);
+	leave_place(s, ours);
 	for (unsigned i = 0; i < SLU_KEEPS; i++)
 		slu_closep(&s->kept[i]);
 	slu_closep(&s->sock);

@@ -32,6 +32,7 @@ struct mount_view {
 	struct slu_view v;
 	pid_t pid; /* 0: reaped */
 	int lifeline;
+	struct slu_mid id; /* once it was usable */
 	bool detached, closed;
 };
 
@@ -191,12 +192,19 @@ static int clear_leftover(const struct mount_view *mv, struct slu_err *e)
 static void outlast_worker(const struct mount_view *mv)
 {
 	int64_t end = slu_deadline_in(END_NS);
-	bool there;
+	bool late = false;
 
-	while ((there = slu_mpoint_still(mv->v.where, 0, 0)) && !slu_expired(end))
-		poll(NULL, 0, STEP_MS);
-	if (there)
-		(void)slu_unmount(mv->v.where, 0, NULL);
+	while (!late) {
+		SLU_AUTO(slu_freep) char *there = slu_mpoint_trace(mv->v.where, &mv->id);
+
+		if (!there)
+			return;
+		late = slu_expired(end);
+		if (late)
+			(void)slu_unmount(there, 0, NULL);
+		else
+			poll(NULL, 0, STEP_MS);
+	}
 }
 
 static int view_close(struct slu_view *v, struct slu_err *e)
@@ -333,6 +341,7 @@ int slu_mount_open(const char *const *argv, const char *mountpoint, bool detache
 	}
 	r = read_ready(ready_in, said, sizeof said);
 	if (r == 1) {
+		(void)slu_mpoint_id(mv->v.where, &mv->id);
 		*ret = &mv->v;
 		return 0;
 	}

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -276,6 +277,48 @@ static void test_others_are_not_heard(void **state)
 }
 
 /* Names that no server stands behind are replaced, and others swept. */
+/* Fewer descriptors than the server has places for clients; then none at all; then some again. */
+static void test_few_descriptors(void **state)
+{
+	struct rlimit old, few;
+	int one, two, held[64], n = 0;
+	struct json_t *j;
+	struct slu_err e = {0};
+	struct end s;
+
+	(void)state;
+	setup(&s, 0, geteuid());
+	one = dial();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	two = dial(); /* has a place by the time that the limit counts, or waits in the queue */
+	few = (struct rlimit){(rlim_t)two + 3, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(ask(one, "echo", &j, &e), 0);
+	slu_json_free(j);
+	assert_int_equal(ask(two, "echo", &j, &e), 0);
+	slu_json_free(j);
+	close(two);
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	two = dial();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (n < 64 && (held[n] = dup(0)) >= 0)
+		n++;
+	assert_int_equal(ask(one, "echo", &j, &e), 0);
+	slu_json_free(j);
+	few.rlim_cur = 1; /* not even what is open now may be */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(write(one, "\n", 1), 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	while (n > 0)
+		close(held[--n]);
+	assert_int_equal(ask(two, "echo", &j, &e), 0);
+	slu_json_free(j);
+	close(one);
+	close(two);
+	teardown(&s);
+}
+
 static void test_leftovers(void **state)
 {
 	struct unit_dir dir;
@@ -317,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_too_long_a_line),
 		cmocka_unit_test(test_half_a_line_is_not_waited_for),
 		cmocka_unit_test(test_others_are_not_heard),
+		cmocka_unit_test(test_few_descriptors),
 		cmocka_unit_test(test_leftovers),
 	};
 
