@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HDFS driver: a folder of a file system as a store.  What looks and reads goes by Hadoop's RPC and data
- * transfer where it can (native.h), all else by WebHDFS.  Identity is "<fileId>-<mtime ms>-<length>" in hex; a
+ * The HDFS driver: a folder of a file system as a store, by Hadoop's RPC and data transfer where that is
+ * possible (native.h), else by WebHDFS.  Identity is "<fileId>-<mtime ms>-<length>" in hex; a
  * pinned READ opens the inode, not the name, and looks at time and length again after the bytes are there
  * (natively: unless it did within a second): -ESTALE.  What that cannot see is truncate and append to the old length
  * within one millisecond, and natively between two looks.
@@ -23,7 +23,7 @@
 struct slu_loops;
 struct slu_pool;
 
-/* By what STAT, LIST and READ go: Hadoop's own protocols or WebHDFS.  All else goes by WebHDFS. */
+/* By what it is reached: Hadoop's own protocols or WebHDFS. */
 enum slu_hdfs_protocol {
 	SLU_HDFS_AUTO, /* its own where rpc is known and answers */
 	SLU_HDFS_NATIVE,

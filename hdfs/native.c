@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "hdfs/native_write.h"
 #include "io/crypt.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@
 #define DEADLINE_NS (60 * SLU_SEC)
 #define CLOSED_NS (60 * SLU_SEC)
 #define SILENT_NS (5 * SLU_SEC)
+#define CLEANING_NS (10 * SLU_SEC)
 #define SLU_NATIVE_OP 1 /* op->drv_n: op->drv is a struct slu_nreq */
 
 char *slu_native_path(const struct slu_native *n, const char *path)
@@ -49,6 +51,7 @@ static struct slu_op *detach(struct slu_nreq *q)
 	q->over = true;
 	pthread_mutex_unlock(&q->n->lock);
 	slu_native_read_done(q);
+	slu_native_write_done(q);
 	nreq_unref(q);
 	return op;
 }
@@ -75,7 +78,7 @@ void slu_nreq_hand_back(struct slu_nreq *q, const char *why)
 		return;
 	}
 	if (!atomic_exchange(&n->told, true))
-		slu_log(SLU_LOG_INFO, "hdfs", "'%s' is read by WebHDFS: %s", n->where, why);
+		slu_log(SLU_LOG_INFO, "hdfs", "'%s' is reached by WebHDFS: %s", n->where, why);
 	n->conf.hand_back(n->conf.user_data, detach(q));
 }
 
@@ -108,6 +111,18 @@ int64_t slu_nreq_patience(const struct slu_nreq *q)
 	return slu_deadline_in(half < SILENT_NS ? half : SILENT_NS);
 }
 
+void slu_nreq_ask(struct slu_nreq *q, const char *method, const ProtobufCMessage *m,
+		  void (*done)(struct slu_nn_call *c))
+{
+	bool cleaning = q->w && q->w->cleaning;
+
+	q->info.done = done;
+	q->info.user = q;
+	q->info_busy = true;
+	slu_nn_send(q->s->nn, &q->info, method, m,
+		    cleaning ? slu_deadline_in(CLEANING_NS) : slu_nreq_patience(q));
+}
+
 const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c)
 {
 	/* Said to whom comes without Kerberos, before anything was looked at. */
@@ -127,6 +142,8 @@ const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c)
 
 static void shard_free(struct slu_shard *s)
 {
+	slu_lease_free(s->lease);
+	slu_native_shun_free(s->shun);
 	slu_nn_free(s->nn);
 	slu_dn_free(s->dn);
 	if (s->places)
@@ -146,7 +163,8 @@ static struct slu_shard *shard_new(struct slu_native *n, struct slu_loop *loop)
 	s->loop = loop;
 	s->places = slu_hash_new();
 	s->dead = slu_hash_new();
-	if (!s->places || !s->dead || slu_nn_new(&n->set, loop, &s->nn) ||
+	if (!s->places || !s->dead || slu_lease_new(s, &s->lease) ||
+	    slu_nn_new(&n->set, loop, &s->nn) ||
 	    slu_dn_new(loop, n->conf.pool, n->client, &s->dn)) {
 		shard_free(s);
 		return NULL;
@@ -170,25 +188,42 @@ static struct slu_shard *shard_of(struct slu_native *n, struct slu_loop *loop)
 
 /* --- ops --- */
 
+static void (*const steps[_SLU_OP_MAX])(struct slu_nreq *q) = {
+	[SLU_OP_STAT] = slu_native_stat,           [SLU_OP_LIST] = slu_native_list,
+	[SLU_OP_READ] = slu_native_read,           [SLU_OP_PUT] = slu_native_put,
+	[SLU_OP_PUT_BLOCK] = slu_native_put_block, [SLU_OP_COMMIT] = slu_native_commit,
+	[SLU_OP_ABORT] = slu_native_abort,         [SLU_OP_DELETE] = slu_native_delete,
+	[SLU_OP_RENAME] = slu_native_rename,       [SLU_OP_MKDIR] = slu_native_mkdir,
+};
+
+static bool reads(const struct slu_op *op)
+{
+	return op->type == SLU_OP_STAT || op->type == SLU_OP_LIST || op->type == SLU_OP_READ;
+}
+
+static bool has_data(const struct slu_op *op)
+{
+	return op->type == SLU_OP_PUT || op->type == SLU_OP_PUT_BLOCK;
+}
+
 static void begin(void *arg)
 {
 	struct slu_nreq *q = arg;
 
 	if (q->canceled)
 		slu_nreq_end(q, slu_fail(&q->op->err, ECANCELED, "canceled"));
-	else if (q->op->type == SLU_OP_STAT)
-		slu_native_stat(q);
-	else if (q->op->type == SLU_OP_LIST)
-		slu_native_list(q);
+	else if (!reads(q->op) && !(q->w = slu_new0(struct slu_nwrite)))
+		slu_nreq_end(q, slu_fail_oom(&q->op->err));
 	else
-		slu_native_read(q);
+		steps[q->op->type](q);
 }
 
-static bool can(const struct slu_native *n, const struct slu_op *op)
+static bool can(struct slu_native *n, const struct slu_op *op)
 {
-	if (op->type != SLU_OP_STAT && op->type != SLU_OP_LIST && op->type != SLU_OP_READ)
-		return false;
-	return slu_now() >= atomic_load(&n->closed_until);
+	int64_t now = slu_now();
+
+	return steps[op->type] && now >= atomic_load(&n->closed_until) &&
+	       (!has_data(op) || now >= atomic_load(&n->unwritable_until));
 }
 
 bool slu_native_submit(struct slu_native *n, struct slu_op *op)
@@ -205,7 +240,7 @@ bool slu_native_submit(struct slu_native *n, struct slu_op *op)
 	q->refs = 1;
 	q->deadline = op->deadline ? op->deadline : slu_deadline_in(DEADLINE_NS);
 	/* Data is worth a change of thread, since each loop checks and copies what it receives. */
-	struct slu_loop *loop = op->type == SLU_OP_READ ? NULL : slu_loop_self();
+	struct slu_loop *loop = op->type == SLU_OP_READ || has_data(op) ? NULL : slu_loop_self();
 
 	if (!loop)
 		loop = slu_loops_pick(n->conf.loops, n->where, atomic_fetch_add(&n->turn, 1));
@@ -230,6 +265,10 @@ bool slu_native_submit(struct slu_native *n, struct slu_op *op)
 
 static void cancel_calls(struct slu_nreq *q)
 {
+	if (q->w) {
+		slu_native_write_cancel(q);
+		return;
+	}
 	if (q->info_busy)
 		slu_nn_cancel(&q->info);
 	if (!q->over && q->blocks_busy)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * STAT, LIST and READ by Hadoop's own protocols: RPC to the NameNodes, data transfer from the DataNodes.
+ * All ops by Hadoop's own protocols: RPC to the NameNodes, data transfer from and to the DataNodes.
  * What it cannot do (encrypted and erasure-coded files, clusters with Kerberos, NameNodes whose RPC port
  * does not answer) it hands back, for WebHDFS.
  */

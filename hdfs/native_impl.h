@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside the native driver: native.c (life, ops by loop), native_names.c (stat, list), native_read.c (read).
+ * Inside the native driver: native.c (life, ops by loop), native_names.c (stat, list), native_read.c (read),
+ * and for what changes something native_write.h.
  * An op stays on one loop from beginning to end, with connections of that loop; nothing but the way there
  * and a cancel takes the lock.
  */
@@ -17,6 +18,17 @@
 
 #define SLU_NATIVE_SHARDS 16
 
+struct slu_lease;
+struct slu_nwrite;
+struct slu_shun; /* native_file.c: DataNodes that failed while something was written */
+
+/* What the NameNode says about new files. */
+struct slu_defaults {
+	int64_t until; /* asked for again after that */
+	uint64_t block_size;
+	uint32_t replication, sum_type, chunk;
+};
+
 /* What one loop has. */
 struct slu_shard {
 	struct slu_native *n;
@@ -26,6 +38,9 @@ struct slu_shard {
 	struct slu_hash *places; /* identity -> struct slu_place */
 	struct slu_hash
 		*dead; /* "ip:port" or "ip:port/block" -> int64_t *: until when it is asked last */
+	struct slu_defaults defaults;
+	struct slu_shun *shun;
+	struct slu_lease *lease;
 };
 
 struct slu_native {
@@ -33,7 +48,9 @@ struct slu_native {
 	char *root, *where, *client;
 	struct slu_nn_set set;
 	atomic_uint turn;
-	atomic_llong closed_until; /* the RPC port does not answer: handed back till then */
+	atomic_llong closed_until;     /* the RPC port does not answer: handed back till then */
+	atomic_llong unwritable_until; /* no DataNode took data: writes are handed back till then */
+	atomic_llong renewed;          /* the lease, last */
 	atomic_bool told;
 	pthread_mutex_t lock; /* shard[], nshards, op->drv of all ops */
 	struct slu_shard *shard[SLU_NATIVE_SHARDS];
@@ -51,7 +68,7 @@ struct slu_nreq {
 	unsigned refs; /* under n->lock */
 	bool canceled, over;
 	int64_t deadline;
-	struct slu_nn_call info, blocks; /* calls under way */
+	struct slu_nn_call info, blocks; /* calls under way; but for READ only the first */
 	bool info_busy, blocks_busy;
 
 	/* native_read.c */
@@ -65,6 +82,8 @@ struct slu_nreq {
 	const char *back;        /* why it has to be handed back */
 	bool fresh;              /* other locations are wanted */
 	int rc;
+
+	struct slu_nwrite *w; /* of an op that changes something, else NULL */
 };
 
 /* --- native.c; loop thread --- */
@@ -73,6 +92,9 @@ void slu_nreq_end(struct slu_nreq *q, int rc);
 void slu_nreq_explain(struct slu_nreq *q);
 /* For another way to do it; nothing of it may have been done. */
 void slu_nreq_hand_back(struct slu_nreq *q, const char *why);
+/* Sends a call in q->info; done() ends its being busy first. */
+void slu_nreq_ask(struct slu_nreq *q, const char *method, const ProtobufCMessage *m,
+		  void (*done)(struct slu_nn_call *c));
 /* How long a NameNode may take to answer: while none ever did, the other way needs time as well. */
 int64_t slu_nreq_patience(const struct slu_nreq *q);
 /* Why an op whose call ended so is better handed back; NULL: it is not. */

@@ -145,15 +145,6 @@ static int read_info(struct slu_nreq *q, const Slu__Pb__GetFileInfoResponse *m)
 	return op->flags & SLU_OPF_DETAIL ? add_detail(q, m->fs) : 0;
 }
 
-static void ask(struct slu_nreq *q, const char *method, const ProtobufCMessage *m,
-		void (*done)(struct slu_nn_call *c))
-{
-	q->info.done = done;
-	q->info.user = q;
-	q->info_busy = true;
-	slu_nn_send(q->s->nn, &q->info, method, m, slu_nreq_patience(q));
-}
-
 static void ask_acl(struct slu_nreq *q)
 {
 	SLU_AUTO(slu_freep) char *path = slu_native_path(q->n, q->op->path);
@@ -161,7 +152,7 @@ static void ask_acl(struct slu_nreq *q)
 
 	m.src = path;
 	if (path)
-		ask(q, "getAclStatus", &m.base, got_acl);
+		slu_nreq_ask(q, "getAclStatus", &m.base, got_acl);
 	else
 		end(q, slu_fail_oom(&q->op->err));
 }
@@ -201,7 +192,7 @@ void slu_native_stat(struct slu_nreq *q)
 		return;
 	}
 	m.src = path;
-	ask(q, "getFileInfo", &m.base, got_info);
+	slu_nreq_ask(q, "getFileInfo", &m.base, got_info);
 }
 
 /* --- list --- */
@@ -283,5 +274,5 @@ void slu_native_list(struct slu_nreq *q)
 	m.src = path;
 	m.start_after.data = (uint8_t *)after;
 	m.start_after.len = strlen(after);
-	ask(q, "getListing", &m.base, got_list);
+	slu_nreq_ask(q, "getListing", &m.base, got_list);
 }

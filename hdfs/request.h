@@ -109,6 +109,17 @@ void slu_hdfs_mkdir(struct slu_hdfs_req *q);
 
 /* The end of PUT and COMMIT: q->temp, with q->attr, becomes op->path; then q->folder is removed. */
 void slu_hdfs_publish(struct slu_hdfs_req *q);
+/* --- write.c: names and checks that every way of writing shares --- */
+
+/* A new name for a temporary file beside the target, in the store; to be freed.  0 or -errno. */
+int slu_hdfs_temp_of(const struct slu_op *op, char **ret);
+/* Where the blocks of the transaction lie, and one of them, to be freed; NULL: no memory.  Beside the target, but above
+ * any folder with a comma in its name, since CONCAT takes a list of names joined by commas. */
+char *slu_hdfs_folder_of(const struct slu_op *op);
+char *slu_hdfs_block_path(const char *folder, uint64_t off);
+/* Sorts the blocks: do they follow one another from 0 to the whole length?  -EIO. */
+int slu_hdfs_check_blocks(struct slu_list *l, uint64_t size, struct slu_err *e);
+
 /* Removes q->folder or q->temp, then ends with rc and the op->err that is there now. */
 void slu_hdfs_clean(struct slu_hdfs_req *q, int rc);
 

@@ -284,31 +284,29 @@ static void create(struct slu_hdfs_req *q, const char *path, slu_hdfs_step *next
 	slu_hdfs_ask(q, "PUT", path, slu_buf_err(&b) ? NULL : b.p, create_placed);
 }
 
-static char *sibling(const char *path, const char *name)
+int slu_hdfs_temp_of(const struct slu_op *op, char **ret)
 {
-	SLU_AUTO(slu_freep) char *dir = slu_path_dir(path);
+	char name[sizeof(SLU_HDFS_TEMP) + SLU_TXN_MAX] = SLU_HDFS_TEMP;
+	SLU_AUTO(slu_freep) char *dir = slu_path_dir(op->path);
+	int r = slu_random_id(name + sizeof(SLU_HDFS_TEMP) - 1, (SLU_TXN_MAX - 1) / 2);
 
-	return dir ? slu_path_join(dir, name) : NULL;
+	*ret = dir && !r ? slu_path_join(dir, name) : NULL;
+	return r ? r : *ret ? 0 : -ENOMEM;
 }
 
 void slu_hdfs_put(struct slu_hdfs_req *q)
 {
-	char name[sizeof(SLU_HDFS_TEMP) + SLU_TXN_MAX] = SLU_HDFS_TEMP;
-	int r = slu_random_id(name + sizeof(SLU_HDFS_TEMP) - 1, (SLU_TXN_MAX - 1) / 2);
+	int r = slu_hdfs_temp_of(q->op, &q->temp);
 
-	if (r == 0)
-		q->temp = sibling(q->op->path, name);
-	if (!q->temp)
-		slu_hdfs_end_fail(q, r < 0 ? -r : ENOMEM, "no name for a temporary file");
+	if (r < 0)
+		slu_hdfs_end_fail(q, -r, "no name for a temporary file");
 	else
 		create(q, q->temp, slu_hdfs_publish);
 }
 
 /* --- blocks --- */
 
-/* Where the blocks of the transaction lie: beside the target, but above any folder with a comma in
- * its name, since CONCAT takes a list of names joined by commas. */
-static char *folder_of(const struct slu_op *op)
+char *slu_hdfs_folder_of(const struct slu_op *op)
 {
 	char name[sizeof(SLU_HDFS_TEMP) + SLU_TXN_MAX];
 	SLU_AUTO(slu_freep) char *dir = slu_path_dir(op->path);
@@ -323,7 +321,7 @@ static char *folder_of(const struct slu_op *op)
 	return dir ? slu_path_join(dir, name) : NULL;
 }
 
-static char *block_path(const char *folder, uint64_t off)
+char *slu_hdfs_block_path(const char *folder, uint64_t off)
 {
 	return slu_asprintf("%s/%0*" PRIx64, folder, BLOCK_NAME, off);
 }
@@ -335,8 +333,8 @@ static void block_done(struct slu_hdfs_req *q)
 
 void slu_hdfs_put_block(struct slu_hdfs_req *q)
 {
-	q->folder = folder_of(q->op);
-	q->temp = q->folder ? block_path(q->folder, q->op->off) : NULL;
+	q->folder = slu_hdfs_folder_of(q->op);
+	q->temp = q->folder ? slu_hdfs_block_path(q->folder, q->op->off) : NULL;
 	if (!q->temp)
 		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
 	else
@@ -352,7 +350,7 @@ static void aborted(struct slu_hdfs_req *q)
 
 void slu_hdfs_abort(struct slu_hdfs_req *q)
 {
-	q->folder = folder_of(q->op);
+	q->folder = slu_hdfs_folder_of(q->op);
 	if (!q->folder)
 		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
 	else
@@ -366,15 +364,14 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct slu_dirent *)a)->name, ((const struct slu_dirent *)b)->name);
 }
 
-/* Do the blocks follow one another from 0 to the whole length? */
-static int check_blocks(struct slu_hdfs_req *q)
+int slu_hdfs_check_blocks(struct slu_list *l, uint64_t size, struct slu_err *e)
 {
 	uint64_t end = 0;
 
-	if (q->list.n)
-		qsort(q->list.p, q->list.n, sizeof(*q->list.p), by_name);
-	for (size_t i = 0; i < q->list.n; i++) {
-		const struct slu_dirent *d = &q->list.p[i];
+	if (l->n)
+		qsort(l->p, l->n, sizeof(*l->p), by_name);
+	for (size_t i = 0; i < l->n; i++) {
+		const struct slu_dirent *d = &l->p[i];
 		char name[BLOCK_NAME + 1];
 
 		snprintf(name, sizeof(name), "%0*" PRIx64, BLOCK_NAME, end);
@@ -382,10 +379,9 @@ static int check_blocks(struct slu_hdfs_req *q)
 			break;
 		end += d->attr.size;
 	}
-	if (end == q->op->size)
+	if (end == size)
 		return 0;
-	return slu_fail(&q->op->err, EIO, "%" PRIu64 " of %" PRIu64 " bytes were written", end,
-			q->op->size);
+	return slu_fail(e, EIO, "%" PRIu64 " of %" PRIu64 " bytes were written", end, size);
 }
 
 static void join(struct slu_hdfs_req *q);
@@ -449,7 +445,7 @@ static void blocks_listed(struct slu_hdfs_req *q)
 	if (r == -ENOENT)
 		slu_fail(&q->op->err, ENOENT, "its blocks are gone");
 	if (r == 0)
-		r = check_blocks(q);
+		r = slu_hdfs_check_blocks(&q->list, q->op->size, &q->op->err);
 	if (r < 0) {
 		slu_hdfs_clean(q, slu_hdfs_explain(q));
 		return;
@@ -460,8 +456,8 @@ static void blocks_listed(struct slu_hdfs_req *q)
 
 void slu_hdfs_commit(struct slu_hdfs_req *q)
 {
-	q->folder = folder_of(q->op);
-	q->temp = q->folder ? block_path(q->folder, 0) : NULL;
+	q->folder = slu_hdfs_folder_of(q->op);
+	q->temp = q->folder ? slu_hdfs_block_path(q->folder, 0) : NULL;
 	if (!q->temp)
 		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
 	else

@@ -8,7 +8,7 @@ import socket
 
 import hdfs_server
 import pytest
-from conftest import BAD_INPUT, CHANGED, IO_ERROR, Workspace, needs_fuse
+from conftest import BAD_INPUT, CHANGED, EXISTS, IO_ERROR, NOT_FOUND, Workspace, needs_fuse
 from stores import HdfsStore
 
 BLOCK = 16 << 10
@@ -75,6 +75,29 @@ def test_a_folder_of_more_than_a_page(pair, tmp_path):
     ws.put_all({f"many/{name}": "" for name in names})
     without_web(ws)
     assert ws.run("ls", ws.ref("many")).out.split() == names
+
+
+def test_writing_without_webhdfs(native):
+    """Blocks of 16 KiB, and more than one part of 8 MiB."""
+    big = DATA * 60
+    (native.cwd / "big").write_bytes(big)
+    (native.cwd / "empty").write_bytes(b"")
+    without_web(native)
+    native.run("cp", "big", native.ref("ä b/c,d/big%20"))
+    native.run("cp", "empty", native.ref("e"))
+    native.run("cp", "big", native.ref("e"), code=EXISTS)
+    native.run("mv", native.ref("e"), native.ref("new/e"))
+    assert native.run("ls", "-R", native.ref()).out.splitlines() == ["new/e", "ä b/c,d/big%20"]
+    assert native.get("ä b/c,d/big%20") == big
+    native.run("rm", "-R", native.ref("ä b"))
+    native.run("rm", native.ref("ä b/c,d/big%20"), code=NOT_FOUND)
+    assert hidden(native, "") == []
+
+
+def hidden(ws, folder):
+    """What lies in a folder beside what is shown."""
+    names = json.loads(ws.store.ask("GET", folder, "LISTSTATUS"))["FileStatuses"]["FileStatus"]
+    return [x["pathSuffix"] for x in names if x["pathSuffix"].startswith(".sluice-")]
 
 
 @pytest.mark.parametrize("how", ["overwritten", "appended", "removed"])

@@ -14,7 +14,10 @@ from stores import HdfsStore
 
 @pytest.fixture
 def ws(tmp_path, hdfs):
-    return Workspace(tmp_path, HdfsStore(hdfs, f"/scenario{tmp_path}"))
+    """Natively, it is tested in test_hdfs_native.py, and by all tests of stores."""
+    ws = Workspace(tmp_path, HdfsStore(hdfs, f"/scenario{tmp_path}"))
+    change(ws, protocol="webhdfs")
+    return ws
 
 
 def change(ws, **keys):
