@@ -1,11 +1,13 @@
 libhdfs_la_SOURCES += hdfs/acks.c
 libhdfs_la_SOURCES += hdfs/answer.c hdfs/answer.h
+libhdfs_la_SOURCES += hdfs/conf.c hdfs/conf.h
 libhdfs_la_SOURCES += hdfs/datanode.c hdfs/datanode.h
 libhdfs_la_SOURCES += hdfs/errors.c hdfs/errors.h
 libhdfs_la_SOURCES += hdfs/hdfs.c hdfs/hdfs.h
 libhdfs_la_SOURCES += hdfs/namenode.c hdfs/namenode.h
 libhdfs_la_SOURCES += hdfs/lease.c
 libhdfs_la_SOURCES += hdfs/names.c
+libhdfs_la_SOURCES += hdfs/nameservice.c hdfs/nameservice.h
 libhdfs_la_SOURCES += hdfs/native.c hdfs/native.h hdfs/native_impl.h
 libhdfs_la_SOURCES += hdfs/native_change.c
 libhdfs_la_SOURCES += hdfs/native_file.c

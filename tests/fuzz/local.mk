@@ -1,7 +1,7 @@
 # The fuzzers as programs: built by `tools/dev fuzz` only (clang, configure --enable-fuzzing; then: make
 # fuzz-programs).  Their corpora replay in the unit tests, with any compiler.
 FUZZERS = tests/fuzz/fuzz-blobfault tests/fuzz/fuzz-bloblist tests/fuzz/fuzz-dfslist \
-	tests/fuzz/fuzz-endpoint tests/fuzz/fuzz-glob tests/fuzz/fuzz-http tests/fuzz/fuzz-json tests/fuzz/fuzz-manifest \
+	tests/fuzz/fuzz-endpoint tests/fuzz/fuzz-glob tests/fuzz/fuzz-hadoopconf tests/fuzz/fuzz-http tests/fuzz/fuzz-json tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-packets tests/fuzz/fuzz-path tests/fuzz/fuzz-secret tests/fuzz/fuzz-uri tests/fuzz/fuzz-web \
 	tests/fuzz/fuzz-webhdfs tests/fuzz/fuzz-xml tests/fuzz/fuzz-yaml
 FUZZ_LIBS = $(FOLDER_LIBS)
@@ -21,6 +21,8 @@ tests_fuzz_fuzz_endpoint_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_endpoint_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_glob_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_glob_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_hadoopconf_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_hadoopconf_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_http_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_json_LDADD = $(FUZZ_LIBS)

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Logical names and their NameNodes (nameservice.h).  Nothing is asked of any server.  ViewFs, Azure and S3 as
+ * the default file system are refused: their data is reached by a datastore of its own.
+ */
+#include "hdfs/nameservice.h"
+
+#include "common/buf.h"
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/str.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define RPC_PORT 8020
+#define HTTP_PORT 9870
+#define HTTPS_PORT 9871
+#define NAMES_MAX 8192
+#define PROVIDER "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
+
+void slu_nameservice_done(struct slu_nameservice *s)
+{
+	free(s->name);
+	free(s->rpc);
+	free(s->web);
+	*s = (struct slu_nameservice){0};
+}
+
+/* The next of a list joined by commas, blanks left out; caller frees. *p moves on; NULL: no more, or no memory
+ * (then *oom). */
+static char *next_name(const char **p, bool *oom)
+{
+	const char *s = *p + strspn(*p, ", \t\r\n");
+	size_t n = strcspn(s, ", \t\r\n");
+	char *name;
+
+	*p = s + n;
+	if (!n)
+		return NULL;
+	name = slu_strndup(s, n);
+	*oom |= !name;
+	return name;
+}
+
+static bool in_list(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *s = list; s && *s;) {
+		size_t n;
+
+		s += strspn(s, ", \t\r\n");
+		n = strcspn(s, ", \t\r\n");
+		if (n == len && n && strncmp(s, name, n) == 0)
+			return true;
+		s += n;
+	}
+	return false;
+}
+
+/* --- one NameNode --- */
+
+static size_t host_len(const char *address)
+{
+	return address[0] == '[' ? strcspn(address, "]") + 1 : strcspn(address, ":");
+}
+
+/* A server that listens on all addresses is on the host of its other door. */
+static bool is_wildcard(const char *address)
+{
+	size_t n = host_len(address);
+
+	return n == 0 || (n == 7 && strncmp(address, "0.0.0.0", n) == 0) ||
+	       (n == 4 && strncmp(address, "[::]", n) == 0);
+}
+
+/* address, with the host of `host` where it has none and with a port. */
+static char *complete(const char *address, const char *host, unsigned port)
+{
+	const char *from = address && !is_wildcard(address) ? address : host;
+	const char *colon = address ? address + host_len(address) : "";
+
+	if (!from)
+		return NULL;
+	if (*colon == ':' && colon[1])
+		return slu_asprintf("%.*s%s", (int)host_len(from), from, colon);
+	return slu_asprintf("%.*s:%u", (int)host_len(from), from, port);
+}
+
+struct node {
+	char *rpc, *web;
+};
+
+static void node_done(struct node *n)
+{
+	free(n->rpc);
+	free(n->web);
+}
+
+/* name.suffix, or what holds for all of them. */
+static int get_or_all(const struct slu_hconf *c, const char *name, const char *suffix, char **ret,
+		      struct slu_err *e)
+{
+	int r = slu_hconf_get_of(c, name, suffix, ret, e);
+
+	return r < 0 || *ret || !suffix ? r : slu_hconf_get(c, name, ret, e);
+}
+
+/* suffix: "ns.nn1", "ns" or NULL.  authority: of the URI, for a NameNode that has no logical name. */
+static int find_node(const struct slu_hconf *c, const char *suffix, const char *authority, bool tls,
+		     struct node *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *rpc = NULL;
+	SLU_AUTO(slu_freep) char *web = NULL;
+	const char *door = tls ? "dfs.namenode.https-address" : "dfs.namenode.http-address";
+	int r = authority ? 0 : slu_hconf_get_of(c, "dfs.namenode.rpc-address", suffix, &rpc, e);
+
+	if (r == 0)
+		r = authority ? get_or_all(c, door, suffix, &web, e)
+			      : slu_hconf_get_of(c, door, suffix, &web, e);
+	if (r < 0)
+		return r;
+	const char *host = rpc ? rpc : authority ? authority : web;
+
+	if (!host || is_wildcard(host))
+		return slu_fail(e, EINVAL,
+				"Hadoop's configuration says of '%s' neither "
+				"dfs.namenode.rpc-address.%s nor %s.%s",
+				suffix ? suffix : "the NameNode", suffix ? suffix : "", door,
+				suffix ? suffix : "");
+	ret->web = complete(web, host, tls ? HTTPS_PORT : HTTP_PORT);
+	ret->rpc = rpc || authority ? complete(rpc ? rpc : authority, host, RPC_PORT) : NULL;
+	if (!ret->web || ((rpc || authority) && !ret->rpc)) {
+		node_done(ret);
+		*ret = (struct node){0};
+		return slu_fail_oom(e);
+	}
+	return 0;
+}
+
+/* --- all of a logical name --- */
+
+static int add_node(const struct slu_hconf *c, const char *suffix, struct slu_nameservice *s,
+		    struct slu_buf *rpc, struct slu_buf *web, struct slu_err *e)
+{
+	SLU_AUTO(node_done) struct node n = {0};
+	bool first = !web->len;
+	int r = find_node(c, suffix, NULL, s->tls, &n, e);
+
+	if (r < 0)
+		return r;
+	if (first != !rpc->len && n.rpc)
+		return slu_fail(
+			e, EINVAL,
+			"Hadoop's configuration has dfs.namenode.rpc-address of some NameNodes "
+			"of '%s' only",
+			s->name);
+	slu_buf_fmt(web, "%s%s", first ? "" : ",", n.web);
+	if (n.rpc)
+		slu_buf_fmt(rpc, "%s%s", first ? "" : ",", n.rpc);
+	if (slu_buf_err(rpc) || slu_buf_err(web))
+		return slu_fail(e, EINVAL, "the addresses of the NameNodes of '%s' are too long",
+				s->name);
+	return 0;
+}
+
+static int find_logical(const struct slu_hconf *c, struct slu_nameservice *s, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf rpc = SLU_BUF(NAMES_MAX);
+	SLU_AUTO(slu_buf_done) struct slu_buf web = SLU_BUF(NAMES_MAX);
+	SLU_AUTO(slu_freep) char *nodes = NULL;
+	const char *p;
+	unsigned n = 0;
+	bool oom = false;
+	int r = slu_hconf_get_of(c, "dfs.ha.namenodes", s->name, &nodes, e);
+
+	if (r == 0 && !nodes)
+		r = add_node(c, s->name, s, &rpc, &web, e); /* of a federation, without a second */
+	for (p = nodes; r == 0 && p && *p;) {
+		SLU_AUTO(slu_freep) char *node = next_name(&p, &oom);
+		SLU_AUTO(slu_freep)
+		char *suffix = node ? slu_asprintf("%s.%s", s->name, node) : NULL;
+
+		if (!node)
+			break;
+		if (++n > SLU_NAMESERVICE_NODES)
+			return slu_fail(e, EINVAL, "'%s' has more than %d NameNodes", s->name,
+					SLU_NAMESERVICE_NODES);
+		r = suffix ? add_node(c, suffix, s, &rpc, &web, e) : -ENOMEM;
+	}
+	if (oom || r == -ENOMEM)
+		return slu_fail_oom(e);
+	if (r < 0)
+		return r;
+	if (!web.len)
+		return slu_fail(e, EINVAL, "dfs.ha.namenodes.%s names no NameNode", s->name);
+	s->logical = true;
+	s->web = slu_buf_take(&web);
+	if (rpc.len)
+		s->rpc = slu_buf_take(&rpc);
+	return s->web && (s->rpc || !rpc.len) ? 0 : slu_fail_oom(e);
+}
+
+static int find_single(const struct slu_hconf *c, struct slu_nameservice *s, struct slu_err *e)
+{
+	SLU_AUTO(node_done) struct node n = {0};
+	int r = find_node(c, NULL, s->name, s->tls, &n, e);
+
+	if (r < 0)
+		return r;
+	free(s->name);
+	s->name = slu_strdup(n.rpc);
+	s->rpc = slu_take(n.rpc);
+	s->web = slu_take(n.web);
+	return s->name ? 0 : slu_fail_oom(e);
+}
+
+/* --- which one --- */
+
+static int refuse(const char *uri, const char *from, struct slu_err *e)
+{
+	if (slu_starts(uri, "viewfs:") || slu_starts(uri, "viewfs-overload-scheme:"))
+		return slu_fail(
+			e, EINVAL,
+			"%s is '%s', a table of mounts of several file systems: name the one that "
+			"holds the data as the \"nameservice\" of the datastore",
+			from, uri);
+	if (slu_starts(uri, "file:"))
+		return slu_fail(
+			e, EINVAL,
+			"%s names no HDFS ('%s'): give the datastore a \"nameservice\" or a "
+			"\"namenode\"",
+			from, uri);
+	return slu_fail(e, EINVAL, "%s is '%s': an hdfs datastore needs one of hdfs://", from, uri);
+}
+
+struct authority {
+	char *text;
+	bool web; /* of a webhdfs:// URI: its port is that of the web server */
+	bool tls;
+};
+
+static int split(const char *which, const char *from, struct authority *ret, struct slu_err *e)
+{
+	static const struct {
+		const char *scheme;
+		bool web, tls;
+	} known[] = {{"hdfs://", false, false},
+		     {"webhdfs://", true, false},
+		     {"swebhdfs://", true, true}};
+	const char *rest = NULL;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && !rest; i++) {
+		rest = slu_iafter(which, known[i].scheme);
+		ret->web = known[i].web;
+		ret->tls = known[i].tls;
+	}
+	if (!rest && (strstr(which, ":/") || slu_starts(which, "viewfs:")))
+		return refuse(which, from, e);
+	if (!rest) {
+		ret->web = ret->tls = false;
+		rest = which;
+	}
+	if (rest[0] == '/' || !*rest || strpbrk(rest, "@?#\\ "))
+		return slu_fail(e, EINVAL, "%s is '%s', which names no host", from, which);
+	ret->text = slu_strndup(rest, strcspn(rest, "/"));
+	return ret->text ? 0 : slu_fail_oom(e);
+}
+
+static int is_logical(const struct slu_hconf *c, const char *name, bool *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *all = NULL;
+	SLU_AUTO(slu_freep) char *nodes = NULL;
+	int r = slu_hconf_get(c, "dfs.nameservices", &all, e);
+
+	if (r == 0)
+		r = slu_hconf_get_of(c, "dfs.ha.namenodes", name, &nodes, e);
+	*ret = r == 0 && !strchr(name, ':') && (nodes || in_list(all, name));
+	return r;
+}
+
+static int find_tls(const struct slu_hconf *c, bool *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *policy = NULL;
+	int r = slu_hconf_get(c, "dfs.http.policy", &policy, e);
+
+	if (r == 0 && policy)
+		*ret = slu_streq(policy, "HTTPS_ONLY");
+	return r;
+}
+
+int slu_nameservice_find(const struct slu_hconf *c, const char *which, struct slu_nameservice *ret,
+			 struct slu_err *e)
+{
+	SLU_AUTO(slu_nameservice_done) struct slu_nameservice s = {0};
+	SLU_AUTO(slu_freep) char *dflt = NULL;
+	struct authority a = {0};
+	bool logical = false;
+	int r = which ? 0 : slu_hconf_get(c, "fs.defaultFS", &dflt, e);
+
+	if (r == 0)
+		r = split(which  ? which
+			  : dflt ? dflt
+				 : "file:///",
+			  which ? "the nameservice" : "fs.defaultFS", &a, e);
+	s.name = a.text;
+	if (r == 0)
+		r = find_tls(c, &s.tls, e);
+	s.tls |= a.tls;
+	if (r == 0)
+		r = is_logical(c, s.name, &logical, e);
+	if (r == 0 && a.web && !logical) {
+		s.web = complete(s.name, s.name, a.tls ? HTTPS_PORT : HTTP_PORT);
+		r = s.web ? 0 : slu_fail_oom(e);
+	} else if (r == 0) {
+		r = logical ? find_logical(c, &s, e) : find_single(c, &s, e);
+	}
+	if (r < 0)
+		return r;
+	*ret = s;
+	s = (struct slu_nameservice){0};
+	return 0;
+}
+
+/* --- for Hadoop's programs --- */
+
+static int set_of(struct json_t *conf, const char *key, const char *name, const char *node,
+		  const char *value)
+{
+	SLU_AUTO(slu_freep)
+	char *full = slu_asprintf("%s.%s%s%s", key, name, node ? "." : "", node ? node : "");
+
+	return full ? slu_json_set_str(conf, full, value) : -ENOMEM;
+}
+
+/* nn1, nn2, ... have these addresses: how many there were, or -ENOMEM. */
+static int set_addresses(struct json_t *conf, const char *key, const char *name, const char *list)
+{
+	bool oom = false;
+	int n = 0;
+
+	for (const char *p = list; p && *p;) {
+		SLU_AUTO(slu_freep) char *address = next_name(&p, &oom);
+		SLU_AUTO(slu_freep) char *node = address ? slu_asprintf("nn%d", ++n) : NULL;
+
+		if (!address)
+			break;
+		if (!node || set_of(conf, key, name, node, address) < 0)
+			return -ENOMEM;
+	}
+	return oom ? -ENOMEM : n;
+}
+
+int slu_nameservice_properties(const struct slu_nameservice *s, const char *others,
+			       struct json_t *conf)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf names = SLU_BUF(NAMES_MAX);
+	SLU_AUTO(slu_buf_done) struct slu_buf nodes = SLU_BUF(NAMES_MAX);
+	bool oom = false;
+	int n, m;
+
+	slu_buf_str(&names, s->name);
+	for (const char *p = others; p && *p;) {
+		SLU_AUTO(slu_freep) char *other = next_name(&p, &oom);
+
+		if (!other)
+			break;
+		if (!in_list(names.p, other))
+			slu_buf_fmt(&names, ",%s", other);
+	}
+	n = set_addresses(conf, "dfs.namenode.rpc-address", s->name, s->rpc);
+	m = set_addresses(conf, s->tls ? "dfs.namenode.https-address" : "dfs.namenode.http-address",
+			  s->name, s->web);
+	if (n < 0 || m < 0 || oom)
+		return -ENOMEM;
+	for (int i = 1; i <= (n > m ? n : m); i++)
+		slu_buf_fmt(&nodes, "%snn%d", i > 1 ? "," : "", i);
+	if (slu_buf_err(&names) || slu_buf_err(&nodes) ||
+	    slu_json_set_str(conf, "dfs.nameservices", names.p) < 0 ||
+	    set_of(conf, "dfs.ha.namenodes", s->name, NULL, nodes.p) < 0 ||
+	    set_of(conf, "dfs.client.failover.proxy.provider", s->name, NULL, PROVIDER) < 0)
+		return -ENOMEM;
+	return 0;
+}
