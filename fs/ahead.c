@@ -253,7 +253,8 @@ static bool seen(struct slu_ahead *a, uint32_t at)
 	return was && was >> 32 == at && visit - (uint32_t)was < SAME;
 }
 
-void slu_ahead_read(struct slu_ahead *a, uint32_t at, uint64_t size, uint64_t off, uint64_t len)
+void slu_ahead_read(struct slu_ahead *a, uint32_t at, uint64_t size, uint64_t off, uint64_t len,
+		    bool waits)
 {
 	uint32_t visit, unused;
 	int64_t now;
@@ -275,7 +276,7 @@ void slu_ahead_read(struct slu_ahead *a, uint32_t at, uint64_t size, uint64_t of
 	a->last = now;
 	hit = slu_ahead_settle(a, at, true);
 	if (!order_visit(a, at) && !a->conf.no_guess)
-		slu_guess_visit(a, at, hit);
+		slu_guess_visit(a, &(struct slu_visit){at, hit, hit && waits, now});
 	if (order_next(a, &unused) || slu_guess_peek(a))
 		want(a);
 	pthread_mutex_unlock(&a->lock);

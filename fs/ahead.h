@@ -7,10 +7,12 @@
  *   given     a list that somebody handed over (a shuffled epoch): followed from the start
  *   learned   the order in which files were read for the first time, until they began to repeat
  *   listing   the manifest's, also every second, third, ... sixteenth file of it
- * The last two are guesses.  A guess has to come true a few times before anything is fetched for it, never
- * fetches more than twice of what came true, and ends at once when it is wrong; each time that happens,
- * more is asked of the next.  Small files are fetched whole, others their beginning; how much in all is
- * bounded by the memory budget, which `fetch` knows.  Any thread.
+ * The last two are guesses.  A guess has to come true twice before anything is fetched for it (once where
+ * the walk began with the first file of a folder), then goes a few files ahead, and further each time that
+ * its reader had to wait, as long as that makes it faster: never more than SLU_AHEAD_FIRST or four times of
+ * what came true.  It ends at once when it is wrong; each time that happens, more is asked of the
+ * next.  Small files are fetched whole, others their beginning; how much in all is bounded by the memory
+ * budget, which `fetch` knows.  Any thread.
  */
 #ifndef SLU_FS_AHEAD_H
 #define SLU_FS_AHEAD_H
@@ -22,6 +24,8 @@
 
 #define SLU_AHEAD_WHOLE (1u << 20) /* files up to that are fetched whole, of others so much */
 #define SLU_AHEAD_FILES 512u       /* at most so many files ahead of what was read */
+#define SLU_AHEAD_FIRST 32u /* so many at first, if that is not more than SLU_AHEAD_FIRST_BYTES */
+#define SLU_AHEAD_FIRST_BYTES (2u << 20)
 
 struct slu_ahead;
 
@@ -30,6 +34,8 @@ struct slu_ahead_conf {
 	uint64_t (*size)(void *user, uint32_t at); /* of a file */
 	/* Begins to fetch [0, len); how many bytes of it are there or on their way: 0, no room now. */
 	uint64_t (*fetch)(void *user, uint32_t at, uint64_t len);
+	bool (*first)(void *user,
+		      uint32_t at); /* is it the first of its folder?  NULL: not known */
 	void *user;
 	bool no_guess; /* only what is handed over */
 	bool in_place; /* fetch in the thread that reads; else a thread of our own does it */
@@ -39,8 +45,10 @@ int slu_ahead_new(const struct slu_ahead_conf *conf, struct slu_ahead **ret); /*
 void slu_ahead_stop(struct slu_ahead *a); /* fetch is not called any more once this returns */
 void slu_ahead_free(struct slu_ahead *a); /* stops; NULL fine */
 
-/* A program reads [off, off + len) of file `at`, which has `size` bytes.  Waits for nothing. */
-void slu_ahead_read(struct slu_ahead *a, uint32_t at, uint64_t size, uint64_t off, uint64_t len);
+/* A program reads [off, off + len) of file `at`, which has `size` bytes; waits: those were not there yet.
+ * Blocks for nothing. */
+void slu_ahead_read(struct slu_ahead *a, uint32_t at, uint64_t size, uint64_t off, uint64_t len,
+		    bool waits);
 
 /* --- a given order --- */
 

@@ -20,6 +20,7 @@
 #define SPAN_LEARNED 256u /* several processes have made that order together */
 #define STEP_MAX 16u
 #define NEED_MAX 512u
+#define STEADY 128u   /* files ahead, after which more has to show that it pays */
 #define LEARN_MIN 32u /* files that an order has at least */
 #define AGAIN_FAR 64u /* files after which reading one again means something */
 #define AGAIN_MAX 16u
@@ -102,25 +103,71 @@ static bool fits(const struct slu_cursor *c, uint32_t place)
 	return place <= c->head + span && place + span >= c->head;
 }
 
-/* How far the cursor may go from what it has seen come true. */
-static void open_window(struct slu_ahead *a, struct slu_cursor *c)
+static bool begins_folder(const struct slu_ahead *a, const struct slu_cursor *c)
 {
-	if (c->run < a->need || c->step > STEP_MAX)
-		return;
-	if (!c->window) {
-		/* most of what lies between would not be read */
-		if (2ull * c->run * c->step < c->head - c->start)
+	return a->conf.first && a->need == SLU_AHEAD_NEED && !c->learned &&
+	       a->conf.first(a->conf.user, c->start);
+}
+
+/* Few enough not to matter when the guess is wrong. */
+static uint32_t first_window(const struct slu_ahead *a, const struct slu_cursor *c)
+{
+	uint64_t size = a->conf.size(a->conf.user, file_at(a, c, c->head));
+	uint64_t n = size ? SLU_AHEAD_FIRST_BYTES / size : SLU_AHEAD_FIRST;
+
+	if (n < 2ull * c->run)
+		n = 2ull * c->run;
+	return n < SLU_AHEAD_FIRST ? (uint32_t)n : SLU_AHEAD_FIRST;
+}
+
+/* The reader waits for what is on its way: would it help to begin earlier?  Up to STEADY files it is tried, from
+ * there on only while it does, since what is slow may as well be the line or the store. */
+static void widen(struct slu_cursor *c, int64_t now)
+{
+	uint64_t visits = c->run - c->mark, most = 4ull * c->run, to = 4ull * c->window;
+	uint64_t took = (uint64_t)(now - c->marked) + 1;
+	uint64_t rate = visits * 1000000000u / took;
+
+	if (visits < c->window / 2)
+		return; /* what the last step brought is not seen yet */
+	c->mark = c->run;
+	c->marked = now;
+	if (c->window >= STEADY) {
+		if (c->rate && rate < c->rate + c->rate / 8)
 			return;
-		c->tip = c->head + c->step;
-		c->tail = c->head;
+		c->rate = rate;
+		to = 2ull * c->window;
 	}
-	c->window = 2 * c->run;
-	if (c->window > SLU_AHEAD_FILES)
-		c->window = SLU_AHEAD_FILES;
+	to = to < most ? to : most;
+	to = to < SLU_AHEAD_FILES ? to : SLU_AHEAD_FILES;
+	if (to > c->window)
+		c->window = (uint32_t)to;
+}
+
+/* How far the cursor may go from what it has seen come true. */
+static void open_window(struct slu_ahead *a, struct slu_cursor *c, const struct slu_visit *v)
+{
+	if (c->step > STEP_MAX)
+		return;
+	if (c->window) {
+		if (v->waits)
+			widen(c, v->now);
+		return;
+	}
+	/* most of what lies between would not be read */
+	if ((c->run < a->need && !begins_folder(a, c)) ||
+	    2ull * c->run * c->step < c->head - c->start)
+		return;
+	c->tip = c->head + c->step;
+	c->tail = c->head;
+	c->window = first_window(a, c);
+	c->mark = c->run;
+	c->marked = v->now;
 }
 
 /* The guess came true. */
-static void advance(struct slu_ahead *a, struct slu_cursor *c, uint32_t place, bool hit)
+static void advance(struct slu_ahead *a, struct slu_cursor *c, uint32_t place,
+		    const struct slu_visit *v)
 {
 	uint32_t d = place > c->head ? place - c->head : c->head - place;
 	uint32_t behind;
@@ -130,7 +177,7 @@ static void advance(struct slu_ahead *a, struct slu_cursor *c, uint32_t place, b
 		return;
 	c->step = gcd(c->step, d);
 	c->run++;
-	c->good += hit;
+	c->good += v->hit;
 	if (place > c->head)
 		c->head = place;
 	behind = 2 * (c->learned ? SPAN_LEARNED : SPAN_OPEN) * c->step;
@@ -146,7 +193,7 @@ static void advance(struct slu_ahead *a, struct slu_cursor *c, uint32_t place, b
 		c->bad /= 2;
 		a->need = a->need / 2 > SLU_AHEAD_NEED ? a->need / 2 : SLU_AHEAD_NEED;
 	}
-	open_window(a, c);
+	open_window(a, c, v);
 	if (c->tip <= c->head)
 		c->tip = c->head + c->step;
 }
@@ -168,19 +215,19 @@ static struct slu_cursor *spare(struct slu_ahead *a)
 }
 
 /* The visit in one of the two orders.  False: no cursor of it expected that. */
-static bool visit_in(struct slu_ahead *a, bool learned, uint32_t at, bool hit)
+static bool visit_in(struct slu_ahead *a, bool learned, const struct slu_visit *v)
 {
 	struct slu_cursor *c;
 	uint32_t place;
 	bool any = false;
 
-	if (!place_of(a, learned, at, &place))
+	if (!place_of(a, learned, v->at, &place))
 		return false;
 	for (int i = 0; i < SLU_AHEAD_CURSORS && !any; i++) {
 		c = &a->cursors[i];
 		any = c->used && c->learned == learned && fits(c, place);
 		if (any)
-			advance(a, c, place, hit);
+			advance(a, c, place, v);
 	}
 	if (any)
 		return true;
@@ -234,16 +281,16 @@ static void record(struct slu_ahead *a, uint32_t at)
 		turn_over(a);
 }
 
-void slu_guess_visit(struct slu_ahead *a, uint32_t at, bool hit)
+void slu_guess_visit(struct slu_ahead *a, const struct slu_visit *v)
 {
 	uint32_t now = atomic_load_explicit(&a->visits, memory_order_relaxed);
 	struct slu_cursor *old = &a->cursors[now % SLU_AHEAD_CURSORS];
 
 	if (old->used && now - (uint32_t)old->turn > IDLE)
 		retire(a, old);
-	record(a, at);
-	a->held += visit_in(a, true, at, hit);
-	(void)visit_in(a, false, at, hit);
+	record(a, v->at);
+	a->held += visit_in(a, true, v);
+	(void)visit_in(a, false, v);
 }
 
 /* --- what to fetch --- */

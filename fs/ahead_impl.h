@@ -29,6 +29,9 @@ struct slu_cursor {
 	uint32_t step, run; /* so many came true in a row */
 	uint32_t good, bad; /* of late: fetched and read; fetched and not */
 	uint32_t window;    /* may be fetched beyond head, in steps */
+	uint32_t mark;      /* run when the window was last looked at */
+	int64_t marked;     /* and when that was */
+	uint64_t rate;      /* visits a second that the window of before gave; 0: not known */
 	uint64_t turn;      /* when it last came true */
 	uint64_t serial;
 };
@@ -75,7 +78,13 @@ void slu_order_clear(struct slu_order *o);                           /* memory t
 bool slu_ahead_settle(struct slu_ahead *a, uint32_t at, bool read);
 
 /* --- ahead_guess.c --- */
-void slu_guess_visit(struct slu_ahead *a, uint32_t at, bool hit);
+/* A file is visited; hit: it was fetched, waits: and is not here yet. */
+struct slu_visit {
+	uint32_t at;
+	bool hit, waits;
+	int64_t now;
+};
+void slu_guess_visit(struct slu_ahead *a, const struct slu_visit *v);
 /* The next file that a guess wants, or false. */
 bool slu_guess_next(struct slu_ahead *a, uint32_t *ret_at, uint64_t *ret_serial);
 void slu_guess_undo(struct slu_ahead *a, uint64_t serial); /* there was no room for it */

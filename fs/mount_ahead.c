@@ -5,7 +5,10 @@
  */
 #include "fs/mount_impl.h"
 
+#include "common/path.h"
 #include "fs/ahead.h"
+
+#include <string.h>
 
 static uint64_t size_of(void *mount, uint32_t at)
 {
@@ -21,11 +24,25 @@ static uint64_t fetch(void *mount, uint32_t at, uint64_t len)
 	return slu_mreads_prefetch(m->reads, at, 0, len);
 }
 
+/* Files of a folder that come after one of a folder below it do not count. */
+static bool first(void *mount, uint32_t at)
+{
+	struct slu_mount *m = mount;
+	const char *mine = slu_manifest_at(m->t->manifest, at)->path, *prev;
+	size_t n = (size_t)(slu_path_base(mine) - mine);
+
+	if (!at)
+		return true;
+	prev = slu_manifest_at(m->t->manifest, at - 1)->path;
+	return (size_t)(slu_path_base(prev) - prev) != n || memcmp(mine, prev, n) != 0;
+}
+
 int slu_mahead_new(struct slu_mount *m)
 {
 	struct slu_ahead_conf conf = {.files = (uint32_t)slu_manifest_count(m->t->manifest),
 				      .size = size_of,
 				      .fetch = fetch,
+				      .first = first,
 				      .user = m,
 				      .no_guess = !m->set->order_ahead};
 

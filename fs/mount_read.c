@@ -313,12 +313,17 @@ static void release(struct slot *s)
 	pthread_mutex_unlock(&rs->lock);
 }
 
+/* The slot whose read this thread is starting: done before that is over, if what it wants is there. */
+static _Thread_local struct slot *starting;
+
 static void read_done(struct slu_read *rd)
 {
 	struct slot *s = rd->user;
 	struct slu_mreads *rs = s->rs;
 	bool mine;
 
+	if (starting == s)
+		starting = NULL;
 	pthread_mutex_lock(&rs->lock);
 	mine = claim(s);
 	pthread_mutex_unlock(&rs->lock);
@@ -423,10 +428,12 @@ void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	fuse_req_interrupt_func(req, interrupted, s);
+	starting = s;
 	if (slot_admit(s))
 		slu_reader_read(f->reader, &s->rd);
 	if (m->ahead)
-		slu_ahead_read(m->ahead, (uint32_t)at, length, off, size);
+		slu_ahead_read(m->ahead, (uint32_t)at, length, off, size, starting == s);
+	starting = NULL;
 }
 
 uint64_t slu_mreads_prefetch(struct slu_mreads *rs, uint32_t at, uint64_t off, uint64_t len)

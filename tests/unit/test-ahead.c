@@ -16,6 +16,7 @@ struct world {
 	uint64_t size;
 	unsigned held, room; /* files; room 0: any number */
 	unsigned fetched, hits, misses;
+	bool late; /* what was fetched is not there yet when it is read */
 	sem_t got;
 };
 
@@ -74,7 +75,7 @@ static void visit(struct world *w, uint32_t at)
 	} else {
 		w->misses++;
 	}
-	slu_ahead_read(w->a, at, w->size, 0, w->size);
+	slu_ahead_read(w->a, at, w->size, 0, w->size, w->late);
 }
 
 static void count_anew(struct world *w)
@@ -121,7 +122,64 @@ static void test_listing_order(void **state)
 	slu_ahead_get(w.a, &s);
 	assert_int_equal(s.fetched, w.fetched);
 	assert_int_equal(s.hits, w.hits);
-	assert_int_equal(s.window, SLU_AHEAD_FILES);
+	assert_int_equal(s.window, SLU_AHEAD_FIRST); /* nobody ever waits: no reason for more */
+	world_done(&w);
+}
+
+/* Who waits for what was fetched too late has more fetched, as much as came true allows. */
+static void test_the_window_grows_where_readers_wait(void **state)
+{
+	struct slu_ahead_state s;
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	w.late = true;
+	for (uint32_t i = 100; i < 112; i++)
+		visit(&w, i);
+	slu_ahead_get(w.a, &s);
+	assert_int_equal(s.window, SLU_AHEAD_FIRST);
+	for (uint32_t i = 112; i < 300; i++)
+		visit(&w, i);
+	slu_ahead_get(w.a, &s);
+	assert_in_range(s.window, 2 * SLU_AHEAD_FIRST, SLU_AHEAD_FILES);
+	w.late = false;
+	count_anew(&w);
+	for (uint32_t i = 300; i < 2100; i++)
+		visit(&w, i);
+	assert_int_equal(w.misses, 0);
+	assert_true(w.fetched <= 1800 + SLU_AHEAD_FILES);
+	world_done(&w);
+}
+
+static bool is_first(void *user, uint32_t at)
+{
+	(void)user;
+	return at % 1000 == 0;
+}
+
+static void test_a_folder_from_its_first_file(void **state)
+{
+	struct slu_ahead_conf conf = {.files = FILES,
+				      .size = world_size,
+				      .fetch = world_fetch,
+				      .first = is_first,
+				      .in_place = true};
+	struct world w;
+
+	(void)state;
+	world_make(&w, false);
+	slu_ahead_free(w.a);
+	conf.user = &w;
+	assert_int_equal(slu_ahead_new(&conf, &w.a), 0);
+	visit(&w, 3001);
+	visit(&w, 3002);
+	assert_int_equal(w.fetched, 0);
+	visit(&w, 5000);
+	assert_int_equal(w.fetched, 0);
+	visit(&w, 5001);
+	assert_int_equal(w.fetched, SLU_AHEAD_FIRST);
+	assert_int_equal(w.there[5002] + w.there[5001 + SLU_AHEAD_FIRST], 2);
 	world_done(&w);
 }
 
@@ -135,6 +193,13 @@ static void test_a_short_walk_wastes_little(void **state)
 	visit(&w, 11);
 	assert_int_equal(w.fetched, 0);
 	visit(&w, 12);
+	assert_int_equal(w.fetched, SLU_AHEAD_FIRST);
+	world_done(&w);
+	/* of larger files fewer: what is wasted counts in bytes */
+	world_make(&w, false);
+	w.size = SLU_AHEAD_FIRST_BYTES;
+	for (uint32_t i = 10; i < 13; i++)
+		visit(&w, i);
 	assert_in_range(w.fetched, 1, 4);
 	world_done(&w);
 }
@@ -253,7 +318,7 @@ static void test_wrong_guesses_stop_at_once(void **state)
 	}
 	before = w.fetched;
 	slu_ahead_get(w.a, &s);
-	assert_true(before < 300 * 12); /* never more than twice what came true */
+	assert_true(before < 300 * 6); /* the first ones, until more is asked of the next */
 	/* files that alternate with what nobody reads any more */
 	count_anew(&w);
 	for (uint32_t i = 0; i < 200; i++)
@@ -293,7 +358,7 @@ static void test_long_files_at_their_end(void **state)
 		for (uint64_t off = 0; off < size; off += 1 << 20) {
 			unsigned before = w.fetched;
 
-			slu_ahead_read(w.a, i, size, off, 1 << 20);
+			slu_ahead_read(w.a, i, size, off, 1 << 20, false);
 			if (off < size / 2)
 				assert_int_equal(w.fetched, before);
 		}
@@ -434,7 +499,7 @@ static void test_thread(void **state)
 	assert_int_equal(slu_ahead_order_add(w.a, p, 5000, &twice), 0);
 	for (uint32_t i = 0; i < 5000; i++) {
 		sem_wait(&w.got);
-		slu_ahead_read(w.a, p[i], w.size, 0, w.size);
+		slu_ahead_read(w.a, p[i], w.size, 0, w.size, false);
 	}
 	slu_ahead_stop(w.a);
 	assert_int_equal(w.fetched, 5000);
@@ -446,6 +511,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_listing_order),
+		cmocka_unit_test(test_the_window_grows_where_readers_wait),
+		cmocka_unit_test(test_a_folder_from_its_first_file),
 		cmocka_unit_test(test_a_short_walk_wastes_little),
 		cmocka_unit_test(test_every_second_file),
 		cmocka_unit_test(test_random_reads_cost_nothing),
