@@ -8,7 +8,8 @@
  *   access touch JOBS FILE COUNT       COUNT pages of a shared mapping
  *   access list JOBS DIR LIST          open, fstat, read, close for each name in the file LIST; job j takes
  *                                      every JOBSth name, as samplers share an epoch
- *   access first JOBS FILE...          open and the first byte of each file
+ *   access drop JOBS DIR LIST          the kernel forgets what it has of them
+ *   access first JOBS FILE...          open and the first byte of each file; told as a page, the least there is
  *   access stat JOBS PATH COUNT        lstat of one path; it may be missing
  *   access walk JOBS DIR               readdir and lstat of every entry
  *   access find JOBS DIR               readdir of every folder below, by the entries' types
@@ -143,18 +144,18 @@ static void do_touch(void)
 	close(fd);
 }
 
-static void do_list(void)
+/* Calls fn with each file of the job. */
+static void each_listed(uint64_t (*fn)(int fd, const char *name))
 {
 	int at = open(arg[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	FILE *list = fopen(arg[1], "re");
-	char *buf = buffer(CHUNK), name[512];
+	char name[512];
 
 	if (at < 0 || !list)
 		fail(arg[0]);
 	for (unsigned i = 0; fgets(name, sizeof name, list); i++) {
-		uint64_t got = 0;
 		double t = now();
-		ssize_t n;
+		uint64_t got;
 		int fd;
 
 		if (i % njobs != mine)
@@ -163,16 +164,45 @@ static void do_list(void)
 		fd = openat(at, name, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			fail(name);
-		size_of(fd); /* as most languages' open() does */
-		while ((n = read(fd, buf, CHUNK)) > 0)
-			got += (uint64_t)n;
-		if (n < 0)
-			fail(name);
+		got = fn(fd, name);
 		close(fd);
 		done_one(t, got);
 	}
 	fclose(list);
 	close(at);
+}
+
+static char *chunk;
+
+static uint64_t read_all(int fd, const char *name)
+{
+	uint64_t got = 0;
+	ssize_t n;
+
+	size_of(fd); /* as most languages' open() does */
+	while ((n = read(fd, chunk, CHUNK)) > 0)
+		got += (uint64_t)n;
+	if (n < 0)
+		fail(name);
+	return got;
+}
+
+static void do_list(void)
+{
+	chunk = buffer(CHUNK);
+	each_listed(read_all);
+}
+
+static uint64_t forget(int fd, const char *name)
+{
+	if (posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0)
+		fail(name);
+	return 0;
+}
+
+static void do_drop(void)
+{
+	each_listed(forget);
 }
 
 static void do_first(void)
@@ -184,7 +214,7 @@ static void do_first(void)
 
 		if (fd < 0 || read(fd, &c, 1) != 1)
 			fail(arg[i]);
-		done_one(t, 1);
+		done_one(t, 4096);
 		close(fd);
 	}
 }
@@ -290,7 +320,7 @@ int main(int argc, char **argv)
 		void (*fn)(void);
 	} all[] = {{"seq", 1, do_seq},   {"random", 3, do_random}, {"touch", 2, do_touch},
 		   {"list", 2, do_list}, {"first", 1, do_first},   {"stat", 2, do_stat},
-		   {"walk", 1, do_walk}, {"find", 1, do_find}};
+		   {"drop", 2, do_drop}, {"walk", 1, do_walk},     {"find", 1, do_find}};
 	int gate[2], status, bad = 0;
 	double t;
 	size_t k = 0;

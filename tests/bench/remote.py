@@ -104,6 +104,10 @@ class Blobd:
         lines = self.ask("GET", "log").splitlines()
         return len(lines), sum(int(x.split(" ")[5]) for x in lines)
 
+    def cpu(self):
+        """Seconds of the processor that it has used."""
+        return cpu_of(self.process.pid)
+
     def at(self, path):
         return f"{self.proxy.url(self) if self.proxy else self.url}/{CONTAINER}/{path}"
 
@@ -114,10 +118,10 @@ class Blobd:
             "endpoint": self.proxy.url(self) if self.proxy else self.url, "account_key": f"file:{self.key}", **more,
         }  # fmt: skip
 
-    def rclone(self):
+    def rclone(self, container=CONTAINER):
         end = self.proxy.url(self) if self.proxy else self.url
         more = ["--ca-cert", str(self.ca)] if self.ca else []
-        return f":azureblob,account={ACCOUNT},key='{KEY}',endpoint='{end}':{CONTAINER}", more
+        return f":azureblob,account={ACCOUNT},key='{KEY}',endpoint='{end}':{container}", more
 
     @contextlib.contextmanager
     def behind(self, proxy):
@@ -180,9 +184,29 @@ class Nginx:
         self.process = subprocess.Popen([NGINX, "-e", work / "nginx.log", "-c", conf], stderr=subprocess.DEVNULL)
         until("nginx", lambda: listens(self.port))
 
+    def over(self, ca):
+        """It as a server that counts nothing; ca: its authority's file, with https."""
+        return Uncounted(self.process.pid, ca)
+
     def stop(self):
         self.process.terminate()
         self.process.wait()
+
+
+class Uncounted:
+    """A server that keeps no log."""
+
+    def __init__(self, pid, ca):
+        self.pid, self.ca = pid, ca
+
+    def forget(self):
+        pass
+
+    def counted(self):
+        return 0, 0
+
+    def cpu(self):
+        return cpu_of(self.pid)
 
 
 # --- processes ---
@@ -198,6 +222,15 @@ def below(pid):
     return found
 
 
+def cpu_of(pid):
+    """Seconds that a process and those that it started have used."""
+    total = 0
+    for p in below(pid) if pid else []:
+        with contextlib.suppress(OSError):
+            total += sum(map(int, Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+    return total / TICK
+
+
 class Served:
     """A mount and the processes that serve it."""
 
@@ -205,12 +238,10 @@ class Served:
         self.point, self.pid, self.ready = Path(point), pid, ready
 
     def cpu(self):
-        total = 0.0
-        for pid in below(self.pid) if self.pid else []:
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-                total += (int(fields[11]) + int(fields[12])) / TICK
-        return total
+        return cpu_of(self.pid)
+
+    def descriptors(self):
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in below(self.pid))
 
     def memory(self):
         """(memory, anonymous, peak) in MiB: its processes' proportional shares, so that what they share counts once;
@@ -246,12 +277,13 @@ def end(process, point):
 
 
 @contextlib.contextmanager
-def with_descriptor(point, argv):
+def with_descriptor(point, argv, env=None):
     """A program that says R on a descriptor when it is mounted; {fd} in argv is its number."""
     point.mkdir(exist_ok=True)
     r, w = os.pipe()
     began = time.monotonic()
-    p = subprocess.Popen([str(a).replace("{fd}", str(w)) for a in argv], pass_fds=(w,), stdout=subprocess.DEVNULL)
+    p = subprocess.Popen([str(a).replace("{fd}", str(w)) for a in argv], pass_fds=(w,), stdout=subprocess.DEVNULL,
+                         env={**os.environ, **(env or {})})  # fmt: skip
     os.close(w)
     ready = os.read(r, 4096)
     seconds = time.monotonic() - began
@@ -264,13 +296,16 @@ def with_descriptor(point, argv):
         end(p, point)
 
 
-def sluice(ref, point, *options):
-    return with_descriptor(point, ["sluice", "mount", "--foreground", "--ready-fd={fd}", *options, ref, point])
+def sluice(ref, point, *options, env=None):
+    argv = ["sluice", "mount", "--foreground", "--ready-fd={fd}", *options, ref, point]
+    return with_descriptor(point, argv, env)
 
 
-def floor(point, big, nfiles, small):
+def floor(point, big, nfiles, small, *options):
     script = 'exec "$0" "$@" 3>&{fd}'
-    return with_descriptor(point, ["bash", "-c", script, BUILD / "tests/bench/floorfs", point, big, nfiles, small])
+    return with_descriptor(
+        point, ["bash", "-c", script, BUILD / "tests/bench/floorfs", point, big, nfiles, small, *options]
+    )
 
 
 @contextlib.contextmanager
