@@ -36,6 +36,7 @@ node     | cmd:npm            | npm                      | fetches the emulator 
 web      | cmd:nginx          | nginx-light              | a web server for the scenarios of plain URLs
 maven    | cmd:mvn            | maven                    | fetches the jars of HDFS
 scenario | cmd:strace         | strace                   | kills programs at a system call
+scenario | cmd:fio            | fio                      | verifies what it reads through a mount
 curl     | cmd:curl           | curl                     | what the bench compares with
 clang    | cmd:clang          | clang                    | compiles the fuzzers, with libFuzzer
 lint     | cmd:git            | git                      | lists the files to check
