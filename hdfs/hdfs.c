@@ -20,6 +20,7 @@
 /* A CREATE or an OPEN costs the DataNode milliseconds: few large ones. */
 #define BLOCK (8u << 20)
 #define PUT_MAX (1u << 30)
+#define WEBHDFS "/webhdfs/v1"
 
 static slu_hdfs_step *const steps[_SLU_OP_MAX] = {
 	[SLU_OP_STAT] = slu_hdfs_stat,           [SLU_OP_LIST] = slu_hdfs_list,
@@ -76,10 +77,16 @@ static int hdfs_hadoop(struct slu_store *s, const char *path, struct slu_hadoop 
 {
 	const struct slu_hdfs *h = (const struct slu_hdfs *)s;
 	const char *scheme = h->rpc ? "hdfs" : h->tls ? "swebhdfs" : "webhdfs";
+
+	if (!h->rpc && h->gateway)
+		return slu_fail(e, ENOTSUP,
+				"Hadoop's own clients cannot go by '%s%s': give the datastore the "
+				"\"rpc_address\" of the NameNodes as well",
+				h->web, h->prefix);
 	struct slu_hadoop d = {
 		.uri = slu_asprintf("%s://%s%s%s%s", scheme, h->rpc ? h->rpc : h->web, h->root,
 				    *path || !*h->root ? "/" : "", path),
-		.conf = slu_json_object(),
+		.conf = h->properties ? slu_json_copy(h->properties) : slu_json_object(),
 		.secret_refs = slu_json_object(),
 	};
 
@@ -101,6 +108,11 @@ static void hdfs_free(struct slu_store *s)
 	if (h->auth)
 		explicit_bzero(h->auth, strlen(h->auth));
 	free(h->auth);
+	for (unsigned i = 0; i < h->nodes; i++)
+		free(h->node[i]);
+	free(h->prefix);
+	free(h->csrf);
+	slu_json_free(h->properties);
 	free(h->web);
 	free(h->rpc);
 	free(h->root);
@@ -127,15 +139,44 @@ static bool is_user(const char *s)
 	return *s == '\0' || (*s == '$' && !s[1]);
 }
 
+/* What stands before a file's path in a URL. */
+static bool is_prefix(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (*s != '/' || n < 2 || n > 1024 || s[n - 1] == '/' || strstr(s, "//"))
+		return false;
+	while (isalnum((unsigned char)*s) || (*s && strchr("/._~-", *s)))
+		s++;
+	return *s == '\0';
+}
+
+static bool is_header(const char *s)
+{
+	while (isalnum((unsigned char)*s) || *s == '-')
+		s++;
+	return *s == '\0';
+}
+
 static int check_conf(const struct slu_hdfs_conf *c, char **ret_root, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *clean = NULL;
+	const char *users[] = {c->user, c->doas};
 	int r;
 
-	if (c->user && !is_user(c->user))
-		return slu_fail(e, EINVAL,
+	for (size_t i = 0; i < 2; i++)
+		if (users[i] && !is_user(users[i]))
+			return slu_fail(
+				e, EINVAL,
 				"'%s' is no user name for HDFS: letters, digits, '.', '_', '-'",
-				c->user);
+				users[i]);
+	if (c->path && !is_prefix(c->path))
+		return slu_fail(e, EINVAL,
+				"'%s' is no path of WebHDFS at a gateway: such as "
+				"/gateway/default/webhdfs/v1",
+				c->path);
+	if (c->csrf && (!*c->csrf || !is_header(c->csrf)))
+		return slu_fail(e, EINVAL, "'%s' is no name of a header", c->csrf);
 	if (c->root && *c->root != '/')
 		return slu_fail(e, EINVAL, "'%s' is not an absolute path of HDFS", c->root);
 	r = slu_path_clean(c->root ? c->root : "/", &clean, e);
@@ -154,17 +195,72 @@ static char *make_auth(const struct slu_hdfs_conf *c)
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(32 << 10);
 	const char *value = c->token ? c->token : c->user;
 
-	if (!value)
-		return slu_strdup("");
-	slu_buf_str(&b, c->token ? "&delegation=" : "&user.name=");
-	slu_url_encode(&b, value, strlen(value), "");
+	if (value) {
+		slu_buf_str(&b, c->token ? "&delegation=" : "&user.name=");
+		slu_url_encode(&b, value, strlen(value), "");
+	}
+	if (c->doas) {
+		slu_buf_str(&b, "&doas=");
+		slu_url_encode(&b, c->doas, strlen(c->doas), "");
+	}
 	return slu_buf_take(&b);
+}
+
+static int fill_nodes(struct slu_hdfs *h, const char *list, struct slu_err *e)
+{
+	for (const char *p = list; *p;) {
+		size_t n = strcspn(p, ",");
+
+		if (h->nodes == SLU_HDFS_NODES)
+			return slu_fail(e, EINVAL, "more than %d NameNodes are named",
+					SLU_HDFS_NODES);
+		h->node[h->nodes] = slu_strndup(p, n);
+		if (!h->node[h->nodes++])
+			return slu_fail_oom(e);
+		p += n + (p[n] == ',');
+	}
+	return 0;
+}
+
+/* URIs and messages name what is one file system, though it has several NameNodes. */
+static int fill(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_err *e)
+{
+	const char *prefix = c->path ? c->path : WEBHDFS;
+
+	h->tls = c->tls;
+	h->plain_ok = c->plain_ok;
+	h->web = slu_strdup(c->name ? c->name : c->web);
+	h->rpc = slu_strdup(c->rpc && c->name ? c->name : c->rpc);
+	h->ca_file = slu_strdup(c->ca_file);
+	h->prefix = slu_strdup(prefix);
+	h->gateway = !slu_streq(prefix, WEBHDFS);
+	h->csrf = slu_asprintf("%s: sluice", c->csrf ? c->csrf : "X-XSRF-HEADER");
+	h->properties = c->properties ? slu_json_copy(c->properties) : NULL;
+	h->auth = make_auth(c);
+	h->places = slu_hash_new();
+	if (!h->web || (c->rpc && !h->rpc) || (c->ca_file && !h->ca_file) || !h->prefix ||
+	    !h->csrf || (c->properties && !h->properties) || !h->auth || !h->places)
+		return slu_fail_oom(e);
+	int r = fill_nodes(h, c->web, e);
+
+	if (r == 0 && !c->name && (h->nodes > 1 || (c->rpc && strchr(c->rpc, ','))))
+		r = slu_fail(e, EINVAL,
+			     "'%s' are several NameNodes: their file system needs a name, the "
+			     "\"nameservice\"",
+			     c->rpc ? c->rpc : c->web);
+	return r;
+}
+
+/* A token says as whom; simple authentication does not, and on behalf of others goes by WebHDFS. */
+static bool wants_native(const struct slu_hdfs_conf *c)
+{
+	return c->rpc && !c->token && !c->doas && c->protocol != SLU_HDFS_WEB;
 }
 
 static int native_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_pool *pool,
 		      struct slu_err *e)
 {
-	SLU_AUTO(slu_freep) char *where = slu_asprintf("hdfs://%s%s", c->rpc, h->root);
+	SLU_AUTO(slu_freep) char *where = slu_asprintf("hdfs://%s%s", h->rpc, h->root);
 	struct slu_native_conf conf = {
 		.namenodes = c->rpc,
 		.root = h->root,
@@ -201,26 +297,13 @@ int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, stru
 		.max_put = PUT_MAX,
 	};
 	h->loops = loops;
-	h->tls = conf->tls;
-	h->plain_ok = conf->plain_ok;
-	h->web = slu_strdup(conf->web);
-	h->rpc = slu_strdup(conf->rpc);
-	h->ca_file = slu_strdup(conf->ca_file);
 	h->root = slu_take(root);
-	h->auth = make_auth(conf);
-	h->places = slu_hash_new();
-	if (!h->web || (conf->rpc && !h->rpc) || (conf->ca_file && !h->ca_file) || !h->auth ||
-	    !h->places) {
-		hdfs_free(&h->s);
-		return slu_fail_oom(e);
-	}
-	/* A token says as whom; simple authentication does not. */
-	if (conf->rpc && !conf->token && conf->protocol != SLU_HDFS_WEB) {
+	r = fill(h, conf, e);
+	if (r == 0 && wants_native(conf))
 		r = native_new(h, conf, pool, e);
-		if (r < 0) {
-			hdfs_free(&h->s);
-			return r;
-		}
+	if (r < 0) {
+		hdfs_free(&h->s);
+		return r;
 	}
 	*ret = &h->s;
 	return 0;

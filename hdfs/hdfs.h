@@ -32,8 +32,15 @@ enum slu_hdfs_protocol {
 
 /* Copied by slu_hdfs_new. */
 struct slu_hdfs_conf {
-	const char *web; /* host:port of the NameNode's HTTP server */
-	const char *rpc; /* host[:port] of its RPC server, for URIs; NULL: webhdfs:// URIs */
+	const char *web; /* host:port of the NameNode's HTTP server; of several: joined by commas */
+	const char *rpc; /* host[:port] of its RPC server, or servers; NULL: webhdfs:// URIs */
+	const char *name; /* of several: the logical one, which URIs have; NULL: there is but one */
+	const char
+		*path; /* of URLs, before a file's; NULL: "/webhdfs/v1".  A gateway's is another */
+	const char *doas; /* on behalf of whom; NULL: of the user */
+	const char *csrf; /* the header against cross-site requests; NULL: "X-XSRF-HEADER" */
+	/* What programs on Hadoop have to know to find `name`: an object; NULL: nothing. */
+	const struct json_t *properties;
 	bool tls;
 	bool plain_ok;       /* http beyond loopback is wanted */
 	const char *root;    /* absolute path of the store's folder; NULL: "/" */
@@ -43,7 +50,7 @@ struct slu_hdfs_conf {
 	enum slu_hdfs_protocol protocol;
 };
 
-/* Makes no request.  -EINVAL: a user or root that HDFS would refuse.  Loops and pool stay the caller's. */
+/* Makes no request.  -EINVAL: a user, path or root that HDFS would refuse.  Loops and pool stay the caller's. */
 int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, struct slu_pool *pool,
 		 struct slu_store **ret, struct slu_err *e);
 

@@ -3,6 +3,7 @@ libhdfs_la_SOURCES += hdfs/answer.c hdfs/answer.h
 libhdfs_la_SOURCES += hdfs/conf.c hdfs/conf.h
 libhdfs_la_SOURCES += hdfs/datanode.c hdfs/datanode.h
 libhdfs_la_SOURCES += hdfs/errors.c hdfs/errors.h
+libhdfs_la_SOURCES += hdfs/failover.c
 libhdfs_la_SOURCES += hdfs/hdfs.c hdfs/hdfs.h
 libhdfs_la_SOURCES += hdfs/namenode.c hdfs/namenode.h
 libhdfs_la_SOURCES += hdfs/lease.c

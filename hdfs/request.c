@@ -22,6 +22,7 @@
 #define EXCLUDE_MAX 1024
 #define DATANODES_MAX 3 /* tried for one op, before the layers above try again */
 #define CLEAN_NS (10 * SLU_SEC)
+#define CONNECT_NS (5 * SLU_SEC) /* where there is another one to ask */
 
 struct slu_hdfs_req *slu_hdfs_begin(struct slu_hdfs *h, struct slu_op *op)
 {
@@ -49,6 +50,7 @@ void slu_hdfs_end(struct slu_hdfs_req *q, int rc)
 	op->drv = NULL;
 	pthread_mutex_unlock(&h->lock);
 	slu_xfer_done(&q->x);
+	slu_timer_free(q->pause);
 	slu_buf_done(&q->exclude);
 	slu_list_done(&q->list);
 	free(q->url);
@@ -115,7 +117,8 @@ static void on_done(struct slu_xfer *x)
 {
 	struct slu_hdfs_req *q = x->user;
 
-	q->next(q);
+	if (!q->asking || !slu_hdfs_fail_over(q))
+		q->next(q);
 }
 
 /* Takes url over. */
@@ -132,6 +135,7 @@ static void send(struct slu_hdfs_req *q, char *url, slu_hdfs_step *next)
 	x->headers = q->headers;
 	x->ca_file = h->ca_file;
 	x->plain_ok = h->plain_ok;
+	x->connect_ns = q->asking && h->nodes > 1 ? CONNECT_NS : 0;
 	x->deadline = q->cleaning ? slu_deadline_in(CLEAN_NS) : q->op->deadline;
 	x->done = on_done;
 	x->user = q;
@@ -191,7 +195,8 @@ void slu_hdfs_ask(struct slu_hdfs_req *q, const char *method, const char *path, 
 	int r;
 
 	clear(q, method);
-	slu_buf_fmt(&b, "%s://%s/webhdfs/v1", h->tls ? "https" : "http", h->web);
+	slu_hdfs_ask_active(q, method, query);
+	slu_buf_fmt(&b, "%s://%s%s", h->tls ? "https" : "http", h->node[q->at], h->prefix);
 	if (path)
 		slu_hdfs_add_path(h, &b, path);
 	else
@@ -209,9 +214,23 @@ void slu_hdfs_ask(struct slu_hdfs_req *q, const char *method, const char *path, 
 		return;
 	}
 	/* servers with the filter against cross-site requests want it; the others ignore it */
-	q->headers[0] = slu_streq(method, "GET") ? NULL : "X-XSRF-HEADER: sluice";
+	q->headers[0] = slu_streq(method, "GET") ? NULL : h->csrf;
 	q->x.sink = SLU_SINK_BUF;
 	send(q, slu_buf_take(&b), next);
+}
+
+void slu_hdfs_resend(struct slu_hdfs_req *q)
+{
+	const char *scheme = q->h->tls ? "https" : "http";
+	const char *tail = strchr(q->url + strlen(scheme) + 3, '/');
+	char *url = slu_asprintf("%s://%s%s", scheme, q->h->node[q->at], tail);
+
+	clear(q, q->x.method);
+	q->x.sink = SLU_SINK_BUF;
+	if (url)
+		send(q, url, q->next);
+	else
+		no_memory(q, q->next);
 }
 
 void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const void *body,
@@ -220,6 +239,7 @@ void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const 
 	struct slu_xfer *x = &q->x;
 
 	clear(q, method);
+	q->asking = false;
 	if (!url) {
 		no_memory(q, next);
 		return;

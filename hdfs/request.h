@@ -18,11 +18,22 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#define SLU_HDFS_NODES 8
+
 struct slu_hdfs {
 	struct slu_store s;
 	struct slu_loops *loops;   /* borrowed */
 	struct slu_native *native; /* NULL: all goes by WebHDFS */
 	char *web, *rpc, *root;    /* root: "" or "/a/b" */
+	/* The NameNodes' web servers; web is what URIs call them. */
+	char *node[SLU_HDFS_NODES];
+	unsigned nodes;
+	atomic_uint active; /* the one that answered last */
+	atomic_bool heard;  /* one has answered some time */
+	char *prefix;       /* "/webhdfs/v1" */
+	char *csrf;         /* a header */
+	bool gateway;       /* prefix is another one: Hadoop's own clients cannot come here */
+	struct json_t *properties; /* for Hadoop's programs; NULL: none */
 	char *auth;                /* "&user.name=x", "&delegation=x" or "" */
 	char *ca_file;
 	bool tls, plain_ok;
@@ -46,6 +57,14 @@ struct slu_hdfs_req {
 	struct slu_buf exclude; /* those that failed: "host:port,host" */
 	struct slu_hdfs_id id;  /* READ: the pinned one; PUT: of what was written */
 	bool placed;            /* READ: by a remembered address */
+
+	/* failover.c: the question to a NameNode that is under way */
+	bool asking;
+	bool again;         /* it may be asked twice */
+	bool lost;          /* an answer was: nobody knows whether it had an effect */
+	unsigned at, moves; /* which NameNode; how often that was another one */
+	int64_t until;      /* how long others are tried */
+	struct slu_timer *pause;
 
 	/* writing: paths in the store, owned */
 	char *temp;   /* the file that becomes op->path */
@@ -80,6 +99,8 @@ void slu_hdfs_ask(struct slu_hdfs_req *q, const char *method, const char *path, 
  * are read (GET), or body is sent. */
 void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const void *body,
 		   size_t len, slu_hdfs_step *next);
+/* Sends what was asked once more, to q->at.  With the answer that came, or in its place, still in q->x. */
+void slu_hdfs_resend(struct slu_hdfs_req *q);
 /* The DataNode that the answer of the NameNode in q->x names: 0 with *ret, or -errno, op->err. */
 int slu_hdfs_redirect(struct slu_hdfs_req *q, char **ret);
 /* "&excludedatanodes=..." or "" into b. */
@@ -93,6 +114,13 @@ bool slu_hdfs_ask_again(struct slu_hdfs_req *q, int rc);
 bool slu_hdfs_is_transport(int rc);
 /* root and path as in a URL, appended. */
 void slu_hdfs_add_path(const struct slu_hdfs *h, struct slu_buf *b, const char *path);
+
+/* --- failover.c: which of several NameNodes --- */
+
+/* A question to a NameNode begins; query as of slu_hdfs_ask. */
+void slu_hdfs_ask_active(struct slu_hdfs_req *q, const char *method, const char *query);
+/* After its answer: true when another NameNode is asked instead, now or soon.  Else the result is in q->x. */
+bool slu_hdfs_fail_over(struct slu_hdfs_req *q);
 
 /* --- one for each kind of op; all end the request some time --- */
 
