@@ -91,6 +91,16 @@ static const char *or_none(const char *s)
 	return s ? s : "";
 }
 
+/* By Hadoop's configuration it is whatever that says today. */
+static const char *hdfs_name(const struct json_t *entry, const struct slu_store *store)
+{
+	const char *name = slu_json_str(entry, "nameservice");
+
+	if (!name)
+		name = slu_json_str(entry, "namenode");
+	return name ? name : store->host;
+}
+
 static char *store_name(const struct json_t *entry, const struct slu_store *store)
 {
 	switch (slu_datastore_type(entry)) {
@@ -102,7 +112,7 @@ static char *store_name(const struct json_t *entry, const struct slu_store *stor
 				    or_none(slu_json_str(entry, "filesystem")));
 	case SLU_DATASTORE_HDFS:
 		/* A fileId is of one file system, by whichever of its doors. */
-		return slu_asprintf("hdfs://%s/%s", or_none(slu_json_str(entry, "namenode")),
+		return slu_asprintf("hdfs://%s/%s", or_none(hdfs_name(entry, store)),
 				    or_none(slu_json_str(entry, "path")));
 	default:
 		return NULL;
@@ -168,8 +178,8 @@ static int add_reference(struct slu_hasher *h, const char *text, const char *dir
 /* Whatever of the entry says who we are. */
 static int add_entry(struct slu_hasher *h, const struct json_t *entry, const char *dir)
 {
-	static const char *const keys[] = {"credential", "account_key", "sas_token", "user",
-					   "kerberos"};
+	static const char *const keys[] = {"credential", "account_key", "sas_token",
+					   "user",       "kerberos",    "doas"};
 	const char *hadoop = getenv("HADOOP_USER_NAME");
 	int r = 0;
 

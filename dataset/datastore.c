@@ -28,8 +28,9 @@ enum value {
 	V_CHECK,     /* as --check-md5 has it */
 	V_HDFS,      /* "hdfs" or "http" or "https" */
 	V_HOSTPORT,
-	V_SECRET, /* a reference, never the thing itself */
-	V_CRED,   /* a reference or a service principal object */
+	V_HOSTPORTS, /* one or more, joined by commas */
+	V_SECRET,    /* a reference, never the thing itself */
+	V_CRED,      /* a reference or a service principal object */
 	V_KERBEROS,
 	V_PROXY, /* "direct" or a URL without user */
 	V_BOOL,
@@ -81,15 +82,19 @@ static const struct key gen2_keys[] = {
 };
 
 static const struct key hdfs_keys[] = {
-	{"namenode", V_HOSTPORT, true},
+	{"namenode", V_HOSTPORTS, false},
+	{"nameservice", V_TEXT, false},
+	{"hadoop_conf", V_PATH, false},
 	{"protocol", V_HDFS, false},
 	{"path", V_PATH, false},
 	{"user", V_TEXT, false},
 	{"kerberos", V_KERBEROS, false},
 	{"ca_file", V_PATH, false},
 	{"credential", V_CRED, false},
-	{"rpc_address", V_HOSTPORT, false},
-	{"http_address", V_HOSTPORT, false},
+	{"rpc_address", V_HOSTPORTS, false},
+	{"http_address", V_HOSTPORTS, false},
+	{"http_path", V_PATH, false},
+	{"doas", V_TEXT, false},
 	{NULL, V_END, false},
 };
 
@@ -246,6 +251,24 @@ static bool is_hostport(const char *s)
 	return !s[n] || (s[n] == ':' && slu_i64(s + n + 1, 1, 65535, &port));
 }
 
+static bool is_hostports(const char *s)
+{
+	for (;;) {
+		char one[300];
+		size_t n = strcspn(s, ",");
+
+		if (n >= sizeof(one))
+			return false;
+		memcpy(one, s, n);
+		one[n] = '\0';
+		if (!is_hostport(one))
+			return false;
+		if (!s[n])
+			return true;
+		s += n + 1;
+	}
+}
+
 static bool is_endpoint(const char *s)
 {
 	const char *host = slu_after(s, "https://");
@@ -311,6 +334,10 @@ static const char *text_wrong(enum value kind, const char *v)
 		return is_hdfs_protocol(v) ? NULL : "hdfs, https, http, native or webhdfs";
 	case V_HOSTPORT:
 		return is_hostport(v) ? NULL : "a host name, perhaps with ':PORT'";
+	case V_HOSTPORTS:
+		return is_hostports(v) ? NULL
+				       : "a host name, perhaps with ':PORT', or several joined by "
+					 "','";
 	default:
 		return *v ? NULL : "a text that is not empty";
 	}

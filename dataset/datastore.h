@@ -7,13 +7,16 @@
  *   {"type": "local", "path": "/data"}                         relative: to the workspace's folder
  *   {"type": "azure_blob", "account_name", "container_name", "endpoint"?, "protocol"?, credential}
  *   {"type": "azure_data_lake_gen2", "account_name", "filesystem", "endpoint"?, "protocol"?, credential}
- *   {"type": "hdfs", "namenode": "host[:port]", "protocol"?, "rpc_address"?, "http_address"?, "path"?,
- *    "user"?, "kerberos"?, "ca_file"?, "credential"?}
+ *   {"type": "hdfs", "namenode": "host[:port]"?, "nameservice"?, "hadoop_conf"?, "protocol"?, "rpc_address"?,
+ *    "http_address"?, "http_path"?, "path"?, "user"?, "doas"?, "kerberos"?, "ca_file"?, "credential"?}
  *
  * hdfs: "protocol" is http (the default) or https: "namenode" is the web server of the NameNode; or hdfs: it is its RPC
  * server.  The other one is "rpc_address" or "http_address".  Where the RPC address is known
  * and answers, files are listed and read by Hadoop's own protocols; webhdfs (which is http) has all go by WebHDFS; native
- * (which is hdfs) has nothing read by it.  Writing goes by WebHDFS.
+ * (which is hdfs) has nothing read by it.
+ * Several NameNodes of one file system are joined by commas, and "nameservice" is its logical name.  Without "namenode"
+ * Hadoop's configuration says where they are: in the folder "hadoop_conf", else in HADOOP_CONF_DIR;
+ * of "nameservice", else of fs.defaultFS.  "http_path" is where a gateway has WebHDFS, if not at /webhdfs/v1.
  *
  * azure_*: "content_md5" is "check" (the default: a download whose bytes do not have the MD5 stored with
  * them fails) or "ignore", for containers in which other writers store wrong ones, as Hadoop 3.4.2 does

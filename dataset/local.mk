@@ -20,6 +20,7 @@ libdataset_la_SOURCES += dataset/registry_put.c
 libdataset_la_SOURCES += dataset/registry_index.c
 libdataset_la_SOURCES += dataset/lineage.c
 libdataset_la_SOURCES += dataset/outcome.c dataset/outcome.h
+libdataset_la_SOURCES += dataset/hdfs_place.c dataset/hdfs_place.h
 libdataset_la_SOURCES += dataset/input.c dataset/input.h
 libdataset_la_SOURCES += dataset/claim.c dataset/claim.h
 libdataset_la_SOURCES += dataset/output.c dataset/output.h

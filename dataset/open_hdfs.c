@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From an "hdfs" entry to the driver.  "namenode" is the address of what "protocol" names: http (the
- * default) and https the NameNode's web server, hdfs its RPC server.  The other one of the two is
- * "rpc_address", which gives hdfs:// URIs to Hadoop, or "http_address", which is where WebHDFS is.
+ * From an "hdfs" entry to the driver: as whom, with what secret; where is hdfs_place.c's to find.
  */
 #include "dataset/open_hdfs.h"
 
@@ -12,6 +10,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "dataset/datastore.h"
+#include "dataset/hdfs_place.h"
 #include "hdfs/hdfs.h"
 
 #include <ctype.h>
@@ -20,36 +19,21 @@
 #include <pwd.h>
 #include <string.h>
 
-#define HTTP_PORT 9870
-#define HTTPS_PORT 9871
 #define TOKEN_MAX 16384
 
 struct parts {
-	char *web, *user, *token, *ca_file;
+	struct slu_hdfs_place place;
+	char *user, *token, *ca_file;
 };
 
 static void parts_done(struct parts *p)
 {
 	if (p->token)
 		explicit_bzero(p->token, strlen(p->token));
-	free(p->web);
+	slu_hdfs_place_done(&p->place);
 	free(p->user);
 	free(p->token);
 	free(p->ca_file);
-}
-
-static size_t host_len(const char *address)
-{
-	return address[0] == '[' ? strcspn(address, "]") + 1 : strcspn(address, ":");
-}
-
-static char *with_port(const char *address, unsigned port, bool replace)
-{
-	size_t n = host_len(address);
-
-	if (address[n] == ':' && !replace)
-		return slu_strdup(address);
-	return slu_asprintf("%.*s:%u", (int)n, address, port);
 }
 
 /* Without one HDFS takes everybody for its guest: so who runs this, as Hadoop's own client says. */
@@ -112,25 +96,26 @@ static int read_token(const struct json_t *entry, char **ret, struct slu_err *e)
 }
 
 /* Where the servers are, and how they are spoken to. */
-static int fill_address(const struct json_t *entry, struct slu_hdfs_conf *c, struct parts *p,
-			struct slu_err *e)
+static int fill_address(const struct json_t *entry, const char *dir, struct slu_hdfs_conf *c,
+			struct parts *p, struct slu_err *e)
 {
 	const char *protocol = slu_json_str(entry, "protocol");
-	const char *namenode = slu_json_str(entry, "namenode");
-	const char *web = slu_json_str(entry, "http_address");
-	bool only = protocol && slu_streq(protocol, "native");
-	bool native = only || (protocol && slu_streq(protocol, "hdfs"));
+	int r = slu_hdfs_place_find(entry, dir, &p->place, e);
 
-	c->tls = protocol && slu_streq(protocol, "https");
-	if (only)
+	if (r < 0)
+		return r;
+	if (protocol && slu_streq(protocol, "native"))
 		c->protocol = SLU_HDFS_NATIVE;
 	else if (protocol && slu_streq(protocol, "webhdfs"))
 		c->protocol = SLU_HDFS_WEB;
-	c->rpc = native ? namenode : slu_json_str(entry, "rpc_address");
-	p->web = with_port(web ? web : namenode, c->tls ? HTTPS_PORT : HTTP_PORT, native && !web);
-	if (!p->web)
-		return slu_fail_oom(e);
-	c->web = p->web;
+	c->tls = p->place.at.tls;
+	c->web = p->place.at.web;
+	c->rpc = p->place.at.rpc;
+	c->name = p->place.at.logical ? p->place.at.name : NULL;
+	c->properties = p->place.properties;
+	c->csrf = p->place.csrf;
+	c->path = slu_json_str(entry, "http_path");
+	c->doas = slu_json_str(entry, "doas");
 	/* A token over plain http only when somebody wrote so. */
 	c->plain_ok = !c->tls && (protocol || !p->token);
 	c->root = slu_json_str(entry, "path");
@@ -150,7 +135,7 @@ static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_con
 				"the \"credential\"");
 	r = read_token(entry, &p->token, e);
 	if (r == 0)
-		r = fill_address(entry, c, p, e);
+		r = fill_address(entry, dir, c, p, e);
 	if (r < 0)
 		return r;
 	p->user = user ? slu_strdup(user) : default_user();

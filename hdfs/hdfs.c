@@ -241,6 +241,7 @@ static int fill(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_er
 	if (!h->web || (c->rpc && !h->rpc) || (c->ca_file && !h->ca_file) || !h->prefix ||
 	    !h->csrf || (c->properties && !h->properties) || !h->auth || !h->places)
 		return slu_fail_oom(e);
+	h->s.host = h->rpc ? h->rpc : h->web;
 	int r = fill_nodes(h, c->web, e);
 
 	if (r == 0 && !c->name && (h->nodes > 1 || (c->rpc && strchr(c->rpc, ','))))

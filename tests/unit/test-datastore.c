@@ -38,6 +38,10 @@ static const char *const goods[] = {
 	"\"client_id\": \"c\", \"client_secret\": \"env:S\"}}",
 	"{\"type\": \"azure_data_lake_gen2\", \"account_name\": \"acct1\", \"filesystem\": \"fs1\"}",
 	"{\"type\": \"hdfs\", \"namenode\": \"nn:8020\"}",
+	"{\"type\": \"hdfs\", \"namenode\": \"nn1:9870,nn2:9870\", \"nameservice\": \"ns\"}",
+	"{\"type\": \"hdfs\", \"hadoop_conf\": \"/etc/hadoop/conf\", \"nameservice\": \"ns\", "
+	"\"http_path\": \"/gateway/default/webhdfs/v1\", \"doas\": \"bob\"}",
+	"{\"type\": \"hdfs\"}",
 	"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"protocol\": \"https\", \"path\": \"/user\", "
 	"\"user\": \"me\", \"kerberos\": {\"principal\": \"me@R\", \"keytab\": \"/k\"}}",
 };
@@ -89,8 +93,8 @@ static const struct {
 	{"{" BLOB ", \"credential\": {\"type\": \"service_principal\", \"tenant_id\": \"t\", "
 	 "\"client_id\": \"c\", \"client_secret\": \"hunter2\"}}",
 	 "holds a secret itself"},
-	{"{\"type\": \"hdfs\"}", "namenode"},
 	{"{\"type\": \"hdfs\", \"namenode\": \"nn:x\"}", "host name"},
+	{"{\"type\": \"hdfs\", \"namenode\": \"a:1,\"}", "host name"},
 	{"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"password\": \"hunter2\"}",
 	 "may hold a secret"},
 	{"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"kerberos\": {\"principal\": \"p\"}}",
