@@ -170,9 +170,8 @@ class Sluice:
         return Result(done)
 
     def start(self, *args, env=None, **more):
-        return subprocess.Popen(
-            ["sluice", *map(str, args)], cwd=self.cwd, env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL, **more
-        )
+        more = {"stdin": subprocess.DEVNULL, **more}
+        return subprocess.Popen(["sluice", *map(str, args)], cwd=self.cwd, env={**self.env, **(env or {})}, **more)
 
     def json(self, *args, **more):
         return self.run(*args, "--output", "json", **more).json

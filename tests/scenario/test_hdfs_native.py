@@ -5,10 +5,23 @@ import json
 import os
 import random
 import socket
+import subprocess
+import urllib.request
 
 import hdfs_server
 import pytest
-from conftest import BAD_INPUT, CHANGED, EXISTS, IO_ERROR, NOT_FOUND, Workspace, needs_fuse
+from conftest import (
+    BAD_INPUT,
+    CHANGED,
+    EXISTS,
+    IO_ERROR,
+    NO_PERMISSION,
+    NO_SPACE,
+    NOT_FOUND,
+    Workspace,
+    needs_fuse,
+    until,
+)
 from stores import HdfsStore
 
 BLOCK = 16 << 10
@@ -78,19 +91,17 @@ def test_a_folder_of_more_than_a_page(pair, tmp_path):
 
 
 def test_writing_without_webhdfs(native):
-    """Blocks of 16 KiB, and more than one part of 8 MiB."""
-    big = DATA * 60
-    (native.cwd / "big").write_bytes(big)
+    (native.cwd / "f").write_bytes(DATA)
     (native.cwd / "empty").write_bytes(b"")
     without_web(native)
-    native.run("cp", "big", native.ref("ä b/c,d/big%20"))
+    native.run("cp", "f", native.ref("ä b/c,d/f%20"))
     native.run("cp", "empty", native.ref("e"))
-    native.run("cp", "big", native.ref("e"), code=EXISTS)
+    native.run("cp", "f", native.ref("e"), code=EXISTS)
     native.run("mv", native.ref("e"), native.ref("new/e"))
-    assert native.run("ls", "-R", native.ref()).out.splitlines() == ["new/e", "ä b/c,d/big%20"]
-    assert native.get("ä b/c,d/big%20") == big
+    assert native.run("ls", "-R", native.ref()).out.splitlines() == ["new/e", "ä b/c,d/f%20"]
+    assert native.get("ä b/c,d/f%20") == DATA
     native.run("rm", "-R", native.ref("ä b"))
-    native.run("rm", native.ref("ä b/c,d/big%20"), code=NOT_FOUND)
+    native.run("rm", native.ref("ä b/c,d/f%20"), code=NOT_FOUND)
     assert hidden(native, "") == []
 
 
@@ -173,21 +184,99 @@ def test_the_words_of_the_namenode_become_ours(native):
     assert native.run("cat", native.ref("d"), code=BAD_INPUT).err.count("\n") == 1
 
 
+def set_quota(ws, folder, **quota):
+    ws.store.mkdir(folder)
+    ws.store.ask("PUT", folder, "SETQUOTA", **{"namespacequota": -1, "storagespacequota": -1, **quota})
+
+
+def admin(server, *args):
+    command = ["-cp", f"{server.conf}:{hdfs_server.jars()}/*", "org.apache.hadoop.hdfs.tools.DFSAdmin", *args]
+    subprocess.run([hdfs_server.JAVA, *hdfs_server.JVM, *command], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("quota", [{"namespacequota": 1}, {"storagespacequota": 5 * BLOCK}])
+def test_a_full_quota_is_told_and_nothing_is_left(native, quota):
+    (native.cwd / "big").write_bytes(DATA * 60)
+    set_quota(native, "full", **quota)
+    without_web(native)
+    err = native.run("cp", "big", native.ref("full/big"), code=NO_SPACE).err
+    assert "quota" in err and "raised" in err and err.count("\n") == 1
+    assert json.loads(native.store.ask("GET", "full", "LISTSTATUS"))["FileStatuses"]["FileStatus"] == []
+
+
+def test_safe_mode_is_told(native, pair):
+    (native.cwd / "f").write_text("x")
+    without_web(native)
+    admin(pair, "-safemode", "enter")
+    try:
+        err = native.run("cp", "f", native.ref("f"), code=IO_ERROR).err
+    finally:
+        admin(pair, "-safemode", "leave")
+    assert "safe mode: wait" in err and err.count("\n") == 1
+    native.run("cp", "f", native.ref("f"))
+
+
+def test_a_missing_permission_is_told(native):
+    (native.cwd / "f").write_text("x")
+    native.put("d/f", "x")
+    without_web(native)
+    native.set_entry(user="bob")
+    err = native.run("cp", "f", native.ref("d/new"), code=NO_PERMISSION).err
+    assert "user=bob" in err and "d/new" in err and "permit" in err and err.count("\n") == 1
+
+
+def being_written(server):
+    url = f"http://{server.web}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystem"
+    return json.loads(urllib.request.urlopen(url, timeout=10).read())["beans"][0]["NumFilesUnderConstruction"]
+
+
+def writing(ws, name):
+    """A copy from standard input that has blocks of its second part on their way."""
+    job = ws.start("cp", "-", ws.ref(name), stdin=subprocess.PIPE)
+    job.stdin.write(DATA * 120)  # 19 MiB
+    job.stdin.flush()
+    until("the first part is being written", lambda: hidden(ws, os.path.dirname(name)))
+    return job
+
+
+def test_killed_while_it_writes_nothing_is_visible_and_nothing_held(native, pair):
+    native.put("d/other", "1")
+    without_web(native)
+    job = writing(native, "d/f")
+    job.kill()
+    job.wait()
+    job.stdin.close()
+    assert native.run("ls", "-R", native.ref()).out == "d/other\n"
+    (native.cwd / "f").write_bytes(DATA)
+    native.run("cp", "f", native.ref("d/f"))
+    assert native.get("d/f") == DATA
+    native.run("rm", "-R", native.ref("d"))
+    until("no lease is held", lambda: being_written(pair) == 0)
+
+
 def test_a_datanode_that_dies_in_the_middle(tmp_path):
     """The last of the module's tests in time: it has servers of its own."""
     if not hdfs_server.jars():
         pytest.skip("no HDFS here")
     (tmp_path / "hdfs").mkdir()
-    server = hdfs_server.Hdfs(tmp_path / "hdfs", 2, dfs_blocksize=BLOCK, dfs_replication=2)
+    server = hdfs_server.Hdfs(tmp_path / "hdfs", 3, dfs_blocksize=16 * BLOCK, dfs_replication=3)
     try:
         (tmp_path / "ws").mkdir()
         ws = workspace(server, tmp_path / "ws")
-        ws.put("f", DATA)
+        ws.put("f", DATA * 60)
         without_web(ws)
         with ws.mounted(ws.ref()) as m, open(m / "f", "rb", buffering=0) as f:
             assert os.pread(f.fileno(), 100, 0) == DATA[:100]
             server.processes[1].kill()
             server.processes[1].wait()
-            assert f.read() == DATA
+            assert f.read() == DATA * 60
+        ws.put("d/other", "1")
+        job = writing(ws, "d/f")
+        server.processes[2].kill()
+        server.processes[2].wait()
+        job.stdin.write(DATA * 60)
+        job.stdin.close()
+        assert job.wait() == 0
+        assert ws.run("cat", ws.ref("d/f"), text=False).out == DATA * 180
     finally:
         server.stop()

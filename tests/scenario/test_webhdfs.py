@@ -31,8 +31,11 @@ def left_over(ws, folder):
     return [x["pathSuffix"] for x in names if x["pathSuffix"].startswith(".sluice-")]
 
 
-def test_a_big_file_round_trips_and_leaves_nothing_behind(ws):
+@pytest.mark.parametrize("protocol", ["webhdfs", "http"])
+def test_a_big_file_round_trips_and_leaves_nothing_behind(ws, protocol):
+    """By WebHDFS, and by what is chosen where the RPC server is known."""
     data = os.urandom(33 << 20)
+    change(ws, protocol=protocol)
     (ws.cwd / "big").write_bytes(data)
     ws.run("cp", "big", ws.ref("d/big"))
     assert ws.get("d/big") == data
