@@ -225,7 +225,8 @@ static void block_failed(struct slu_nreq *q)
 	} else if (++w->tries >= TRIES_MAX) {
 		if (!w->wrote)
 			atomic_store(&q->n->unwritable_until, slu_deadline_in(UNWRITABLE_NS));
-		finish_back(q, rc, w->wrote ? NULL : "its DataNodes take no data");
+		q->op->err.code = EAGAIN;
+		finish_back(q, -EAGAIN, w->wrote ? NULL : "its DataNodes take no data");
 	} else {
 		slu_debug("hdfs", "a block of '%s' is written again: %s", w->path, w->pipe.err.msg);
 		if (rc != -EKEYEXPIRED)

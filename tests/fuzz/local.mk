@@ -1,6 +1,6 @@
 # The fuzzers as programs: built by `tools/dev fuzz` only (clang, configure --enable-fuzzing; then: make
 # fuzz-programs).  Their corpora replay in the unit tests, with any compiler.
-FUZZERS = tests/fuzz/fuzz-blobfault tests/fuzz/fuzz-bloblist tests/fuzz/fuzz-dfslist \
+FUZZERS = tests/fuzz/fuzz-acks tests/fuzz/fuzz-blobfault tests/fuzz/fuzz-bloblist tests/fuzz/fuzz-dfslist \
 	tests/fuzz/fuzz-endpoint tests/fuzz/fuzz-glob tests/fuzz/fuzz-hadoopconf tests/fuzz/fuzz-http tests/fuzz/fuzz-json tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-packets tests/fuzz/fuzz-path tests/fuzz/fuzz-secret tests/fuzz/fuzz-uri tests/fuzz/fuzz-web \
 	tests/fuzz/fuzz-webhdfs tests/fuzz/fuzz-xml tests/fuzz/fuzz-yaml
@@ -11,6 +11,8 @@ EXTRA_PROGRAMS += $(FUZZERS)
 endif
 fuzz-programs: $(FUZZERS)
 .PHONY: fuzz-programs
+tests_fuzz_fuzz_acks_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_acks_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_blobfault_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_blobfault_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_bloblist_LDADD = $(FUZZ_LIBS)
