@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -256,6 +257,38 @@ static void op_direct(struct worker *w, struct file *f)
 	close(fd);
 }
 
+/* What the kernel moves by itself, from fd to the descriptor `to`. */
+static void check_sent(struct worker *w, const struct file *f, int fd, int to)
+{
+	uint64_t off = some_offset(w, f), left = off < f->size ? f->size - off : 0;
+	size_t n = some_length(w), got = 0;
+	off_t at = (off_t)off;
+	ssize_t r = 1;
+
+	while (got < n && (r = sendfile(to, fd, &at, n - got)) > 0)
+		got += (size_t)r;
+	if (r < 0)
+		excused(w, f, "sendfile");
+	else if (got != (n < left ? n : left))
+		wrong(w, f, "%zu of %zu bytes sent from %llu", got, n, (unsigned long long)off);
+	else if (got && pread(to, w->buf, got, 0) == (ssize_t)got)
+		same(w, f, w->buf, off, got);
+}
+
+static void op_sent(struct worker *w, struct file *f)
+{
+	int fd = open_it(w, f, 0), to;
+
+	if (fd < 0)
+		return;
+	to = memfd_create("sent", MFD_CLOEXEC);
+	if (to >= 0) {
+		check_sent(w, f, fd, to);
+		close(to);
+	}
+	close(fd);
+}
+
 static void op_mapped(struct worker *w, struct file *f)
 {
 	int fd = open_it(w, f, 0);
@@ -394,8 +427,8 @@ static void on_sigbus(int sig)
 static void *work(void *arg)
 {
 	static void (*const ops[])(struct worker * w, struct file * f) = {
-		op_random, op_random, op_sequential, op_backward, op_direct, op_mapped,
-		op_stat,   op_stat,   op_missing,    op_names,    op_forget, op_ahead};
+		op_random, op_random,  op_sequential, op_backward, op_direct, op_mapped, op_stat,
+		op_stat,   op_missing, op_names,      op_forget,   op_ahead,  op_sent};
 	struct worker *w = arg;
 
 	for (w->op = 0; !totals->wrong && (!max_ops || w->op < max_ops) && now() < ends; w->op++) {
