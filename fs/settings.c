@@ -312,7 +312,7 @@ static void put_limit(struct slu_buf *b, const struct row *row, int64_t v)
 	if (row->type == TYPE_time)
 		put_time(b, v * SLU_MS);
 	else if (row->type == TYPE_mode)
-		slu_buf_fmt(b, "0%llo", (long long)v);
+		slu_buf_fmt(b, "%#llo", (long long)v);
 	else if (row->type == TYPE_count)
 		slu_buf_fmt(b, "%lld", (long long)v);
 	else
@@ -564,7 +564,7 @@ static void put_value(struct slu_buf *b, const struct slu_settings *s, const str
 		break;
 	case TYPE_mode:
 		memcpy(&v.count, from, sizeof v.count);
-		slu_buf_fmt(b, "0%o", v.count);
+		slu_buf_fmt(b, "%#o", v.count);
 		break;
 	case TYPE_flag:
 		memcpy(&v.flag, from, sizeof v.flag);

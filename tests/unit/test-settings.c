@@ -120,7 +120,7 @@ static void nonsense_is_told_with_name_value_and_what_is_wanted(void **state)
 		   {"cache_queue=1", "from 1MiB to"},
 		   {"cache_size=0", "'cache_size' is 0"},
 		   {"retries=255", "from 0 to 254"},
-		   {"umask=1000", "from 00 to 0777"},
+		   {"umask=1000", "from 0 to 0777"},
 		   {"read_ahead=4097", "from 0 to 4096, or auto"},
 		   {"io_timeout=0", "'io_timeout' is '0': it wants a time"},
 		   {"io_timeout=2d", "from 1ms to 86400s"},
