@@ -22,7 +22,8 @@
 #include <string.h>
 
 #define BLOCK (1u << 20)
-#define LOW_PRIO 5 /* and below: behind what a program waits for */
+#define IDLE_NS (5 * SLU_SEC) /* unread, a deleted file is let go */
+#define LOW_PRIO 5            /* and below: behind what a program waits for */
 
 static int run(struct slu_local *l, struct slu_op *op)
 {
@@ -116,6 +117,13 @@ static int local_hadoop(struct slu_store *s, const char *path, struct slu_hadoop
 	return 0;
 }
 
+static void local_trim(struct slu_store *s)
+{
+	struct slu_local *l = (struct slu_local *)s;
+
+	slu_local_files_trim(l->files, l->pool, IDLE_NS);
+}
+
 static void local_free(struct slu_store *s)
 {
 	struct slu_local *l = (struct slu_local *)s;
@@ -133,6 +141,7 @@ static const struct slu_store_ops local_ops = {
 	.cancel = local_cancel,
 	.hadoop = local_hadoop,
 	.descriptor = slu_local_descriptor,
+	.trim = local_trim,
 	.free = local_free,
 };
 

@@ -10,9 +10,12 @@
 
 #include "common/hash.h"
 #include "common/mem.h"
+#include "common/time.h"
+#include "io/pool.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -22,6 +25,7 @@
 struct slu_local_file {
 	int fd;
 	struct stat st;                     /* when it was opened; fixed */
+	int64_t used;                       /* asked for last */
 	unsigned refs;                      /* the cache counts as one */
 	bool cached;                        /* in the table and the list */
 	struct slu_local_file *prev, *next; /* of the list, most recent first */
@@ -33,6 +37,12 @@ struct slu_local_files {
 	struct slu_hash *by_key;
 	struct slu_local_file head; /* of the ring */
 	size_t n, max;
+
+	struct slu_work work; /* of the pool, while trimming */
+	struct slu_pool *pool;
+	int64_t idle;
+	bool trimming;
+	pthread_cond_t trimmed;
 };
 
 /* A quarter of the descriptors that this process may have: others need some too. */
@@ -57,6 +67,7 @@ int slu_local_files_new(struct slu_local_files **ret)
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&fs->lock, NULL);
+	pthread_cond_init(&fs->trimmed, NULL);
 	fs->head.prev = fs->head.next = &fs->head;
 	fs->max = files_max();
 	*ret = fs;
@@ -103,6 +114,10 @@ void slu_local_files_free(struct slu_local_files *fs)
 {
 	if (!fs)
 		return;
+	pthread_mutex_lock(&fs->lock);
+	while (fs->trimming && !slu_pool_cancel(fs->pool, &fs->work))
+		pthread_cond_wait(&fs->trimmed, &fs->lock);
+	pthread_mutex_unlock(&fs->lock);
 	while (fs->head.next != &fs->head) {
 		struct slu_local_file *f = fs->head.next;
 
@@ -110,6 +125,7 @@ void slu_local_files_free(struct slu_local_files *fs)
 			destroy(f);
 	}
 	slu_hash_free(fs->by_key, NULL);
+	pthread_cond_destroy(&fs->trimmed);
 	pthread_mutex_destroy(&fs->lock);
 	free(fs);
 }
@@ -122,6 +138,7 @@ struct slu_local_file *slu_local_files_get(struct slu_local_files *fs, const cha
 	f = slu_hash_get(fs->by_key, key);
 	if (f) {
 		f->refs++;
+		f->used = slu_now();
 		unlink_file(f);
 		link_first(fs, f);
 	}
@@ -138,7 +155,7 @@ struct slu_local_file *slu_local_files_add(struct slu_local_files *fs, const cha
 		close(fd);
 		return NULL;
 	}
-	*f = (struct slu_local_file){.fd = fd, .refs = 1};
+	*f = (struct slu_local_file){.fd = fd, .refs = 1, .used = slu_now()};
 	if (fstat(fd, &f->st) < 0) {
 		destroy(f);
 		return NULL;
@@ -184,6 +201,64 @@ void slu_local_files_put(struct slu_local_files *fs, struct slu_local_file *f)
 	pthread_mutex_unlock(&fs->lock);
 	if (last)
 		destroy(f);
+}
+
+/* --- what nobody can open any more --- */
+
+/* Lock held.  Those that rest, least recently used first, each with a reference. */
+static size_t resting(struct slu_local_files *fs, struct slu_local_file *ret[FILES_MAX])
+{
+	int64_t before = slu_now() - fs->idle;
+	size_t n = 0;
+
+	for (struct slu_local_file *f = fs->head.prev;
+	     f != &fs->head && n < FILES_MAX && f->used <= before; f = f->prev) {
+		if (f->refs > 1)
+			continue;
+		f->refs++;
+		ret[n++] = f;
+	}
+	return n;
+}
+
+/* A network file system may make the fstat wait: on the pool, without the lock. */
+static void trim(struct slu_work *w)
+{
+	struct slu_local_files *fs =
+		(struct slu_local_files *)((char *)w - offsetof(struct slu_local_files, work));
+	struct slu_local_file *f[FILES_MAX];
+	size_t n;
+
+	pthread_mutex_lock(&fs->lock);
+	n = resting(fs, f);
+	pthread_mutex_unlock(&fs->lock);
+	for (size_t i = 0; i < n; i++) {
+		struct stat st;
+
+		if (!fstat(slu_local_file_fd(f[i]), &st) && !st.st_nlink)
+			slu_local_files_drop(fs, f[i]);
+		slu_local_files_put(fs, f[i]);
+	}
+	pthread_mutex_lock(&fs->lock);
+	fs->trimming = false;
+	pthread_cond_broadcast(&fs->trimmed);
+	pthread_mutex_unlock(&fs->lock);
+}
+
+void slu_local_files_trim(struct slu_local_files *fs, struct slu_pool *pool, int64_t idle_ns)
+{
+	bool begin;
+
+	pthread_mutex_lock(&fs->lock);
+	begin = !fs->trimming && fs->head.prev != &fs->head;
+	if (begin) {
+		fs->trimming = true;
+		fs->pool = pool;
+		fs->idle = idle_ns;
+		fs->work = (struct slu_work){.fn = trim, .low = true};
+		slu_pool_add(pool, &fs->work);
+	}
+	pthread_mutex_unlock(&fs->lock);
 }
 
 int slu_local_file_fd(const struct slu_local_file *f)

@@ -39,6 +39,9 @@ void slu_local_files_drop(struct slu_local_files *fs,
 			  struct slu_local_file *f); /* out of the cache */
 void slu_local_files_put(struct slu_local_files *fs,
 			 struct slu_local_file *f); /* the reference back */
+/* Has the pool close those that were not asked for within idle_ns and whose files nobody can open any more: they only
+ * hold room on the disk. */
+void slu_local_files_trim(struct slu_local_files *fs, struct slu_pool *pool, int64_t idle_ns);
 int slu_local_file_fd(const struct slu_local_file *f);
 /* Has the ctime moved since it was opened, and neither links nor mode nor owner say why?  Asked when
  * the identity is still the same, it means that the bytes may not be. */

@@ -115,7 +115,8 @@ static void reply_found(struct slu_mask *a, const struct slu_attr *attr)
 		return;
 	}
 	slu_mlive_entry(a->l, &n, &p);
-	fuse_reply_entry(a->req, &p);
+	if (fuse_reply_entry(a->req, &p)) /* the kernel does not know of it after all */
+		slu_lnodes_forget(a->l->nodes, n.id, 1);
 }
 
 static void end_lookup(struct slu_mask *a, const struct slu_attr *found, int rc)
@@ -177,7 +178,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (!slu_lnodes_child(l->nodes, parent, name, false, &n) && fresh(l, &n) &&
 	    !slu_lnodes_child(l->nodes, parent, name, true, &n)) {
 		slu_mlive_entry(l, &n, &p);
-		fuse_reply_entry(req, &p);
+		if (fuse_reply_entry(req, &p))
+			slu_lnodes_forget(l->nodes, n.id, 1);
 		return;
 	}
 	a = slu_mask_new(l, req, parent, looked_up);

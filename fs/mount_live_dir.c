@@ -17,6 +17,7 @@
 #include "fs/mount_guard.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -313,6 +314,21 @@ static int add_page(struct slu_mask *a, struct slu_mlist *d)
 	return r < 0 ? r : 1;
 }
 
+/* What READDIRPLUS would have told the kernel of, had it been answered with that. */
+static void untell(struct slu_mask *a)
+{
+	size_t at = 0;
+
+	while (a->plus && at + FUSE_NAME_OFFSET_DIRENTPLUS <= a->used) {
+		struct fuse_direntplus e;
+
+		memcpy(&e, a->buf + at, FUSE_NAME_OFFSET_DIRENTPLUS);
+		if (e.entry_out.nodeid)
+			slu_lnodes_forget(a->l->nodes, e.entry_out.nodeid, 1);
+		at += FUSE_DIRENTPLUS_SIZE(&e);
+	}
+}
+
 /* The handle is free before the reply: the next request for it may come at once. */
 static void list_end(struct slu_mask *a, int rc)
 {
@@ -323,12 +339,12 @@ static void list_end(struct slu_mask *a, int rc)
 	a->dir = NULL;
 	slu_mlive_list_put(l, d);
 	pthread_mutex_unlock(&l->lock);
-	if (slu_mask_claim(a)) {
-		if (rc < 0 && !a->used)
-			slu_mask_fail(a, rc);
-		else
-			fuse_reply_buf(a->req, a->buf, a->used);
-	}
+	if (!slu_mask_claim(a))
+		untell(a);
+	else if (rc < 0 && !a->used)
+		slu_mask_fail(a, rc);
+	else if (fuse_reply_buf(a->req, a->buf, a->used))
+		untell(a);
 	slu_mask_end(a);
 }
 

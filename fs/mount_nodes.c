@@ -347,8 +347,9 @@ uint64_t slu_lnodes_bytes(struct slu_lnodes *t)
 	return n;
 }
 
-int slu_lnodes_enter(struct slu_lnodes *t, uint64_t parent, const char *name,
-		     const struct slu_attr *a, int64_t asked, struct slu_lnode *ret)
+/* lookups: how often the kernel is told of it. */
+static int enter(struct slu_lnodes *t, uint64_t parent, const char *name, const struct slu_attr *a,
+		 int64_t asked, unsigned lookups, struct slu_lnode *ret)
 {
 	size_t n = strlen(name);
 	struct node *up, *d;
@@ -378,13 +379,19 @@ int slu_lnodes_enter(struct slu_lnodes *t, uint64_t parent, const char *name,
 			d->asked = asked;
 			d->mtime_ns = a->mtime_ns;
 		}
-		d->lookups++;
+		d->lookups += lookups;
 		used(t, d);
 		tell(d, ret);
 		drop_unused(t);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return r;
+}
+
+int slu_lnodes_enter(struct slu_lnodes *t, uint64_t parent, const char *name,
+		     const struct slu_attr *a, int64_t asked, struct slu_lnode *ret)
+{
+	return enter(t, parent, name, a, asked, 1, ret);
 }
 
 void slu_lnodes_touch(struct slu_lnodes *t, uint64_t id, const struct slu_attr *a, int64_t asked)
@@ -562,16 +569,21 @@ int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_
 	for (bool last = false; !last;) {
 		size_t len = strcspn(path, "/");
 		char name[256];
+		struct slu_lnode up = n;
+		int r = len < sizeof name ? 0 : -EINVAL;
 
-		if (len >= sizeof name)
-			return -EINVAL;
-		memcpy(name, path, len);
-		name[len] = '\0';
-		last = !path[len];
-		int r = slu_lnodes_enter(t, n.id, name, last ? a : &folder, INT64_MIN, &n);
-
-		if (r)
+		if (!r) {
+			memcpy(name, path, len);
+			name[len] = '\0';
+			last = !path[len];
+			/* How often the kernel was told of it nobody knows any more: so it stays as long as
+			 * it is open, and a number that is gone is looked up again. */
+			r = enter(t, n.id, name, last ? a : &folder, INT64_MIN, 0, &n);
+		}
+		if (r) {
+			slu_lnodes_forget(t, up.id, 0);
 			return r == -ESTALE ? -EINVAL : r;
+		}
 		path += len + 1;
 	}
 	*ret = n;

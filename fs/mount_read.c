@@ -520,6 +520,8 @@ int64_t slu_mreads_tick(struct slu_mreads *rs)
 		wait = rs->due->due > now ? rs->due->due - now : 0;
 	pthread_mutex_unlock(&rs->lock);
 	files_free(old);
+	for (size_t i = 0; i < slu_manifest_sources(rs->m->t->manifest); i++)
+		slu_store_trim(rs->m->t->sources[i].store);
 	if (late)
 		answer_late(rs, late, -ETIMEDOUT, "the store did not answer within the time limit");
 	slu_readers_trim(rs->readers, idle ? 0 : old_ns);

@@ -160,6 +160,14 @@ void slu_store_hurry(struct slu_store *s, struct slu_op *op)
 		s->ops->hurry(s, op);
 }
 
+void slu_store_trim(struct slu_store *s)
+{
+	while (s && !s->ops->trim)
+		s = s->below;
+	if (s)
+		s->ops->trim(s);
+}
+
 void slu_store_free(struct slu_store *s)
 {
 	while (s) {

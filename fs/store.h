@@ -64,6 +64,8 @@ struct slu_store_ops {
 		      struct slu_source *ret, struct slu_err *e);
 	/* NULL: passed below; -ENOTSUP at a driver without. */
 	int (*descriptor)(struct slu_store *s, const char *path, const char *id, int *ret_fd);
+	/* NULL: passed below; nothing to do at a driver without. */
+	void (*trim)(struct slu_store *s);
 	/* NULL: passed below; nothing is known at a driver without. */
 	int (*inspect)(struct slu_store *s, struct json_t *ret, struct slu_err *e);
 	void (*free)(struct slu_store *s); /* this layer only; no op in flight */
@@ -88,6 +90,9 @@ void slu_store_submit(struct slu_store *s, struct slu_op *op);
 void slu_store_cancel(struct slu_store *s, struct slu_op *op);
 /* What was fetched ahead is waited for now.  Best effort; its memory must stay as for cancel. */
 void slu_store_hurry(struct slu_store *s, struct slu_op *op);
+/* Some seconds have passed in which little was read: what is kept open of files that were deleted or replaced may go.
+ * Does not wait. */
+void slu_store_trim(struct slu_store *s);
 void slu_store_free(struct slu_store *s); /* the whole stack; NULL fine */
 SLU_DEFINE_CLEANUP(struct slu_store *, slu_store_free, slu_store_freep)
 int slu_store_hadoop(struct slu_store *s, const char *path, struct slu_hadoop *ret,

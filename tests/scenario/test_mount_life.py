@@ -3,9 +3,12 @@
 
 import contextlib
 import ctypes
+import errno
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +102,89 @@ def test_a_mount_whose_folder_was_renamed_goes_away(files):
         until("its end", lambda: all(gone(p) for p in pids))
         assert not is_mount(moved) and not is_mount(m)
         moved.rmdir()
+
+
+@local_only
+@needs_root
+def test_it_can_be_unmounted_while_all_its_processes_are_stopped(files):
+    """Bounded, by an abort; and whoever waited for it can be killed again."""
+    with files.mounted(files.ref("in")) as m:
+        pids = processes(m)
+        with stopped(*reversed(pids)):
+            reader = subprocess.Popen([sys.executable, "-c", ASK.format(KINDS["READ"]), m])
+            until("a reader in the mount", lambda: opened(reader.pid, m / "big"))
+            files.run("unmount", "--timeout", "200ms", m)
+            assert not is_mount(m)
+            assert reader.wait(timeout=30) in (errno.ENOTCONN, errno.ECONNABORTED)
+        until("their end", lambda: all(gone(p) for p in pids))
+
+
+def opened(pid, path):
+    with contextlib.suppress(OSError):
+        return any(os.readlink(f) == str(path) for f in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+# --- requests in flight ---
+
+NO_OPENS, NO_RESEND = 1 << 17 | 1 << 24, 1 << 39  # bits of INIT that an older kernel does not offer
+
+# One request of each kind that a program can make; what the kernel has cached is not asked for.
+KINDS = {
+    "LOOKUP": "os.stat(m + '/0/000')",
+    "GETATTR": "subprocess.run(['stat', '--cached=never', m + '/1'], check=True)",
+    "STATFS": "os.statvfs(m)",
+    "OPENDIR": "os.close(os.open(m + '/2', os.O_RDONLY))",
+    "READDIR": "os.listdir(m + '/1')",
+    "OPEN": "os.close(os.open(m + '/big', os.O_RDONLY))",
+    "READ": "os.preadv(os.open(m + '/big', os.O_RDONLY | os.O_DIRECT), [mmap.mmap(-1, 4096)], 0)",
+    "GETXATTR": "x(m)",
+}
+ASK = """
+import errno, mmap, os, subprocess, sys
+m = sys.argv[1]
+def x(path):
+    try:
+        os.getxattr(path, "user.none")
+    except OSError as e:
+        if e.errno not in (errno.EOPNOTSUPP, errno.ENODATA):
+            raise
+try:
+    {}
+except OSError as e:
+    sys.exit(e.errno)
+except subprocess.CalledProcessError:
+    sys.exit(errno.EIO)
+"""
+
+
+@contextlib.contextmanager
+def dies_when_it_answers(pid):
+    """The process is killed where it would answer a request: it has taken it, and nobody hears of it."""
+    kill = ["-e", "trace=writev", "-e", "inject=writev:signal=KILL:when=1"]
+    p = subprocess.Popen(["strace", "-f", *kill, "-p", str(pid)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert b"attached" in p.stderr.readline()
+    try:
+        yield
+    finally:
+        p.terminate()
+        p.stderr.close()
+        p.wait(timeout=30)
+
+
+@local_only
+@needs_root
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize("how", [[], ["--live"]], ids=["pinned", "live"])
+@pytest.mark.parametrize("hide", [NO_OPENS, NO_OPENS | NO_RESEND], ids=["resend", "no-resend"])
+def test_a_request_of_any_kind_ends_when_its_worker_dies(files, how, hide):
+    """Asked again where the kernel does that, EIO where it cannot; and nobody waits for ever."""
+    for kind, ask in KINDS.items():
+        with files.mounted(files.ref("in"), None, *how, env={"SLUICE_FUSE_MASK": f"{hide:x}"}) as m:
+            old = until("a worker", lambda: worker_of(m))
+            with dies_when_it_answers(old):
+                p = subprocess.Popen([sys.executable, "-c", ASK.format(ask), m], stderr=subprocess.DEVNULL)
+                code = p.wait(timeout=30)
+                until("its death", lambda: gone(old))
+            assert code == (errno.EIO if hide & NO_RESEND else 0), kind
+            assert subprocess.run([sys.executable, "-c", ASK.format(ask), m], timeout=30).returncode == 0, kind

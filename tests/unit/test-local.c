@@ -576,6 +576,51 @@ static void hadoop_reads_it_as_a_file(void **state)
 	slu_store_free(s);
 }
 
+static void keep(const struct fs_env *v, struct slu_local_files *fs, const char *name)
+{
+	int fd = open(at(v, name), O_RDONLY | O_CLOEXEC);
+	struct slu_local_file *f;
+
+	assert_true(fd >= 0);
+	f = slu_local_files_add(fs, name, fd);
+	assert_non_null(f);
+	slu_local_files_put(fs, f);
+}
+
+/* A descriptor of a deleted file holds its room on the disk. */
+static void deleted_files_are_let_go(void **state)
+{
+	struct fs_env *v = *state;
+	struct slu_local_files *fs;
+	struct slu_local_file *f;
+	struct slu_pool *pool;
+	struct slu_err e = {0};
+
+	fs_put(v->s, "stays", "1");
+	fs_put(v->s, "goes", "2");
+	fs_put(v->s, "used", "3");
+	assert_int_equal(slu_local_files_new(&fs), 0);
+	assert_int_equal(slu_pool_new(1, &pool, &e), 0);
+	keep(v, fs, "stays");
+	keep(v, fs, "goes");
+	keep(v, fs, "used");
+	f = slu_local_files_get(fs, "used");
+	assert_int_equal(unlink(at(v, "goes")), 0);
+	assert_int_equal(unlink(at(v, "used")), 0);
+	slu_local_files_trim(fs, pool, 0);
+	slu_local_files_trim(fs, pool, 0);
+	slu_pool_free(pool);
+	assert_null(slu_local_files_get(fs, "goes"));
+	slu_local_files_put(fs, f);
+	f = slu_local_files_get(fs, "used");
+	assert_non_null(f);
+	slu_local_files_put(fs, f);
+	f = slu_local_files_get(fs, "stays");
+	assert_non_null(f);
+	slu_local_files_put(fs, f);
+	slu_local_files_free(fs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -591,6 +636,7 @@ int main(void)
 		FS_TEST(hot_reads_complete_inside_submit),
 		FS_TEST(more_files_than_descriptors),
 		FS_TEST(many_threads_read),
+		FS_TEST(deleted_files_are_let_go),
 		FS_TEST(prefetch_is_a_hint),
 		FS_TEST(unreadable_files_say_so),
 		FS_TEST(deadlines_and_cancels),

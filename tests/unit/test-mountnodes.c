@@ -176,6 +176,15 @@ static void what_is_open_can_be_told_to_another_process(void **state)
 	assert_int_equal(slu_lnodes_get(u, f.id, &n), 0);
 	slu_lnodes_close(u, f.id);
 	assert_int_equal(slu_lnodes_get(u, f.id, &n), -ESTALE);
+	/* As often as it was opened and closed: nothing stays. */
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(slu_lnodes_restore(u, "d/x", &s.attr, &n), 0);
+		slu_lnodes_close(u, n.id);
+	}
+	assert_int_equal(slu_lnodes_restore(u, "d/..", &v, &n), -EINVAL);
+	assert_int_equal(slu_lnodes_restore(u, "d/x/y", &v, &n), 0);
+	slu_lnodes_close(u, n.id);
+	assert_int_equal(slu_lnodes_count(u), 1);
 	assert_int_equal(slu_lnodes_restore(u, "../x", &v, &n), -EINVAL);
 	assert_int_equal(slu_lnodes_restore(u, "", &v, &n), -EINVAL);
 	slu_lnodes_free(t);
