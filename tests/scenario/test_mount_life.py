@@ -110,9 +110,10 @@ def test_it_can_be_unmounted_while_all_its_processes_are_stopped(files):
     """Bounded, by an abort; and whoever waited for it can be killed again."""
     with files.mounted(files.ref("in")) as m:
         pids = processes(m)
+        (m / "big").open().close()  # so that only the READ is asked for
         with stopped(*reversed(pids)):
             reader = subprocess.Popen([sys.executable, "-c", ASK.format(KINDS["READ"]), m])
-            until("a reader in the mount", lambda: opened(reader.pid, m / "big"))
+            until("a reader in the mount", lambda: opened(reader.pid, m / "big"), 20)
             files.run("unmount", "--timeout", "200ms", m)
             assert not is_mount(m)
             assert reader.wait(timeout=30) in (errno.ENOTCONN, errno.ECONNABORTED)
@@ -185,6 +186,6 @@ def test_a_request_of_any_kind_ends_when_its_worker_dies(files, how, hide):
             with dies_when_it_answers(old):
                 p = subprocess.Popen([sys.executable, "-c", ASK.format(ask), m], stderr=subprocess.DEVNULL)
                 code = p.wait(timeout=30)
-                until("its death", lambda: gone(old))
+                until("its death", lambda old=old: gone(old))
             assert code == (errno.EIO if hide & NO_RESEND else 0), kind
             assert subprocess.run([sys.executable, "-c", ASK.format(ask), m], timeout=30).returncode == 0, kind
