@@ -18,7 +18,7 @@
 
 /* A failover by ZooKeeper takes its session timeout (10 s) and the reading of the edits. */
 #define PATIENCE_NS (30 * SLU_SEC)
-#define UNHEARD_NS (2 * SLU_SEC) /* while none has ever answered */
+#define UNHEARD_NS SLU_SEC /* while none has ever answered */
 #define CLEAN_NS (10 * SLU_SEC)
 
 /* A cancel is noticed after a pause: the cap is less than dfs.client.failover.sleep.max.millis. */

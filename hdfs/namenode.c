@@ -19,6 +19,10 @@
 #define MOVES_MAX 15 /* dfs.client.failover.max.attempts */
 #define AGAIN_MAX 3  /* to the only NameNode, after a connection was lost */
 
+/* A failover by ZooKeeper takes its session timeout (10 s) and the reading of the edits. */
+#define PATIENCE_NS (30 * SLU_SEC)
+#define UNHEARD_NS SLU_SEC /* while none has ever answered */
+
 /* dfs.client.failover.sleep.base.millis and .max.millis */
 static const struct slu_backoff pause_of = {.base_ns = 500 * SLU_MS, .cap_ns = 15 * SLU_SEC};
 
@@ -153,7 +157,7 @@ static bool later(struct slu_nn_call *c, int64_t pause)
 {
 	int64_t at = slu_deadline_in(pause);
 
-	if (at >= c->rpc.deadline)
+	if (at >= c->rpc.deadline || (c->moves && at >= c->until))
 		return false;
 	if (!c->timer && slu_timer_new(c->nn->loop, on_pause, c, &c->timer))
 		return false;
@@ -169,11 +173,16 @@ static bool try_again(struct slu_nn_call *c)
 
 	if (!standby && !broken)
 		return false;
+	if (standby)
+		atomic_store(&set->heard, true);
 	if (c->rpc.sent)
 		c->rpc.retry++;
 	if (set->n > 1) {
 		unsigned expected = c->at;
 
+		if (!c->moves)
+			c->until = slu_deadline_in(atomic_load(&set->heard) ? PATIENCE_NS
+									    : UNHEARD_NS);
 		if (c->moves >= MOVES_MAX)
 			return false;
 		/* Where it leads who comes next; somebody else may have found the active one meanwhile. */
@@ -190,6 +199,8 @@ static void on_rpc(struct slu_rpc_call *rpc)
 
 	if (try_again(c))
 		return;
+	if (is_standby(rpc) && c->nn->set->n > 1)
+		slu_fail_more(&rpc->err, "none of the %u NameNodes is active", c->nn->set->n);
 	if (!rpc->rc || rpc->err.svc[0])
 		atomic_store(&c->nn->set->heard, true);
 	if (!rpc->rc)

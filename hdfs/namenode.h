@@ -50,6 +50,7 @@ struct slu_nn_call {
 	/* namenode.c only */
 	struct slu_nn *nn;
 	unsigned at, moves, again;
+	int64_t until; /* how long others are tried */
 	struct slu_timer *timer;
 	void *msg;
 };
