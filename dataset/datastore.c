@@ -120,8 +120,8 @@ static const struct key managed_keys[] = {
 	{"audience", V_ENDPOINT, false}, {NULL, V_END, false}};
 
 static const struct key kerberos_keys[] = {
-	{"realm", V_TEXT, false},  {"kdc", V_HOSTPORT, false},    {"principal", V_TEXT, true},
-	{"keytab", V_PATH, false}, {"password", V_SECRET, false}, {NULL, V_END, false},
+	{"realm", V_TEXT, false},      {"principal", V_TEXT, false}, {"keytab", V_PATH, false},
+	{"password", V_SECRET, false}, {"ccache", V_TEXT, false},    {NULL, V_END, false},
 };
 
 static const struct {
@@ -423,10 +423,20 @@ static int check_kerberos(const char *where, const struct json_t *v, struct slu_
 {
 	if (!slu_json_is_object(v))
 		return slu_fail(e, EINVAL, "%s has to be an object", where);
-	int r = check_keys(where, v, kerberos_keys, e);
+	static const char *const proof[3] = {"keytab", "password", "ccache"};
+	int r;
 
-	if (r == 0 && !slu_json_get(v, "keytab") == !slu_json_get(v, "password"))
-		return slu_fail(e, EINVAL, "%s needs exactly one of \"keytab\" and \"password\"",
+	if (slu_json_get(v, "kdc"))
+		return slu_fail(
+			e, EINVAL,
+			"%s names a KDC, which Kerberos takes from krb5.conf: write it there "
+			"(KRB5_CONFIG names another file)",
+			where);
+	r = check_keys(where, v, kerberos_keys, e);
+	if (r == 0)
+		r = check_count(where, v, proof, 0, e);
+	if (r == 0 && slu_json_get(v, "password") && !slu_json_get(v, "principal"))
+		return slu_fail(e, EINVAL, "%s has a \"password\" and needs its \"principal\"",
 				where);
 	return r;
 }

@@ -92,11 +92,9 @@ static void check_fuse(struct report *r)
 		add(r, "kernel", true, "", "%s %s", u.sysname, u.release);
 }
 
-static bool is_azure(const struct json_t *entry)
+static bool is_remote(const struct json_t *entry)
 {
-	enum slu_datastore_type t = slu_datastore_type(entry);
-
-	return t == SLU_DATASTORE_AZURE_BLOB || t == SLU_DATASTORE_AZURE_DATA_LAKE_GEN2;
+	return slu_datastore_type(entry) != SLU_DATASTORE_LOCAL;
 }
 
 /* What the store says of itself and lets us do. */
@@ -123,7 +121,7 @@ static void check_stores(struct report *r, struct sluice *s)
 		struct slu_attr a;
 		int rc = slu_context_store(s, name, &store, &e);
 
-		if (rc == 0 && is_azure(slu_json_iter_value(it))) {
+		if (rc == 0 && is_remote(slu_json_iter_value(it))) {
 			check_remote(r, check ? check : "datastore", store);
 			continue;
 		}

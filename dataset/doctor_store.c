@@ -87,6 +87,8 @@ static void tell_facts(const struct json_t *facts, struct slu_buf *b)
 	tell(b, "", slu_json_str(facts, "link"), " answered");
 	tell(b, "letters ", slu_json_str(facts, "sas_permissions"), "");
 	tell(b, "until ", slu_json_str(facts, "sas_ends"), "");
+	tell(b, "principal ", slu_json_str(facts, "principal"), "");
+	tell(b, "ticket until ", slu_json_str(facts, "ticket_ends"), "");
 	tell(b, "token for ", slu_json_str(facts, "token_audience"), "");
 	tell(b, "until ", slu_json_str(facts, "token_ends"), "");
 	tell(b, "application ", slu_json_str(facts, "token_client_id"), "");

@@ -11,6 +11,7 @@ libdataset_la_SOURCES += dataset/api_control.c
 libdataset_la_SOURCES += dataset/api_view.c dataset/api_view.h
 libdataset_la_SOURCES += dataset/api_cache.c
 libdataset_la_SOURCES += dataset/doctor.c dataset/doctor_store.c dataset/doctor_store.h
+libdataset_la_SOURCES += dataset/hdfs_secret.c dataset/hdfs_secret.h
 libdataset_la_SOURCES += dataset/open_hdfs.c dataset/open_hdfs.h
 libdataset_la_SOURCES += dataset/once.c dataset/once.h
 libdataset_la_SOURCES += dataset/gang.c dataset/gang.h

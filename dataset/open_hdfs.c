@@ -4,35 +4,31 @@
  */
 #include "dataset/open_hdfs.h"
 
-#include "common/buf.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
-#include "dataset/datastore.h"
 #include "dataset/hdfs_place.h"
+#include "dataset/hdfs_secret.h"
 #include "hdfs/hdfs.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
-
-#define TOKEN_MAX 16384
+#include <unistd.h>
 
 struct parts {
 	struct slu_hdfs_place place;
-	char *user, *token, *ca_file;
+	struct slu_hdfs_secret secret;
+	char *user, *ca_file;
 };
 
 static void parts_done(struct parts *p)
 {
-	if (p->token)
-		explicit_bzero(p->token, strlen(p->token));
 	slu_hdfs_place_done(&p->place);
+	slu_hdfs_secret_done(&p->secret);
 	free(p->user);
-	free(p->token);
 	free(p->ca_file);
 }
 
@@ -48,51 +44,6 @@ static char *default_user(void)
 	if (getpwuid_r(geteuid(), &pw, text, sizeof(text), &found) == 0 && found)
 		return slu_strdup(found->pw_name);
 	return NULL;
-}
-
-static int read_file(const char *path, struct slu_buf *b, struct slu_err *e)
-{
-	int r = slu_buf_read_at(b, AT_FDCWD, path);
-
-	if (r < 0)
-		return slu_fail_sys(e, -r, "cannot read the delegation token in '%s'", path);
-	return 0;
-}
-
-static int read_token(const struct json_t *entry, char **ret, struct slu_err *e)
-{
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(TOKEN_MAX);
-	const char *text = slu_json_str(entry, "credential");
-	struct slu_cred c;
-	int r;
-
-	if (!slu_json_get(entry, "credential"))
-		return 0;
-	r = text ? slu_cred_parse(text, "'credential'", &c, e) : -ENOTSUP;
-	if (r == -EINVAL)
-		return r;
-	if (r == 0 && c.kind == SLU_CRED_ENV) {
-		const char *value = getenv(c.arg);
-
-		if (!value || !*value)
-			return slu_fail(e, ENOENT,
-					"the environment variable '%s', which should hold the "
-					"delegation token, is not set",
-					c.arg);
-		slu_buf_str(&b, value);
-	} else if (r == 0 && c.kind == SLU_CRED_FILE) {
-		r = read_file(c.arg, &b, e);
-		if (r < 0)
-			return r;
-	} else {
-		return slu_fail(e, ENOTSUP,
-				"the credential of an hdfs datastore is a delegation token, given "
-				"as env:NAME or file:PATH");
-	}
-	while (b.len && isspace((unsigned char)b.p[b.len - 1]))
-		b.p[--b.len] = '\0';
-	*ret = slu_buf_take(&b);
-	return *ret ? 0 : slu_fail_oom(e);
 }
 
 /* Where the servers are, and how they are spoken to. */
@@ -116,10 +67,16 @@ static int fill_address(const struct json_t *entry, const char *dir, struct slu_
 	c->csrf = p->place.csrf;
 	c->path = slu_json_str(entry, "http_path");
 	c->doas = slu_json_str(entry, "doas");
-	/* A token over plain http only when somebody wrote so. */
-	c->plain_ok = !c->tls && (protocol || !p->token);
 	c->root = slu_json_str(entry, "path");
 	return 0;
+}
+
+/* A token, or a cookie that is as good, goes over plain http only when somebody wrote so. */
+static void plain(const struct json_t *entry, struct slu_hdfs_conf *c, const struct parts *p)
+{
+	bool secret = p->secret.token || p->secret.kerberos;
+
+	c->plain_ok = !c->tls && (slu_json_str(entry, "protocol") || !secret);
 }
 
 static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_conf *c,
@@ -129,13 +86,11 @@ static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_con
 	const char *ca = slu_json_str(entry, "ca_file");
 	int r;
 
-	if (slu_json_get(entry, "kerberos"))
-		return slu_fail(e, ENOTSUP,
-				"this build of sluice has no Kerberos: give a delegation token as "
-				"the \"credential\"");
-	r = read_token(entry, &p->token, e);
+	r = fill_address(entry, dir, c, p, e);
 	if (r == 0)
-		r = fill_address(entry, dir, c, p, e);
+		r = slu_hdfs_secret_read(entry, dir, c->web, c->rpc, c->name, &p->secret, e);
+	if (r == 0)
+		plain(entry, c, p);
 	if (r < 0)
 		return r;
 	p->user = user ? slu_strdup(user) : default_user();
@@ -144,7 +99,10 @@ static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_con
 	if (!p->user || (ca && !p->ca_file))
 		return slu_fail_oom(e);
 	c->user = p->user;
-	c->token = p->token;
+	c->token = p->secret.token;
+	c->token_file = p->secret.token_file;
+	c->services = p->secret.services;
+	c->kerberos = p->secret.kerberos ? &p->secret.gss : NULL;
 	c->ca_file = p->ca_file;
 	return 0;
 }

@@ -103,8 +103,8 @@ static int by_status(int http, struct slu_err *e)
 
 	if (http == 401) {
 		code = EACCES;
-		why = ": it wants Kerberos, so give the datastore a delegation token as its "
-		      "\"credential\"";
+		why = ": it wants Kerberos: give the datastore \"kerberos\" (a keytab, or {} "
+		      "for the ticket of kinit), or a delegation token as its \"credential\"";
 	} else if (http == 403) {
 		code = EACCES;
 	} else if (http == 404) {

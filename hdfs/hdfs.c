@@ -105,14 +105,14 @@ static void hdfs_free(struct slu_store *s)
 	slu_native_free(h->native);
 	if (h->places)
 		slu_hash_free(h->places, free);
-	if (h->auth)
-		explicit_bzero(h->auth, strlen(h->auth));
-	free(h->auth);
 	for (unsigned i = 0; i < h->nodes; i++)
 		free(h->node[i]);
 	free(h->prefix);
 	free(h->csrf);
 	slu_json_free(h->properties);
+	slu_signin_free(h->signin);
+	slu_gss_free(h->gss);
+	free(h->doas);
 	free(h->web);
 	free(h->rpc);
 	free(h->root);
@@ -121,11 +121,17 @@ static void hdfs_free(struct slu_store *s)
 	free(h);
 }
 
+static int hdfs_inspect(struct slu_store *s, struct json_t *ret, struct slu_err *e)
+{
+	return slu_signin_inspect(((struct slu_hdfs *)s)->signin, ret, e);
+}
+
 static const struct slu_store_ops hdfs_ops = {
 	.name = "hdfs",
 	.submit = hdfs_submit,
 	.cancel = hdfs_cancel,
 	.hadoop = hdfs_hadoop,
+	.inspect = hdfs_inspect,
 	.free = hdfs_free,
 };
 
@@ -190,20 +196,41 @@ static int check_conf(const struct slu_hdfs_conf *c, char **ret_root, struct slu
 	return *ret_root ? 0 : slu_fail_oom(e);
 }
 
-static char *make_auth(const struct slu_hdfs_conf *c)
+/* "&name=value" as in a URL; "" without a value. */
+static char *query_of(const char *name, const char *value)
 {
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(32 << 10);
-	const char *value = c->token ? c->token : c->user;
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
 
 	if (value) {
-		slu_buf_str(&b, c->token ? "&delegation=" : "&user.name=");
+		slu_buf_fmt(&b, "&%s=", name);
 		slu_url_encode(&b, value, strlen(value), "");
 	}
-	if (c->doas) {
-		slu_buf_str(&b, "&doas=");
-		slu_url_encode(&b, c->doas, strlen(c->doas), "");
-	}
 	return slu_buf_take(&b);
+}
+
+static int sign_in_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_pool *pool,
+		       struct slu_err *e)
+{
+	struct slu_signin_conf conf = {
+		.user = c->user,
+		.token = c->token,
+		.token_file = c->token_file,
+		.services = c->services,
+		.loops = h->loops,
+		.pool = pool,
+		.ca_file = c->ca_file,
+		.plain_ok = c->plain_ok,
+	};
+	int r = c->kerberos ? slu_gss_new(c->kerberos, &h->gss, e) : 0;
+
+	if (r < 0)
+		return r;
+	conf.gss = h->gss;
+	if (conf.gss)
+		conf.token = conf.token_file = NULL;
+	if (c->token)
+		conf.user = NULL;
+	return slu_signin_new(&conf, &h->signin, e);
 }
 
 static int fill_nodes(struct slu_hdfs *h, const char *list, struct slu_err *e)
@@ -236,10 +263,10 @@ static int fill(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_er
 	h->gateway = !slu_streq(prefix, WEBHDFS);
 	h->csrf = slu_asprintf("%s: sluice", c->csrf ? c->csrf : "X-XSRF-HEADER");
 	h->properties = c->properties ? slu_json_copy(c->properties) : NULL;
-	h->auth = make_auth(c);
+	h->doas = query_of("doas", c->doas);
 	h->places = slu_hash_new();
 	if (!h->web || (c->rpc && !h->rpc) || (c->ca_file && !h->ca_file) || !h->prefix ||
-	    !h->csrf || (c->properties && !h->properties) || !h->auth || !h->places)
+	    !h->csrf || (c->properties && !h->properties) || !h->doas || !h->places)
 		return slu_fail_oom(e);
 	h->s.host = h->rpc ? h->rpc : h->web;
 	int r = fill_nodes(h, c->web, e);
@@ -255,7 +282,7 @@ static int fill(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_er
 /* A token says as whom; simple authentication does not, and on behalf of others goes by WebHDFS. */
 static bool wants_native(const struct slu_hdfs_conf *c)
 {
-	return c->rpc && !c->token && !c->doas && c->protocol != SLU_HDFS_WEB;
+	return c->rpc && !c->token && !c->kerberos && !c->doas && c->protocol != SLU_HDFS_WEB;
 }
 
 static int native_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_pool *pool,
@@ -300,6 +327,8 @@ int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, stru
 	h->loops = loops;
 	h->root = slu_take(root);
 	r = fill(h, conf, e);
+	if (r == 0)
+		r = sign_in_new(h, conf, pool, e);
 	if (r == 0 && wants_native(conf))
 		r = native_new(h, conf, pool, e);
 	if (r < 0) {

@@ -17,6 +17,7 @@
 #define SLU_HDFS_HDFS_H
 
 #include "fs/store.h"
+#include "io/gss.h"
 
 #include <stdbool.h>
 
@@ -42,15 +43,19 @@ struct slu_hdfs_conf {
 	/* What programs on Hadoop have to know to find `name`: an object; NULL: nothing. */
 	const struct json_t *properties;
 	bool tls;
-	bool plain_ok;       /* http beyond loopback is wanted */
-	const char *root;    /* absolute path of the store's folder; NULL: "/" */
-	const char *user;    /* user.name; NULL: none is sent */
-	const char *token;   /* delegation token, sent instead of the user; NULL: none */
-	const char *ca_file; /* NULL: the system's */
+	bool plain_ok;               /* http beyond loopback is wanted */
+	const char *root;            /* absolute path of the store's folder; NULL: "/" */
+	const char *user;            /* user.name; NULL: none is sent */
+	const char *token;           /* delegation token, sent instead of the user; NULL: none */
+	const char *token_file;      /* where it was read; NULL: nowhere */
+	const char *const *services; /* what tokens in it may be for (hdfs/token.h), NULL-ended */
+	const struct slu_gss_conf *kerberos; /* NULL: none; then neither user nor token is sent */
+	const char *ca_file;                 /* NULL: the system's */
 	enum slu_hdfs_protocol protocol;
 };
 
-/* Makes no request.  -EINVAL: a user, path or root that HDFS would refuse.  Loops and pool stay the caller's. */
+/* Makes no request.  -EINVAL: a user, path or root that HDFS would refuse.  -ENOTSUP: no Kerberos.  Loops and pool stay
+ * the caller's. */
 int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, struct slu_pool *pool,
 		 struct slu_store **ret, struct slu_err *e);
 

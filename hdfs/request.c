@@ -53,6 +53,9 @@ void slu_hdfs_end(struct slu_hdfs_req *q, int rc)
 	slu_timer_free(q->pause);
 	slu_buf_done(&q->exclude);
 	slu_list_done(&q->list);
+	slu_signin_wait_done(&q->sign);
+	free(q->base);
+	free(q->plain);
 	free(q->url);
 	free(q->host);
 	free(q->temp);
@@ -113,11 +116,34 @@ int slu_hdfs_result(struct slu_hdfs_req *q)
 
 /* --- sending --- */
 
+static void clear(struct slu_hdfs_req *q, const char *method);
+static void sign_and_send(struct slu_hdfs_req *q);
+
+/* Was it refused for who asks, and is there something else to ask with?  A cookie and a token end some time. */
+static bool signed_anew(struct slu_hdfs_req *q)
+{
+	const struct slu_xfer *x = &q->x;
+	struct slu_err e;
+
+	if (!q->asking || q->resigned || x->rc != -EREMOTEIO)
+		return false;
+	if (x->status != 401 &&
+	    slu_hdfs_error(x->errbody.p, x->errbody.len, x->status, &e) != -EKEYEXPIRED)
+		return false;
+	if (!slu_signin_refused(q->h->signin, &q->sign))
+		return false;
+	q->resigned = true;
+	clear(q, q->method);
+	q->x.sink = SLU_SINK_BUF;
+	sign_and_send(q);
+	return true;
+}
+
 static void on_done(struct slu_xfer *x)
 {
 	struct slu_hdfs_req *q = x->user;
 
-	if (!q->asking || !slu_hdfs_fail_over(q))
+	if (!signed_anew(q) && (!q->asking || !slu_hdfs_fail_over(q)))
 		q->next(q);
 }
 
@@ -159,6 +185,60 @@ static void no_memory(struct slu_hdfs_req *q, slu_hdfs_step *next)
 	next(q);
 }
 
+static void signed_in(struct slu_signin_wait *w)
+{
+	struct slu_hdfs_req *q = w->user;
+	char *url;
+
+	if (w->rc < 0) {
+		q->x.rc = w->rc;
+		q->x.err = w->err;
+		if (!slu_hdfs_fail_over(q))
+			q->next(q);
+		return;
+	}
+	/* servers with the filter against cross-site requests want it; the others ignore it */
+	q->headers[0] = slu_streq(q->method, "GET") ? NULL : q->h->csrf;
+	q->headers[q->headers[0] ? 1 : 0] = w->cookie;
+	q->headers[q->headers[0] ? 2 : 1] = NULL;
+	url = slu_asprintf("%s%s%s", q->plain, w->query, q->h->doas);
+	if (url)
+		send(q, url, q->next);
+	else
+		no_memory(q, q->next);
+}
+
+static void sign_and_send(struct slu_hdfs_req *q)
+{
+	slu_signin_wait_done(&q->sign);
+	q->sign = (struct slu_signin_wait){
+		.base = q->base,
+		.data = q->sign.data,
+		.done = signed_in,
+		.user = q,
+	};
+	slu_signin_get(q->h->signin, &q->sign);
+}
+
+/* What is redirected to a DataNode.  Not on behalf of others: a token would be theirs. */
+static bool leads_to_data(const struct slu_hdfs *h, const char *query)
+{
+	if (*h->doas)
+		return false;
+	return slu_starts(query, "op=OPEN&") || slu_starts(query, "op=CREATE&") ||
+	       slu_starts(query, "op=APPEND") || slu_starts(query, "op=GETFILECHECKSUM");
+}
+
+/* Where the NameNode that is asked has WebHDFS; false: no memory. */
+static bool set_base(struct slu_hdfs_req *q)
+{
+	const struct slu_hdfs *h = q->h;
+
+	free(q->base);
+	q->base = slu_asprintf("%s://%s%s", h->tls ? "https" : "http", h->node[q->at], h->prefix);
+	return q->base != NULL;
+}
+
 void slu_hdfs_add_path(const struct slu_hdfs *h, struct slu_buf *b, const char *path)
 {
 	slu_url_encode(b, h->root, strlen(h->root), "/");
@@ -196,12 +276,16 @@ void slu_hdfs_ask(struct slu_hdfs_req *q, const char *method, const char *path, 
 
 	clear(q, method);
 	slu_hdfs_ask_active(q, method, query);
-	slu_buf_fmt(&b, "%s://%s%s", h->tls ? "https" : "http", h->node[q->at], h->prefix);
+	if (!set_base(q)) {
+		no_memory(q, next);
+		return;
+	}
+	slu_buf_str(&b, q->base);
 	if (path)
 		slu_hdfs_add_path(h, &b, path);
 	else
 		slu_buf_fmt(&b, "/.reserved/.inodes/%" PRIu64, q->id.inode);
-	slu_buf_fmt(&b, "?%s%s", query ? query : "", h->auth);
+	slu_buf_fmt(&b, "?%s", query ? query : "");
 	r = query ? slu_buf_err(&b) : -ENOMEM;
 	if (r < 0) {
 		slu_buf_done(&b);
@@ -213,24 +297,30 @@ void slu_hdfs_ask(struct slu_hdfs_req *q, const char *method, const char *path, 
 		}
 		return;
 	}
-	/* servers with the filter against cross-site requests want it; the others ignore it */
-	q->headers[0] = slu_streq(method, "GET") ? NULL : h->csrf;
+	free(q->plain);
+	q->plain = slu_buf_take(&b);
+	q->method = method;
+	q->next = next;
+	q->resigned = false;
+	q->sign.data = leads_to_data(h, query);
 	q->x.sink = SLU_SINK_BUF;
-	send(q, slu_buf_take(&b), next);
+	sign_and_send(q);
 }
 
 void slu_hdfs_resend(struct slu_hdfs_req *q)
 {
-	const char *scheme = q->h->tls ? "https" : "http";
-	const char *tail = strchr(q->url + strlen(scheme) + 3, '/');
-	char *url = slu_asprintf("%s://%s%s", scheme, q->h->node[q->at], tail);
+	size_t n = strlen(q->base);
+	char *plain = set_base(q) ? slu_asprintf("%s%s", q->base, q->plain + n) : NULL;
 
-	clear(q, q->x.method);
+	clear(q, q->method);
 	q->x.sink = SLU_SINK_BUF;
-	if (url)
-		send(q, url, q->next);
-	else
+	if (!plain) {
 		no_memory(q, q->next);
+		return;
+	}
+	free(q->plain);
+	q->plain = plain;
+	sign_and_send(q);
 }
 
 void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const void *body,

@@ -13,6 +13,7 @@
 #include "common/hash.h"
 #include "fs/store.h"
 #include "hdfs/answer.h"
+#include "hdfs/signin.h"
 #include "io/xfer.h"
 
 #include <pthread.h>
@@ -34,7 +35,9 @@ struct slu_hdfs {
 	char *csrf;         /* a header */
 	bool gateway;       /* prefix is another one: Hadoop's own clients cannot come here */
 	struct json_t *properties; /* for Hadoop's programs; NULL: none */
-	char *auth;                /* "&user.name=x", "&delegation=x" or "" */
+	char *doas;                /* "&doas=x" or "" */
+	struct slu_gss *gss;       /* NULL: no Kerberos */
+	struct slu_signin *signin; /* as whom */
 	char *ca_file;
 	bool tls, plain_ok;
 	atomic_uint turn;        /* spreads requests over the loops */
@@ -52,11 +55,15 @@ struct slu_hdfs_req {
 	slu_hdfs_step *next; /* looks at the result of x */
 	char *url, *host;    /* of the exchange under way; host: of a DataNode */
 	const char *headers[3];
-	bool cleaning;          /* also when canceled or late */
-	unsigned tries;         /* DataNodes tried */
-	struct slu_buf exclude; /* those that failed: "host:port,host" */
-	struct slu_hdfs_id id;  /* READ: the pinned one; PUT: of what was written */
-	bool placed;            /* READ: by a remembered address */
+	struct slu_signin_wait sign; /* as whom the NameNode is asked */
+	const char *method;          /* that question, with */
+	char *base, *plain;          /* its URL without who asks, and the first part of that */
+	bool resigned;               /* signed in a second time for it */
+	bool cleaning;               /* also when canceled or late */
+	unsigned tries;              /* DataNodes tried */
+	struct slu_buf exclude;      /* those that failed: "host:port,host" */
+	struct slu_hdfs_id id;       /* READ: the pinned one; PUT: of what was written */
+	bool placed;                 /* READ: by a remembered address */
 
 	/* failover.c: the question to a NameNode that is under way */
 	bool asking;

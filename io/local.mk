@@ -10,6 +10,7 @@ libio_la_SOURCES += \
 	io/easy.c \
 	io/engine.c \
 	io/exchange.h \
+	io/gss.c io/gss.h \
 	io/http.c io/http.h \
 	io/loop.c io/loop.h \
 	io/pool.c io/pool.h \

@@ -2,7 +2,7 @@
 # fuzz-programs).  Their corpora replay in the unit tests, with any compiler.
 FUZZERS = tests/fuzz/fuzz-acks tests/fuzz/fuzz-blobfault tests/fuzz/fuzz-bloblist tests/fuzz/fuzz-dfslist \
 	tests/fuzz/fuzz-endpoint tests/fuzz/fuzz-glob tests/fuzz/fuzz-hadoopconf tests/fuzz/fuzz-http tests/fuzz/fuzz-json tests/fuzz/fuzz-manifest \
-	tests/fuzz/fuzz-packets tests/fuzz/fuzz-path tests/fuzz/fuzz-secret tests/fuzz/fuzz-uri tests/fuzz/fuzz-web \
+	tests/fuzz/fuzz-packets tests/fuzz/fuzz-path tests/fuzz/fuzz-secret tests/fuzz/fuzz-token tests/fuzz/fuzz-uri tests/fuzz/fuzz-web \
 	tests/fuzz/fuzz-webhdfs tests/fuzz/fuzz-xml tests/fuzz/fuzz-yaml
 FUZZ_LIBS = $(FOLDER_LIBS)
 
@@ -41,6 +41,8 @@ tests_fuzz_fuzz_uri_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_uri_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_web_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_web_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_token_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_token_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_webhdfs_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_webhdfs_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_xml_LDADD = $(FUZZ_LIBS)

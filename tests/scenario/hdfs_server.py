@@ -53,13 +53,17 @@ def die_with_parent():
 
 
 class Hdfs:
+    host = "127.0.0.1"  # the name of the servers
+    core = {}  # more of core-site.xml
+    jvm = []
+
     def __init__(self, folder, datanodes=1, **settings):
         """settings: of hdfs-site.xml, with '_' for '.'."""
         self.folder = Path(folder)
         rpc, web, *dn_ports = free_ports(2 + 3 * datanodes)
         xfer, dn_web, ipc = dn_ports[:3]
-        self.rpc, self.web = f"127.0.0.1:{rpc}", f"127.0.0.1:{web}"
-        self.datanode_web = f"127.0.0.1:{dn_web}"
+        self.rpc, self.web = f"{self.host}:{rpc}", f"{self.host}:{web}"
+        self.datanode_web = f"{self.host}:{dn_web}"
         self.user = getpass.getuser()
         self.conf = self.folder / "conf"
         for sub in ("hdfs", "datanode"):  # the jar has no pages, and the servers want them
@@ -67,7 +71,7 @@ class Hdfs:
         (self.conf / "log4j.properties").write_text(LOG)
         write_conf(
             self.conf / "core-site.xml",
-            {"fs.defaultFS": f"hdfs://{self.rpc}", "hadoop.tmp.dir": self.folder / "tmp"},
+            {"fs.defaultFS": f"hdfs://{self.rpc}", "hadoop.tmp.dir": self.folder / "tmp", **self.core},
         )
         write_conf(
             self.conf / "hdfs-site.xml",
@@ -80,7 +84,7 @@ class Hdfs:
                 "dfs.datanode.address": f"127.0.0.1:{xfer}",
                 "dfs.datanode.http.address": self.datanode_web,
                 "dfs.datanode.ipc.address": f"127.0.0.1:{ipc}",
-                "dfs.datanode.hostname": "127.0.0.1",  # else redirects name the machine
+                "dfs.datanode.hostname": self.host,  # else redirects name the machine
                 "dfs.namenode.datanode.registration.ip-hostname-check": "false",
                 "dfs.namenode.fs-limits.min-block-size": 4096,
                 "dfs.namenode.safemode.extension": 0,
@@ -111,23 +115,27 @@ class Hdfs:
     def run(self, main, *args):
         with open(self.folder / f"{main}.log", "ab") as log:
             return subprocess.Popen(
-                [JAVA, *JVM, "-cp", f"{self.conf}:{jars()}/*", SERVER + main, *args],
+                [JAVA, *JVM, *self.jvm, "-cp", f"{self.conf}:{jars()}/*", SERVER + main, *args],
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def wait(self, datanodes):
         """Until it is out of safe mode with its DataNodes."""
-        url = f"http://{self.web}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
         end = time.monotonic() + 120
         while time.monotonic() < end:
             for p in self.processes:
                 assert p.poll() is None, f"HDFS did not start: {self.folder}/*.log"
-            with contextlib.suppress(OSError):
-                text = urllib.request.urlopen(url, timeout=10).read().decode()
-                if '"FSState" : "Operational"' in text and f'"NumLiveDataNodes" : {datanodes}' in text:
-                    return
+            if self.is_ready(datanodes):
+                return
             time.sleep(0.1)
         raise AssertionError(f"HDFS is not ready after 120 s: {self.folder}/*.log")
+
+    def is_ready(self, datanodes):
+        url = f"http://{self.web}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
+        with contextlib.suppress(OSError):
+            text = urllib.request.urlopen(url, timeout=10).read().decode()
+            return '"FSState" : "Operational"' in text and f'"NumLiveDataNodes" : {datanodes}' in text
+        return False
 
     def replicas(self, datanode):
         """The files of the blocks that a DataNode has."""

@@ -8,7 +8,7 @@ import subprocess
 
 import hdfs_server
 import pytest
-from conftest import BAD_INPUT, EXISTS, NO_PERMISSION, NOT_SUPPORTED, Sluice, Workspace
+from conftest import BAD_INPUT, EXISTS, NO_PERMISSION, Sluice, Workspace
 from stores import HdfsStore
 
 
@@ -77,11 +77,6 @@ def test_another_port_than_webhdfs_is_one_line(ws, hdfs, wrong):
     done = ws.start("ls", ws.ref(), stderr=subprocess.PIPE, text=True)
     err = done.communicate()[1]
     assert done.returncode != 0 and len(err.splitlines()) == 1 and "hdfs://" in err
-
-
-def test_kerberos_is_not_there_yet_and_says_so(ws):
-    change(ws, kerberos={"principal": "a@B", "keytab": "k"})
-    assert "delegation token" in ws.run("ls", ws.ref(), code=NOT_SUPPORTED).err
 
 
 def test_without_an_rpc_address_hadoop_gets_webhdfs(ws, hdfs):

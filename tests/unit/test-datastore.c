@@ -97,8 +97,12 @@ static const struct {
 	{"{\"type\": \"hdfs\", \"namenode\": \"a:1,\"}", "host name"},
 	{"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"password\": \"hunter2\"}",
 	 "may hold a secret"},
-	{"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"kerberos\": {\"principal\": \"p\"}}",
-	 "exactly one"},
+	{"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"kerberos\": {\"keytab\": \"/k\", "
+	 "\"ccache\": \"c\"}}",
+	 "at most one"},
+	{"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"kerberos\": {\"kdc\": \"k\"}}", "krb5.conf"},
+	{"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"kerberos\": {\"password\": \"env:P\"}}",
+	 "principal"},
 	{"{\"type\": \"hdfs\", \"namenode\": \"nn\", \"kerberos\": {\"principal\": \"p\", "
 	 "\"password\": \"hunter2\"}}",
 	 "holds a secret itself"},

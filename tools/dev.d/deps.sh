@@ -24,6 +24,7 @@ build    | pc:jansson         | libjansson-dev           | reads and writes JSON
 build    | pc:yaml-0.1        | libyaml-dev              | reads job and dataset files
 man      | cmd:scdoc          | scdoc                    | makes the man pages
 build    | pc:libprotobuf-c   | libprotobuf-c-dev        | the messages of Hadoop
+build    | pc:krb5-gssapi     | libkrb5-dev              | HDFS with Kerberos
 build    | cmd:protoc-c       | protobuf-c-compiler      | makes C of them
 unit     | pc:cmocka          | libcmocka-dev            | the unit test framework
 mount    | cmd:fusermount3    | fuse3                    | mounts without root
@@ -34,6 +35,9 @@ java     | java:17            | openjdk-17-jre-headless  | runs Spark and HDFS
 node     | cmd:node           | nodejs                   | runs the emulator of Blob storage
 node     | cmd:npm            | npm                      | fetches the emulator of Blob storage
 web      | cmd:nginx          | nginx-light              | a web server for the scenarios of plain URLs
+kerberos | file:/usr/sbin/krb5kdc | krb5-kdc             | the KDC of the scenarios on HDFS with Kerberos
+kerberos | file:/usr/sbin/kadmin.local | krb5-admin-server | adds its principals
+kerberos | cmd:kinit          | krb5-user                | gets tickets as a user does
 maven    | cmd:mvn            | maven                    | fetches the jars of HDFS
 scenario | cmd:strace         | strace                   | kills programs at a system call
 scenario | cmd:fio            | fio                      | verifies what it reads through a mount
@@ -85,14 +89,14 @@ deps_groups()
 	man) echo build man ;;
 	unit | torture) echo build unit ;;
 	demo) echo build mount python java spark ;;
-	scenario) echo build man mount python java scenario spark hdfs node blob web ;;
+	scenario) echo build man mount python java scenario spark hdfs kerberos node blob web ;;
 	asan | tsan) echo build unit mount python java scenario hdfs node blob web ;;
 	bench-blob) echo build mount python scenario node blob curl ;;
 	bench-mount) echo build mount python scenario web curl ;;
 	fuzz) echo build clang ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
-	all) echo build man unit mount python java scenario spark hdfs node blob web lint ;;
+	all) echo build man unit mount python java scenario spark hdfs kerberos node blob web lint ;;
 	*) die "there is no rung '$1'; there are: $DEPS_RUNGS" ;;
 	esac
 }

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An HDFS that wants Kerberos, with a KDC of its own: who we are, by keytab, by ticket, by token; and what is said when it is not
+so."""
+
+import json
+import os
+import re
+import subprocess
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import kerberos_server
+import pytest
+from conftest import BAD_INPUT, NO_PERMISSION, Sluice, needs_fuse, traced, until
+from hdfs_server import jars
+
+pytestmark = pytest.mark.xdist_group("kerberos")
+DATA = os.urandom(300_000)
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory):
+    if not jars():
+        pytest.skip("no HDFS: SLUICE_HADOOP_JARS or Java is missing (tools/dev deps scenario)")
+    if kerberos_server.missing():
+        pytest.skip(f"no KDC: {', '.join(kerberos_server.missing())} (Debian: krb5-kdc, krb5-admin-server, krb5-user)")
+    folder = tmp_path_factory.mktemp("kerberos")
+    kdc = kerberos_server.Kdc(folder / "kdc")
+    kdc.alice = kdc.keytab("alice", "alice")
+    server = kerberos_server.SecureHdfs(
+        folder / "hdfs", kdc, **{"dfs.namenode.delegation.token.renew-interval": 20_000, "dfs.blocksize": 65536}
+    )
+    yield server
+    server.stop()
+    kdc.stop()
+
+
+class Secured(Sluice):
+    """A workspace with a datastore `d` on the secure HDFS."""
+
+    def __init__(self, cwd, server):
+        super().__init__(cwd)
+        self.server = server
+        self.run("init", ".", "--name", "test")
+        self.env["KRB5_CONFIG"] = str(server.kdc.conf)
+        self.env["KRB5CCNAME"] = f"FILE:{cwd}/cc"
+        self.folder = f"/kerberos{cwd}"
+        self.entry()
+
+    def entry(self, **more):
+        config = json.loads((self.cwd / "config.json").read_text())
+        config["datastores"]["d"] = {
+            "type": "hdfs", "namenode": self.server.web, "path": self.folder, "protocol": "http", **more,
+        }  # fmt: skip
+        (self.cwd / "config.json").write_text(json.dumps(config))
+
+    def with_keytab(self, **more):
+        self.entry(kerberos={"principal": "alice", "keytab": str(self.server.kdc.alice)}, **more)
+
+    def kinit(self, *options, cache="cc"):
+        return self.server.kdc.tickets(self.server.kdc.alice, "alice", self.cwd / cache, *options)
+
+    def put(self, name, data=DATA):
+        (self.cwd / "local").write_bytes(data)
+        self.run("cp", "local", f"d:{name}")
+
+
+@pytest.fixture
+def ws(secure, tmp_path):
+    return Secured(tmp_path, secure)
+
+
+def test_a_keytab_writes_reads_lists_and_deletes(ws):
+    ws.with_keytab()
+    ws.put("a/b")
+    assert ws.run("cat", "d:a/b", text=False).out == DATA
+    assert ws.run("ls", "-R", "d:").out.split() == ["a/b"]
+    assert ws.json("stat", "d:a/b")["detail"]["owner"] == "alice"
+    ws.run("rm", "d:a/b")
+    assert not ws.run("ls", "-R", "d:").out.split()
+
+
+@needs_fuse
+def test_a_mount_by_keytab_renews_its_token(ws, secure):
+    """A token lives for 20 s here; reading goes on with it, and it is cancelled at the end."""
+    ws.with_keytab()
+    ws.put("f")
+    renewed, canceled = (len(secure.calls(f"{c}DelegationToken")) for c in ("renew", "cancel"))
+    with ws.mounted("d:") as m:
+        assert (m / "f").read_bytes() == DATA
+        until("a renewal", lambda: len(secure.calls("renewDelegationToken")) > renewed)
+        if os.environ.get("SLUICE_DEEP"):
+            until("one at half life", lambda: len(secure.calls("renewDelegationToken")) > renewed + 1)
+    until("its end", lambda: len(secure.calls("cancelDelegationToken")) > canceled)
+
+
+def test_a_ticket_cache_of_the_user_or_of_the_entry(ws):
+    ws.with_keytab()
+    ws.put("f")
+    ws.entry(kerberos={})
+    ws.kinit()
+    assert ws.run("cat", "d:f", text=False).out == DATA
+    other = ws.kinit(cache="other")
+    ws.env["KRB5CCNAME"] = f"FILE:{ws.cwd}/none"
+    ws.entry(kerberos={"ccache": f"FILE:{other}"})
+    assert ws.run("cat", "d:f", text=False).out == DATA
+
+
+def test_one_token_serves_all_requests(ws, secure):
+    ws.with_keytab()
+    for i in range(20):
+        ws.put(f"many/{i}", b"x")
+    before = len(secure.calls("getDelegationToken")), len(secure.calls("open"))
+    ws.run("download", "d:many", "out")
+    assert len([p for p in (ws.cwd / "out").iterdir() if p.name.isdigit()]) == 20
+    assert len(secure.calls("getDelegationToken")) == before[0] + 1
+    assert set(secure.calls("open")[before[1] :]) == {"alice (auth:TOKEN)"}
+
+
+def refused(ws, *words):
+    err = ws.run("ls", "d:", code=NO_PERMISSION).err
+    assert len(err.splitlines()) == 1 and all(w in err for w in words), err
+    assert all(w in told(ws) for w in words), told(ws)
+
+
+def told(ws):
+    """What the doctor says of the datastore."""
+    done = subprocess.run(
+        ["sluice", "doctor", "--output", "json"], cwd=ws.cwd, env=ws.env, capture_output=True, text=True
+    )
+    return next(x["detail"] for x in json.loads(done.stdout) if x["check"] == "datastore d")
+
+
+def test_without_a_ticket_the_remedy_is_named(ws):
+    ws.entry(kerberos={})
+    refused(ws, "no Kerberos ticket", "run kinit")
+    ws.entry()
+    refused(ws, "wants Kerberos")
+
+
+def test_an_expired_ticket(ws):
+    ws.kinit("-l", "1s")
+    until("the end of the ticket", lambda: is_over(ws))
+    ws.entry(kerberos={})
+    refused(ws, "expired", "kinit")
+
+
+def is_over(ws):
+    try:
+        ws.server.kdc.run("klist", "-s", "-c", f"FILE:{ws.cwd}/cc")
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("kerberos", "words"),
+    [
+        ({"principal": "bob"}, ["bob", "keytab"]),
+        ({"principal": "alice@NO.WHERE"}, ["alice@NO.WHERE"]),
+        ({"keytab": "/no/keytab"}, ["/no/keytab", "path"]),
+    ],
+)
+def test_a_wrong_principal_realm_or_keytab(ws, kerberos, words):
+    ws.entry(kerberos={"principal": "alice", "keytab": str(ws.server.kdc.alice), **kerberos})
+    refused(ws, "no Kerberos ticket", *words)
+
+
+def test_a_keytab_whose_key_was_replaced(ws):
+    old = ws.server.kdc.keytab("carol", "carol")
+    ws.server.kdc.admin("cpw -randkey carol")
+    ws.entry(kerberos={"principal": "carol", "keytab": str(old)})
+    refused(ws, "no Kerberos ticket of carol", "export the keytab anew")
+
+
+def test_a_server_without_a_principal(ws):
+    ws.with_keytab(namenode=ws.server.web.replace("localhost", "127.0.0.1"))
+    refused(ws, "127.0.0.1", "name the server as its principal does")
+
+
+def test_a_password_by_reference(ws):
+    ws.server.kdc.admin("addprinc -pw opensesame dave")
+    ws.entry(kerberos={"principal": "dave", "password": "env:DAVE"}, path="/")
+    ws.run("ls", "d:", env={"DAVE": "opensesame"})
+    err = ws.run("ls", "d:", env={"DAVE": "wrongword"}, code=NO_PERMISSION).err
+    assert "correct the password" in err and "wrongword" not in err
+
+
+def test_a_kdc_that_is_down(ws):
+    conf = ws.cwd / "krb5.conf"
+    ws.server.kdc.write_conf(conf, kerberos_server.REALM, 1)
+    ws.env["KRB5_CONFIG"] = str(conf)
+    ws.with_keytab()
+    assert "Cannot contact any KDC" in told(ws) and "krb5.conf" in told(ws)
+
+
+# --- tokens ---
+
+
+@pytest.fixture(scope="module")
+def token_file(secure):
+    """By Hadoop's own tool, for the RPC service."""
+    path = secure.folder / "tokens"
+    cache = secure.kdc.tickets(secure.kdc.alice, "alice", secure.folder / "judge")
+    secure.tool("hdfs.tools.DelegationTokenFetcher", "--renewer", "alice", path, env={"KRB5CCNAME": f"FILE:{cache}"})
+    return path
+
+
+def test_a_token_file_of_hadoop(ws, secure, token_file):
+    ws.with_keytab()
+    ws.put("f")
+    ws.entry(credential=f"file:{token_file}")
+    assert ws.run("cat", "d:f", text=False).out == DATA
+    assert re.fullmatch(r"alice(@.*)? \(auth:TOKEN\)", secure.calls("open")[-1])
+    ws.entry(rpc_address=secure.rpc)
+    assert ws.run("cat", "d:f", text=False, env={"HADOOP_TOKEN_FILE_LOCATION": str(token_file)}).out == DATA
+
+
+def test_a_token_for_another_cluster_goes_nowhere(ws, token_file):
+    """What the environment has for others is not shown to this server."""
+    ws.entry(rpc_address="localhost:1")
+    ws.run("ls", "d:", code=NO_PERMISSION, env={"HADOOP_TOKEN_FILE_LOCATION": str(token_file)})
+
+
+def test_a_token_that_is_none(ws):
+    (ws.cwd / "t").write_text("garbage")
+    ws.entry(credential=f"file:{ws.cwd}/t")
+    err = ws.run("ls", "d:", code=BAD_INPUT).err
+    assert "no delegation token" in err and "garbage" not in err
+
+
+def test_no_credential_reaches_a_datanode(ws, secure):
+    ws.with_keytab()
+    ws.put("f")
+    log = ws.cwd / "strace"
+    subprocess.run(
+        ["strace", "-f", "-qq", "-s", "6000", "-e", "trace=sendto,sendmsg,write", "-o", log, "sluice", "cat", "d:f"],
+        cwd=ws.cwd, env=traced(ws.env), check=True, capture_output=True,
+    )  # fmt: skip
+    sent = re.findall(r'"((?:GET|PUT) .*?\\r\\n\\r\\n)', log.read_text(errors="replace"))
+    to_data = [x for x in sent if f"Host: {secure.datanode_web}" in x]
+    to_names = [x for x in sent if f"Host: {secure.web}" in x]
+    assert to_data and to_names
+    assert any("Negotiate" in x for x in to_names)
+    assert not any("Negotiate" in x or "Cookie" in x for x in to_data)
+
+
+class Believer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"Path": "/user/x", "Token": None}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def believer():
+    with HTTPServer(("localhost", 0), Believer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"localhost:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_that_asks_for_no_proof_is_refused(ws):
+    """Who wants Kerberos does not settle for less."""
+    with believer() as address:
+        ws.with_keytab(namenode=address)
+        refused(ws, "does not ask for Kerberos")
