@@ -61,6 +61,7 @@ libfs_la_SOURCES += fs/mount_share.c fs/mount_share.h
 libfs_la_SOURCES += fs/mount_spawn.c
 libfs_la_SOURCES += fs/mount_super.c fs/mount_super.h
 libfs_la_SOURCES += fs/mount_tree.c fs/mount_tree.h
+libfs_la_SOURCES += fs/mount_uring.c
 libfs_la_SOURCES += fs/mountproc.c
 libfs_la_SOURCES += fs/reader.c fs/reader.h
 libfs_la_SOURCES += fs/reader_block.c fs/reader_impl.h fs/reader_plan.c

@@ -101,10 +101,12 @@ static void *worker_run(void *arg)
 	struct slu_mworker *w = arg;
 	struct slu_mount *m = w->m;
 
-	while (!atomic_load(&m->stop)) {
-		int r = fuse_session_receive_buf(m->se, &w->buf);
+	if (m->uring)
+		slu_muring_loop(m);
+	while (!m->uring && !atomic_load(&m->stop)) {
+		int r = slu_minit_receive(m, &w->buf);
 
-		if (r == -EINTR || r == -EAGAIN)
+		if (r == -EINTR)
 			continue;
 		if (r <= 0)
 			break;
@@ -114,7 +116,7 @@ static void *worker_run(void *arg)
 		int kind = slu_mcount_kind(&w->buf);
 		int64_t begun = slu_now();
 
-		fuse_session_process_buf(m->se, &w->buf);
+		slu_minit_process(m, &w->buf);
 		if (kind >= 0)
 			slu_stat_since((enum slu_stat_kind)kind, begun, 0);
 		atomic_fetch_add(&m->idle, 1);
@@ -171,6 +173,8 @@ static void workers_stop(struct slu_mount *m)
 	unsigned n;
 
 	atomic_store(&m->stop, true);
+	if (m->uring)
+		fuse_session_exit(m->se);
 	pthread_mutex_lock(&m->lock);
 	n = m->nworkers;
 	pthread_mutex_unlock(&m->lock);
@@ -231,28 +235,42 @@ static int check_outside(const struct slu_mount *m, struct slu_err *e)
 	return 0;
 }
 
+/* Gives libfuse a descriptor of the device.  It has to be told as a place to mount at. */
+static int session_open(struct slu_mount *m, struct slu_err *e)
+{
+	char path[32];
+	int fd = fcntl(m->device, F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return slu_fail_sys(e, errno, "cannot use /dev/fuse for '%s'", m->where);
+	snprintf(path, sizeof path, "/dev/fd/%d", fd);
+	if (!fuse_session_mount(m->se, path))
+		return 0;
+	close(fd);
+	return slu_fail(e, EIO, "cannot use /dev/fuse for '%s'", m->where);
+}
+
 static int session_new(struct slu_mount *m, struct slu_err *e)
 {
-	static const struct fuse_custom_io io = {.writev = slu_minit_writev,
-						 .read = slu_minit_read};
-	char name[] = "sluice", opt[] = "-o", size[32];
+	char name[] = "sluice", opt[] = "-o", size[64];
+	struct fuse_lowlevel_ops ops;
 	char *argv[] = {name, opt, size, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
-	int fd, r;
+	int r;
 
-	snprintf(size, sizeof size, "max_read=%u", SLU_MREAD_MAX);
-	m->se = fuse_session_new(&args, m->live ? &slu_mlive_ops : &slu_mount_ops,
-				 sizeof slu_mount_ops, m);
+	snprintf(size, sizeof size, "max_read=%u%s", SLU_MREAD_MAX, m->uring ? ",io_uring" : "");
+	slu_muring_ops(m, &ops);
+	m->se = fuse_session_new(&args, &ops, sizeof ops, m);
 	fuse_opt_free_args(&args);
 	if (!m->se)
 		return slu_fail_oom(e);
 	if (slu_mlink_heir(&m->link)) {
-		r = fd = slu_mheir_device(m, e);
+		r = m->device = slu_mheir_device(m, e);
 	} else if (m->given >= 0) {
-		r = fd = slu_mpoint_take(m->given, e);
+		r = m->device = slu_mpoint_take(m->given, e);
 	} else {
 		slu_mheir_note_place(m); /* the supervisor cleans up, should we not come further */
-		r = slu_mpoint_attach(m->where, m->o, SLU_MREAD_MAX, &fd, e);
+		r = slu_mpoint_attach(m->where, m->o, SLU_MREAD_MAX, &m->device, e);
 	}
 	if (r < 0)
 		return r;
@@ -260,18 +278,13 @@ static int session_new(struct slu_mount *m, struct slu_err *e)
 		m->attached = true;
 		(void)slu_mpoint_id(m->where, &m->id);
 	}
-	r = fuse_session_custom_io(m->se, &io, fd);
-	if (r) {
-		close(fd);
-		return slu_fail(e, EIO, "cannot use /dev/fuse for '%s'", m->where);
-	}
-	return 0;
+	return session_open(m, e);
 }
 
 /* Answers INIT here, before any worker: one exchange that nothing can overtake. */
 static int session_init(struct slu_mount *m, struct slu_err *e)
 {
-	struct pollfd p = {.fd = fuse_session_fd(m->se), .events = POLLIN};
+	struct pollfd p = {.fd = m->device, .events = POLLIN};
 	struct fuse_buf buf = {0};
 	int r;
 
@@ -280,13 +293,10 @@ static int session_init(struct slu_mount *m, struct slu_err *e)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r > 0)
-			r = fuse_session_receive_buf(m->se, &buf);
-		if (r == -EINTR || r == -EAGAIN)
+			r = slu_minit_receive(m, &buf);
+		if (r == -EINTR)
 			continue;
-		if (r <= 0 || fuse_session_exited(m->se))
-			break;
-		fuse_session_process_buf(m->se, &buf);
-		if (fuse_session_exited(m->se))
+		if (r <= 0 || slu_minit_answer(m, &buf) || fuse_session_exited(m->se))
 			break;
 	}
 	free(buf.mem);
@@ -391,12 +401,12 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	if (r)
 		return r;
 	r = parts_new(m, e);
-	if (r)
-		return r;
-	r = session_new(m, e);
-	if (r)
-		return r;
-	r = session_init(m, e);
+	if (!r)
+		r = slu_muring_choose(m, e);
+	if (!r)
+		r = session_new(m, e);
+	if (!r)
+		r = session_init(m, e);
 	if (r)
 		return r;
 	slu_mopens_decide(m->opens, fuse_session_fd(m->se), m->can_skip_open,
@@ -544,6 +554,7 @@ static int end(struct slu_mount *m, bool hand_over)
 		slu_minit_flush(m);
 		fuse_session_destroy(m->se);
 	}
+	slu_closep(&m->device);
 	slu_ahead_free(m->ahead);
 	slu_mreads_free(m->reads);
 	slu_mopens_free(m->opens);
@@ -577,7 +588,7 @@ int slu_mount_serve(struct slu_tree *t, const char *mountpoint, const struct slu
 	m->t = t;
 	m->o = o;
 	m->set = o->set ? o->set : slu_settings_default();
-	m->wake = -1;
+	m->wake = m->device = -1;
 	m->given = slu_mpoint_given(mountpoint);
 	slu_mlink_init(&m->link);
 	if (o->link) {

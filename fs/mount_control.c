@@ -58,6 +58,8 @@ static int tell_mount(struct slu_mount *m, struct json_t *answer)
 		r = slu_json_set_str(o, "source", m->o->source ? m->o->source : "");
 	if (!r)
 		r = slu_json_set_bool(o, "live", m->set->live);
+	if (!r)
+		r = slu_json_set_bool(o, "io_uring", atomic_load(&m->by_ring));
 	r = set_count(r, o, "major", m->id.major);
 	r = set_count(r, o, "minor", m->id.minor);
 	r = set_count(r, o, "files", slu_manifest_count(m->t->manifest));

@@ -22,13 +22,16 @@
 #include <stdatomic.h>
 #include <sys/uio.h>
 
-#define SLU_MREAD_MAX (1u << 20) /* one request */
+#define SLU_MREAD_MAX (1u << 20)   /* one request */
+#define SLU_MWRITE_MAX (64u << 10) /* none ever comes: the size of a worker's request buffer */
 #define SLU_MWORKERS 4
 
 struct slu_ahead;
 struct slu_mcontrol;
 struct slu_mlive;
 struct slu_mreads;
+
+#define SLU_MINIT_PASSTHROUGH (1ull << 37)
 
 /* The INIT exchange: read and written once, before any worker starts. */
 struct slu_minit {
@@ -63,9 +66,12 @@ struct slu_mount {
 	struct slu_mid id;            /* the mount's */
 	struct slu_mopens *opens;
 	bool can_skip_open, no_opendir, attached;
-	int given;  /* a device that somebody else has mounted: /dev/fd/N; -1: none */
-	bool hurry; /* the end does not wait for programs in the mount */
-	int wake;   /* eventfd: the time keeper has something to look at */
+	bool uring;          /* requests may come by io_uring */
+	atomic_bool by_ring; /* one has */
+	int device;          /* until INIT is answered; then it is the session's, and this is -1 */
+	int given;           /* a device that somebody else has mounted: /dev/fd/N; -1: none */
+	bool hurry;          /* the end does not wait for programs in the mount */
+	int wake;            /* eventfd: the time keeper has something to look at */
 
 	atomic_bool stop;     /* workers end */
 	atomic_int idle;      /* workers waiting for a request */
@@ -76,9 +82,16 @@ struct slu_mount {
 
 void slu_mount_wake(struct slu_mount *m); /* any thread, and signal handlers */
 
-/* --- mount_init.c: fuse_custom_io --- */
-ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount);
-ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount);
+/* --- mount_init.c: requests as they come, INIT --- */
+/* The next request, into b, whose memory is made at first and then the caller's (free).  > 0, -EINTR: again, 0: the
+ * session is over, -ENOMEM. */
+int slu_minit_receive(struct slu_mount *m, struct fuse_buf *b);
+void slu_minit_process(struct slu_mount *m, struct fuse_buf *b);
+/* Handles INIT, the first request: it is answered when m->init.answered says so.  0, -errno. */
+int slu_minit_answer(struct slu_mount *m, struct fuse_buf *b);
+/* In a handler that replies after it has returned, or may: the number for slu_minit_answered(). */
+uint64_t slu_minit_defer(void);
+void slu_minit_answered(struct slu_mount *m, uint64_t unique); /* after that reply; any thread */
 /* The request that this thread took last came a second time. */
 bool slu_minit_again(void);
 /* The kernel passes files through when asked. */
@@ -88,6 +101,13 @@ bool slu_minit_can_pass(const struct slu_minit *in);
 void slu_minit_flush(struct slu_mount *m);
 /* SLUICE_FUSE_MASK=hex hides what the kernel offers; malformed: -EINVAL. */
 int slu_minit_setup(struct slu_minit *in, struct slu_err *e);
+
+/* --- mount_uring.c --- */
+/* Sets m->uring as the setting and the host have it.  -ENOTSUP: it has to be, and cannot. */
+int slu_muring_choose(struct slu_mount *m, struct slu_err *e);
+void slu_muring_ops(const struct slu_mount *m, struct fuse_lowlevel_ops *ret);
+void slu_muring_want(struct slu_mount *m, struct fuse_conn_info *c); /* m->uring: in INIT */
+void slu_muring_loop(struct slu_mount *m); /* instead of a worker; until fuse_session_exit() */
 
 /* --- mount_count.c --- */
 /* The enum slu_stat_kind of a request as it came; -1: not counted there. */

@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The INIT exchange, seen through fuse_custom_io.  libfuse before 3.17 agrees to parallel directory
- * operations but never tells the kernel, which then serialises all look-ups of one directory; it knows
- * nothing of passthrough and of shared maps of files without page cache; and it derives the largest
+ * Requests as they come from the kernel, and the INIT exchange.  libfuse before 3.17 agrees to parallel
+ * directory operations but never tells the kernel, which then serialises all look-ups of one directory; it
+ * knows nothing of passthrough and of shared maps of files without page cache; and it derives the largest
  * read from the largest write, so that a mount that takes no writes would keep a mebibyte a thread for
- * them.  All that is put right in the one reply that passes here, each bit only where the kernel offers
- * it.  Also the place where SLUICE_FUSE_MASK plays an older kernel.
+ * them.  All that is put right in the one reply, which libfuse therefore writes into a pipe of ours, each
+ * bit only where the kernel offers it.  All other replies libfuse writes itself.  (fuse_session_custom_io
+ * would show them all, but libfuse 3.18 refuses it unless it was built for that.)  Also the place where
+ * SLUICE_FUSE_MASK plays an older kernel.
  */
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/str.h"
 #include "fs/mount_impl.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <string.h>
 
 /* linux/fuse.h of older systems does not have these. */
 #define INIT_EXT (1ull << 30)
 #define DIRECT_IO_ALLOW_MMAP (1ull << 36)
-#define PASSTHROUGH (1ull << 37)
 #define HAS_RESEND (1ull << 39) /* 7.40 */
 #define AGAIN (1ull << 63)      /* of `unique`: asked a second time */
 
@@ -35,7 +38,12 @@ struct init_out {
 };
 static_assert(sizeof(struct init_out) == sizeof(struct fuse_init_out), "same length");
 
+#define HEADROOM 4096u /* of a request buffer, for headers */
+
 static _Thread_local bool again;
+static _Thread_local uint64_t
+	current; /* the request that this thread handles; 0: none that is answered */
+static _Thread_local bool deferred; /* and it is answered later */
 
 int slu_minit_setup(struct slu_minit *in, struct slu_err *e)
 {
@@ -89,6 +97,7 @@ static void took(struct slu_mount *m, void *buf, size_t n)
 	const struct fuse_in_header *h = buf;
 
 	again = h->unique & AGAIN;
+	current = 0;
 	if (!m->init.seen) {
 		if (!slu_mlink_heir(&m->link))
 			slu_mheir_note_init(m, buf, n);
@@ -96,8 +105,22 @@ static void took(struct slu_mount *m, void *buf, size_t n)
 	} else if (h->opcode == FUSE_INTERRUPT) {
 		atomic_fetch_add(&m->init.interrupts, 1);
 	} else if (h->opcode != FUSE_FORGET && h->opcode != FUSE_BATCH_FORGET) {
-		slu_mshare_taken(m->link.share, h->unique);
+		current = h->unique;
+		deferred = false;
+		slu_mshare_taken(m->link.share, current);
 	}
+}
+
+uint64_t slu_minit_defer(void)
+{
+	deferred = true;
+	return current;
+}
+
+void slu_minit_answered(struct slu_mount *m, uint64_t unique)
+{
+	if (unique)
+		slu_mshare_answered(m->link.share, unique);
 }
 
 /* Rather this one fails than all for ever. */
@@ -130,10 +153,9 @@ static void touch(void *buf, size_t n)
 	p[n - 1] = 0;
 }
 
-ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount)
+/* As read(2). */
+static ssize_t next_request(struct slu_mount *m, int fd, void *buf, size_t n)
 {
-	struct slu_mount *m = mount;
-
 	touch(buf, n);
 	ssize_t r = !m->init.seen && slu_mlink_heir(&m->link) ? (ssize_t)slu_mheir_init(m, buf, n)
 							      : read(fd, buf, n);
@@ -145,11 +167,38 @@ ssize_t slu_minit_read(int fd, void *buf, size_t n, void *mount)
 		}
 		took(m, buf, (size_t)r);
 	}
-	if (r < 0 && errno != EINTR && errno != EAGAIN && errno != ENOENT && errno != ENODEV) {
-		slu_warn("mount", "'%s': reading requests failed: %s", m->where, strerror(errno));
-		errno = ENODEV; /* the session is over; libfuse has nothing to print */
-	}
 	return r;
+}
+
+int slu_minit_receive(struct slu_mount *m, struct fuse_buf *b)
+{
+	ssize_t r;
+
+	if (!b->mem) {
+		b->mem = slu_malloc(SLU_MWRITE_MAX + HEADROOM);
+		if (!b->mem)
+			return -ENOMEM;
+	}
+	r = next_request(m, m->device >= 0 ? m->device : fuse_session_fd(m->se), b->mem,
+			 SLU_MWRITE_MAX + HEADROOM);
+	if (r >= (ssize_t)sizeof(struct fuse_in_header)) {
+		b->size = (size_t)r;
+		return (int)r;
+	}
+	/* ENOENT: it was interrupted before anybody had it. */
+	if (r < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
+		return -EINTR;
+	if (r < 0 && errno != ENODEV)
+		slu_warn("mount", "'%s': reading requests failed: %s", m->where, strerror(errno));
+	fuse_session_exit(m->se); /* replies that fail from now on are no news */
+	return 0;
+}
+
+void slu_minit_process(struct slu_mount *m, struct fuse_buf *b)
+{
+	fuse_session_process_buf(m->se, b);
+	if (!deferred)
+		slu_minit_answered(m, current);
 }
 
 bool slu_minit_again(void)
@@ -159,7 +208,7 @@ bool slu_minit_again(void)
 
 bool slu_minit_can_pass(const struct slu_minit *in)
 {
-	return in->agreed & PASSTHROUGH;
+	return in->agreed & SLU_MINIT_PASSTHROUGH;
 }
 
 void slu_minit_flush(struct slu_mount *m)
@@ -175,66 +224,82 @@ void slu_minit_flush(struct slu_mount *m)
 }
 
 /* Adds to the reply what the kernel offers, we want and libfuse leaves out. */
-static ssize_t send_init(struct slu_mount *m, int fd, struct iovec *iov)
+static void complete(struct slu_mount *m, struct init_out *a, size_t len)
 {
 	struct slu_minit *in = &m->init;
 	unsigned depth = slu_mopens_depth(m->opens);
-	struct fuse_out_header h;
-	struct init_out a = {0};
 	uint64_t add = in->offer & FUSE_PARALLEL_DIROPS;
 
-	memcpy(&h, iov[0].iov_base, sizeof h);
-	memcpy(&a, iov[1].iov_base, iov[1].iov_len);
 	/* The second word of flags is there in a whole reply only. */
-	if (iov[1].iov_len == sizeof a && (in->offer & INIT_EXT)) {
+	if (len == sizeof *a && (in->offer & INIT_EXT)) {
 		add |= in->offer & (DIRECT_IO_ALLOW_MMAP | HAS_RESEND);
-		if (depth && (in->offer & PASSTHROUGH)) {
-			add |= PASSTHROUGH;
-			a.max_stack_depth = depth;
+		if (depth && (in->offer & SLU_MINIT_PASSTHROUGH)) {
+			add |= SLU_MINIT_PASSTHROUGH;
+			a->max_stack_depth = depth;
 		}
 		if (add >> 32)
 			add |= INIT_EXT;
 	}
-	a.old.flags |= (uint32_t)add;
-	a.flags2 |= (uint32_t)(add >> 32);
-	if (a.old.flags & FUSE_MAX_PAGES)
-		a.old.max_pages = (uint16_t)(SLU_MREAD_MAX / (unsigned long)sysconf(_SC_PAGESIZE));
-	in->agreed = a.old.flags;
-	if (a.old.flags & INIT_EXT)
-		in->agreed |= (uint64_t)a.flags2 << 32;
+	a->old.flags |= (uint32_t)add;
+	a->flags2 |= (uint32_t)(add >> 32);
+	if (a->old.flags & FUSE_MAX_PAGES)
+		a->old.max_pages = (uint16_t)(SLU_MREAD_MAX / (unsigned long)sysconf(_SC_PAGESIZE));
+	in->agreed = a->old.flags;
+	if (a->old.flags & INIT_EXT)
+		in->agreed |= (uint64_t)a->flags2 << 32;
 	if (in->agreed & HAS_RESEND)
 		atomic_store(&m->link.share->resend, true);
-	in->answered = true;
 	slu_debug("mount", "'%s': protocol 7.%u, offered %llx, agreed %llx, max_pages %u", m->where,
-		  a.old.minor, (unsigned long long)in->offer, (unsigned long long)in->agreed,
-		  a.old.max_pages);
-	struct iovec out[2] = {{&h, sizeof h}, {&a, iov[1].iov_len}};
-
-	/* The kernel has had its answer from the first worker. */
-	return slu_mlink_heir(&m->link) ? (ssize_t)h.len : writev(fd, out, 2);
+		  a->old.minor, (unsigned long long)in->offer, (unsigned long long)in->agreed,
+		  a->old.max_pages);
 }
 
-ssize_t slu_minit_writev(int fd, struct iovec *iov, int n, void *mount)
+/* What libfuse wrote into the pipe goes to the kernel.  0, -errno. */
+static int pass_on(struct slu_mount *m, int from)
 {
-	const struct fuse_out_header *h = iov[0].iov_base;
-	struct slu_mount *m = mount;
-	ssize_t r, total = 0;
-	int why;
+	struct {
+		struct fuse_out_header h;
+		struct init_out a;
+	} reply = {0};
+	ssize_t n = read(from, &reply, sizeof reply);
 
-	if (!m->init.answered && n == 2 && iov[1].iov_len >= 24 &&
-	    iov[1].iov_len <= sizeof(struct init_out) && h->unique == m->init.unique)
-		r = send_init(m, fd, iov);
-	else
-		r = writev(fd, iov, n);
-	why = errno;
-	if (h->unique)
-		slu_mshare_answered(m->link.share, h->unique);
-	if (r >= 0)
-		return r;
-	/* ENOENT: the request was interrupted meanwhile; ENODEV: the mount is gone. */
-	if (why != ENOENT && why != ENODEV)
-		slu_warn("mount", "'%s': sending a reply failed: %s", m->where, strerror(why));
-	for (int i = 0; i < n; i++)
-		total += (ssize_t)iov[i].iov_len;
-	return total;
+	if (n < (ssize_t)sizeof reply.h)
+		return -EPROTO;
+	if (!reply.h.error && n >= (ssize_t)sizeof reply.h + 24 &&
+	    reply.h.unique == m->init.unique) {
+		complete(m, &reply.a, (size_t)n - sizeof reply.h);
+		m->init.answered = true;
+	}
+	/* The kernel has had its answer from the first worker. */
+	if (slu_mlink_heir(&m->link))
+		return 0;
+	return write(m->device, &reply, (size_t)n) == n ? 0 : -errno;
+}
+
+int slu_minit_answer(struct slu_mount *m, struct fuse_buf *b)
+{
+	SLU_AUTO(slu_closep) int from = -1, to = -1;
+	int fd = fuse_session_fd(m->se), ends[2], r;
+
+	if (m->uring) { /* the rings are of the descriptor that libfuse has now */
+		slu_minit_process(m, b);
+		slu_closep(&m->device);
+		m->device = -1;
+		return 0;
+	}
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	from = ends[0];
+	to = ends[1];
+	if (dup3(to, fd, O_CLOEXEC) < 0)
+		return -errno;
+	fuse_session_process_buf(m->se, b);
+	r = pass_on(m, from);
+	if (dup3(m->device, fd, O_CLOEXEC) < 0)
+		return -errno;
+	if (!r && m->init.answered) {
+		slu_closep(&m->device);
+		m->device = -1;
+	}
+	return r;
 }

@@ -102,6 +102,7 @@ static void reply_missing(struct slu_mask *a)
 		fuse_reply_entry(a->req, &p);
 	else
 		fuse_reply_err(a->req, ENOENT);
+	slu_mask_replied(a);
 }
 
 static void reply_found(struct slu_mask *a, const struct slu_attr *attr)
@@ -112,11 +113,12 @@ static void reply_found(struct slu_mask *a, const struct slu_attr *attr)
 
 	if (r) {
 		fuse_reply_err(a->req, -r);
-		return;
+	} else {
+		slu_mlive_entry(a->l, &n, &p);
+		if (fuse_reply_entry(a->req, &p)) /* the kernel does not know of it after all */
+			slu_lnodes_forget(a->l->nodes, n.id, 1);
 	}
-	slu_mlive_entry(a->l, &n, &p);
-	if (fuse_reply_entry(a->req, &p)) /* the kernel does not know of it after all */
-		slu_lnodes_forget(a->l->nodes, n.id, 1);
+	slu_mask_replied(a);
 }
 
 static void end_lookup(struct slu_mask *a, const struct slu_attr *found, int rc)
@@ -210,10 +212,11 @@ static void got_attr(struct slu_mask *a)
 	if (slu_mask_claim(a)) {
 		if (!r)
 			r = slu_lnodes_get(l->nodes, a->ino, &n);
-		if (r)
-			slu_mask_fail(a, r);
-		else
+		if (!r)
 			reply_attr(a->req, l, &n);
+		else
+			slu_mask_fail(a, r);
+		slu_mask_replied(a);
 	}
 	slu_mask_end(a);
 }
@@ -285,6 +288,7 @@ static void opened(struct slu_mask *a)
 			slu_mask_fail(a, r);
 		else
 			reply_open(a->req, l, a->ino, &a->fi);
+		slu_mask_replied(a);
 	}
 	slu_mask_end(a);
 }

@@ -26,6 +26,7 @@ struct slu_mask {
 	struct slu_mask *next;        /* free, or late */
 	struct slu_mask *prev, *succ; /* due, oldest first */
 	fuse_req_t req;
+	uint64_t unique;                    /* its number */
 	void (*answer)(struct slu_mask *a); /* claimed, the op is done; no lock held */
 	int64_t begun, due;
 	unsigned refs;
@@ -88,6 +89,7 @@ void slu_mask_send(struct slu_mask *a);
 void slu_mask_end(struct slu_mask *a);
 /* True: the caller replies, and nobody else. */
 bool slu_mask_claim(struct slu_mask *a);
+void slu_mask_replied(struct slu_mask *a); /* after the reply, unless that was slu_mask_fail() */
 void slu_mask_fail(struct slu_mask *a,
 		   int rc); /* claimed: replies with what a program expects, logs */
 

@@ -42,13 +42,22 @@ bool slu_mask_claim(struct slu_mask *a)
 static void interrupted(fuse_req_t req, void *ask)
 {
 	struct slu_mask *a = ask;
+	uint64_t unique;
 	bool mine;
 
 	pthread_mutex_lock(&a->l->lock);
 	mine = a->req == req && claim(a);
+	unique = a->unique;
 	pthread_mutex_unlock(&a->l->lock);
-	if (mine)
-		fuse_reply_err(req, EINTR);
+	if (!mine)
+		return;
+	fuse_reply_err(req, EINTR);
+	slu_minit_answered(a->l->m, unique);
+}
+
+void slu_mask_replied(struct slu_mask *a)
+{
+	slu_minit_answered(a->l->m, a->unique);
 }
 
 struct slu_mask *slu_mask_new(struct slu_mlive *l, fuse_req_t req, uint64_t ino,
@@ -69,6 +78,7 @@ struct slu_mask *slu_mask_new(struct slu_mlive *l, fuse_req_t req, uint64_t ino,
 		*a = (struct slu_mask){.l = l,
 				       .every = a->every,
 				       .req = req,
+				       .unique = slu_minit_defer(),
 				       .answer = answer,
 				       .refs = 1,
 				       .ino = ino,
@@ -192,6 +202,7 @@ void slu_mask_fail(struct slu_mask *a, int rc)
 		slu_warn("mount", "'%s': the store could not be asked: %s", a->path ? a->path : "",
 			 a->op.err.msg[0] ? a->op.err.msg : strerror(-rc));
 	fuse_reply_err(a->req, errno_of(rc));
+	slu_mask_replied(a);
 }
 
 /* Lock held. */

@@ -339,12 +339,15 @@ static void list_end(struct slu_mask *a, int rc)
 	a->dir = NULL;
 	slu_mlive_list_put(l, d);
 	pthread_mutex_unlock(&l->lock);
-	if (!slu_mask_claim(a))
+	if (!slu_mask_claim(a)) {
 		untell(a);
-	else if (rc < 0 && !a->used)
-		slu_mask_fail(a, rc);
-	else if (fuse_reply_buf(a->req, a->buf, a->used))
-		untell(a);
+	} else {
+		if (rc < 0 && !a->used)
+			slu_mask_fail(a, rc);
+		else if (fuse_reply_buf(a->req, a->buf, a->used))
+			untell(a);
+		slu_mask_replied(a);
+	}
 	slu_mask_end(a);
 }
 

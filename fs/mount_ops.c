@@ -70,11 +70,12 @@ static void op_init(void *mount, struct fuse_conn_info *c)
 				FUSE_CAP_PARALLEL_DIROPS);
 	m->can_skip_open = c->capable & FUSE_CAP_NO_OPEN_SUPPORT;
 	m->no_opendir = c->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
-	/* No write ever comes: this is only the size of a worker's request buffer. */
-	c->max_write = 64u << 10;
+	c->max_write = SLU_MWRITE_MAX;
 	c->max_read = SLU_MREAD_MAX;
 	c->max_background = 64;
 	c->congestion_threshold = 48;
+	if (m->uring)
+		slu_muring_want(m, c);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

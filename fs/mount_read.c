@@ -48,6 +48,7 @@ struct slot {
 	struct slot *late;        /* a list that take_due() builds */
 	struct slot *prev, *succ; /* due list, oldest first */
 	fuse_req_t req;
+	uint64_t unique; /* its number */
 	struct file *file;
 	unsigned refs;
 	bool starting; /* the time keeper keeps off */
@@ -298,6 +299,7 @@ static void answer(struct slot *s)
 	} else {
 		fuse_reply_iov(s->req, rd->iov, rd->niov);
 	}
+	slu_minit_answered(s->rs->m, s->unique);
 	if (!rd->rc)
 		slu_stat_add(SLU_STAT_ANSWERED, rd->len);
 	count_answer(s, s->due, rd->rc);
@@ -336,16 +338,19 @@ static void read_done(struct slu_read *rd)
 static void interrupted(fuse_req_t req, void *slot)
 {
 	struct slot *s = slot;
+	uint64_t unique;
 	int64_t due;
 	bool mine;
 
 	pthread_mutex_lock(&s->rs->lock);
 	mine = s->req == req && claim(s);
 	due = s->due;
+	unique = s->unique;
 	pthread_mutex_unlock(&s->rs->lock);
 	if (!mine)
 		return;
 	fuse_reply_err(req, EINTR);
+	slu_minit_answered(s->rs->m, unique);
 	count_answer(s, due, -EINTR);
 }
 
@@ -355,6 +360,7 @@ static void slot_open(struct slot *s, fuse_req_t req, struct file *f, size_t siz
 	struct slu_mreads *rs = s->rs;
 
 	s->req = req;
+	s->unique = slu_minit_defer();
 	s->file = f;
 	s->refs = 1;
 	s->starting = true;
@@ -492,6 +498,7 @@ static void answer_late(struct slu_mreads *rs, struct slot *list, int rc, const 
 			tell(rs, s, rc, &e);
 		}
 		fuse_reply_err(s->req, -rc);
+		slu_minit_answered(rs->m, s->unique);
 		count_answer(s, s->due, rc);
 		pthread_mutex_lock(&rs->lock);
 		slot_unref(s);

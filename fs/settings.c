@@ -503,6 +503,8 @@ static int check_together(const struct slu_settings *s, struct slu_err *e)
 
 	if (r == 0 && !s->chosen[SLU_SET_open_mode])
 		r = check_word("open_mode", s->open_mode, "none", "passthrough", "direct", e);
+	if (r == 0)
+		r = check_word("io_uring", s->io_uring, "on", "auto", "off", e);
 	if (r < 0)
 		return r;
 	if (s->cache_size == 0 && !s->chosen[SLU_SET_cache_size])

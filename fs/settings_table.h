@@ -40,6 +40,7 @@ S(cache_threads, count, "auto", 1, 1024, "md", "threads that write it")
 S(live, flag, "false", 0, 1, "m", "ask the store for names and attributes; else they are pinned")
 S(attr_timeout, time, "auto", 0, 2147483647, "m", "how long they are believed (1h; live: 10s)")
 S(open_mode, text, "auto", 0, 0, "m", "who opens files: auto, none (the kernel), passthrough or direct")
+S(io_uring, text, "off", 0, 0, "m", "requests over io_uring: on, auto (where it can be) or off")
 S(scanners, text, "warn", 0, 0, "m", "indexers that walk the mount: warn, refuse or allow")
 
 /* who sees it, and how */

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who opens the files of a mount, and files that the kernel reads from the disk cache by itself."""
 
+import json
 import mmap
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from conftest import BAD_INPUT, needs_fuse, needs_root, read_tree, until, worker_of
+from conftest import BAD_INPUT, NOT_SUPPORTED, needs_fuse, needs_root, read_tree, until, worker_of
 
 pytestmark = [needs_fuse, pytest.mark.tsan]
 
@@ -103,3 +106,42 @@ def test_no_bit_of_a_newer_kernel_is_needed(files, mask):
 def test_another_mode_is_refused(files):
     err = files.run("mount", "--open-mode=often", files.ref("in"), files.cwd / "mnt", code=BAD_INPUT).err
     assert "open_mode" in err and "often" in err and "passthrough" in err
+
+
+RINGS = Path("/sys/module/fuse/parameters/enable_uring")
+ON = ["--no-supervisor", "--set=io_uring=on"]
+
+
+def refused_ring(files):
+    """What a mount with a supervisor says, which can never have io_uring."""
+    (files.cwd / "mnt").mkdir(exist_ok=True)
+    return files.run("mount", "--set=io_uring=on", files.ref("in"), files.cwd / "mnt", code=NOT_SUPPORTED).err
+
+
+@pytest.mark.only_on("local")
+def test_io_uring_that_cannot_be_is_an_error(files):
+    """It is not left out silently, and the message has the remedy."""
+    err = refused_ring(files)
+    assert "cannot use io_uring" in err
+    assert "add --no-supervisor" in err or "built with a libfuse before 3.18" in err
+    with mounted(files, "--set=io_uring=auto") as m:  # where it can be, and here it cannot
+        assert read_tree(m) == files.below("in")
+
+
+@needs_root
+@pytest.mark.only_on("blob")
+def test_a_mount_over_io_uring(files):
+    """Many readers at once in every mode; the end of the mount ends the rings."""
+    if not RINGS.exists() or RINGS.read_text().strip() != "Y":
+        pytest.skip(f"the host does not allow FUSE over io_uring (echo 1 > {RINGS})")
+    if "built with a libfuse before" in refused_ring(files):
+        pytest.skip("built with a libfuse before 3.18 (tools/dev libfuse)")
+    want = files.below("in")
+    warm(files)
+    for mode in ("none", "passthrough", "direct"):
+        before = passed(files)
+        with mounted(files, *ON, f"--open-mode={mode}") as m:
+            with ThreadPoolExecutor(16) as pool:
+                assert all(pool.map(lambda _, m=m: read_tree(m) == want, range(32)))
+            assert json.loads(files.run("stats", m, "--json").out)[0]["mount"]["io_uring"] is True
+            assert (passed(files) > before) == (mode == "passthrough")

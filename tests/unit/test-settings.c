@@ -130,6 +130,7 @@ static void nonsense_is_told_with_name_value_and_what_is_wanted(void **state)
 		   {"cache_prune_at=0.1", "at most 'cache_prune_at'"},
 		   {"live=maybe", "true or false"},
 		   {"scanners=eat", "warn, refuse or allow"},
+		   {"io_uring=always", "on, auto or off"},
 		   {"live", "write live=VALUE"},
 		   {"jobs=3", "no setting 'jobs' here"},
 		   {"nope=3", "no setting 'nope' here"}};

@@ -4,7 +4,7 @@
 # What each rung needs and how it gets here.  A need is met when its check holds, whoever installed
 # it; only unmet ones are installed, so that a second run makes no call of apt or pip.
 
-DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob bench-mount fuzz demo all"
+DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob bench-mount fuzz libfuse demo all"
 
 # rung | check | package | why.  Checks: cmd:PROGRAM, pc:PKG-CONFIG-MODULE, file:PATH, java:VERSION,
 # py:MODULE (of the system's python3).
@@ -43,6 +43,10 @@ scenario | cmd:strace         | strace                   | kills programs at a s
 scenario | cmd:fio            | fio                      | verifies what it reads through a mount
 curl     | cmd:curl           | curl                     | what the bench compares with
 clang    | cmd:clang          | clang                    | compiles the fuzzers, with libFuzzer
+libfuse  | cmd:meson          | meson                    | configures libfuse
+libfuse  | cmd:ninja          | ninja-build              | builds libfuse
+libfuse  | pc:liburing        | liburing-dev             | the rings of libfuse
+libfuse  | pc:numa            | libnuma-dev              | where their memory lies
 lint     | cmd:git            | git                      | lists the files to check
 lint     | cmd:g++            | g++                      | checks that the header is C++
 lint     | cmd:clang-format   | clang-format             | the format of C
@@ -94,6 +98,7 @@ deps_groups()
 	bench-blob) echo build mount python scenario node blob curl ;;
 	bench-mount) echo build mount python scenario web curl ;;
 	fuzz) echo build clang ;;
+	libfuse) echo build libfuse ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
 	all) echo build man unit mount python java scenario spark hdfs kerberos node blob web lint ;;
