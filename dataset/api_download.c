@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/path.h"
+#include "common/str.h"
 #include "common/time.h"
 #include "fs/download.h"
 #include "fs/download_plan.h"
@@ -184,10 +185,30 @@ int sluice_plan(struct sluice *s, const char *ref, const char *target,
 struct verify {
 	const struct sluice_view_options *o;
 	const struct slu_manifest *m, *record; /* record: NULL, none */
+	const struct slu_tree *tree;           /* of m; NULL: m is the record */
 	struct json_t *found;
 };
 
-/* Of a file for which the store keeps no checksum, what its download noted.  Without one, a file that came
+/* What the store computes of its file, as long as that is the one that is meant. */
+static bool ask_store(const struct verify *v, size_t at, char ret[SLU_ID_MAX])
+{
+	const struct slu_file *f = slu_manifest_at(v->m, at);
+	SLU_AUTO(slu_freep) char *path = NULL;
+	struct slu_store *store;
+	struct slu_op op;
+
+	if (slu_tree_locate(v->tree, at, &store, &path) < 0)
+		return false;
+	slu_op_stat(&op, path);
+	op.flags = SLU_OPF_SUM;
+	if (slu_store_wait(store, &op, NULL) < 0 || !op.attr.sum[0] ||
+	    !slu_streq(op.attr.id, f->id))
+		return false;
+	memcpy(ret, op.attr.sum, SLU_ID_MAX);
+	return true;
+}
+
+/* Of a file for which the store keeps no checksum, what it computes or what its download noted.  Without one, a file that came
  * from another state of the same object is not taken for this one. */
 static bool sum_of(void *user, size_t at, char ret[SLU_ID_MAX])
 {
@@ -195,6 +216,8 @@ static bool sum_of(void *user, size_t at, char ret[SLU_ID_MAX])
 	const struct slu_file *f = slu_manifest_at(v->m, at);
 	size_t i = SIZE_MAX;
 
+	if (v->tree && !f->sum[0] && ask_store(v, at, ret))
+		return true;
 	if (v->record && v->record != v->m && !f->sum[0])
 		i = slu_manifest_find(v->record, f->path);
 	if (i != SIZE_MAX && slu_download_alike(v->m, at, v->record, i))
@@ -295,8 +318,10 @@ int sluice_verify(struct sluice *s, const char *dir, const char *ref,
 	if (r == 0 && ref)
 		r = slu_api_dataset(s, ref, o->manifest, &dataset, &er);
 	if (r == 0) {
-		struct verify v = {
-			.o = o, .m = dataset ? dataset->tree->manifest : record, .record = record};
+		struct verify v = {.o = o,
+				   .m = dataset ? dataset->tree->manifest : record,
+				   .record = record,
+				   .tree = dataset ? dataset->tree : NULL};
 
 		r = verify_dir(s, fd, dir, &v, ret_json, &er);
 	}

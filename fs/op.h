@@ -42,7 +42,9 @@ enum {
 	SLU_OPF_DETAIL = 1u << 4,    /* STAT: *detail too */
 	SLU_OPF_NO_SUMS = 1u << 5,   /* LIST: attr.sum may be missing, if that is simpler */
 	/* LIST: an entry that leads nowhere is left out (a debug line) instead of failing it all */
-	SLU_OPF_LENIENT = 1u << 6
+	SLU_OPF_LENIENT = 1u << 6,
+	/* STAT of a file: attr.sum too, also where that is work for the store; "" where there is none */
+	SLU_OPF_SUM = 1u << 7
 };
 
 enum slu_kind { SLU_KIND_FILE = 1, SLU_KIND_DIR };

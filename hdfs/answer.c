@@ -59,6 +59,12 @@ bool slu_hdfs_id_parse(const char *s, struct slu_hdfs_id *ret)
 	return true;
 }
 
+bool slu_hdfs_frozen(const char *root, const char *path)
+{
+	return strstr(root, "/.snapshot/") || slu_ends(root, "/.snapshot") ||
+	       slu_starts(path, ".snapshot/") || strstr(path, "/.snapshot/");
+}
+
 static int broken(struct slu_err *e, const char *what)
 {
 	return slu_fail(e, EPROTO, "the server's answer is not one of WebHDFS: %s", what);

@@ -18,6 +18,9 @@ struct slu_hdfs_id {
 void slu_hdfs_id_text(const struct slu_hdfs_id *id, char out[SLU_ID_MAX]);
 bool slu_hdfs_id_parse(const char *s, struct slu_hdfs_id *ret);
 
+/* Does it lie in a snapshot, so that it never changes?  Its inode may be that of a file that does. */
+bool slu_hdfs_frozen(const char *root, const char *path);
+
 /* Owner, group, permissions, replication and so on of a FileStatus: the caller's.  *ret_acl: it has more
  * of an access control list than its permissions say. */
 int slu_hdfs_detail(const char *p, size_t n, struct json_t **ret, bool *ret_acl, struct slu_err *e);

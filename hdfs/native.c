@@ -52,6 +52,7 @@ static struct slu_op *detach(struct slu_nreq *q)
 	pthread_mutex_unlock(&q->n->lock);
 	slu_native_read_done(q);
 	slu_native_write_done(q);
+	slu_native_sum_done(q);
 	nreq_unref(q);
 	return op;
 }
@@ -271,9 +272,11 @@ static void cancel_calls(struct slu_nreq *q)
 	}
 	if (q->info_busy)
 		slu_nn_cancel(&q->info);
+	else if (q->sum)
+		slu_native_sum_cancel(q);
 	if (!q->over && q->blocks_busy)
 		slu_nn_cancel(&q->blocks);
-	if (!q->over)
+	if (!q->over && !q->sum)
 		slu_native_read_cancel(q);
 }
 

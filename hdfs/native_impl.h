@@ -19,6 +19,7 @@
 #define SLU_NATIVE_SHARDS 16
 
 struct slu_lease;
+struct slu_nsum;
 struct slu_nwrite;
 struct slu_shun; /* native_file.c: DataNodes that failed while something was written */
 
@@ -84,6 +85,7 @@ struct slu_nreq {
 	int rc;
 
 	struct slu_nwrite *w; /* of an op that changes something, else NULL */
+	struct slu_nsum *sum; /* of a STAT that wants a checksum, else NULL */
 };
 
 /* --- native.c; loop thread --- */
@@ -109,6 +111,12 @@ void slu_native_list(struct slu_nreq *q);
 /* false: it is none that could be. */
 bool slu_native_attr(const Slu__Pb__FileStatus *fs, struct slu_attr *ret,
 		     struct slu_hdfs_id *ret_id);
+
+/* --- native_sum.c --- */
+/* The end of a STAT that wants a checksum: op->attr is there. */
+void slu_native_sum(struct slu_nreq *q);
+void slu_native_sum_cancel(struct slu_nreq *q); /* no call is under way */
+void slu_native_sum_done(struct slu_nreq *q);   /* frees q->sum */
 
 /* --- native_read.c --- */
 void slu_native_read(struct slu_nreq *q);

@@ -178,6 +178,8 @@ static void got_info(struct slu_nn_call *c)
 	}
 	if (acl)
 		ask_acl(q);
+	else if (r == 0 && q->op->flags & SLU_OPF_SUM && q->op->attr.kind == SLU_KIND_FILE)
+		slu_native_sum(q);
 	else
 		end(q, r);
 }

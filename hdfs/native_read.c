@@ -575,8 +575,10 @@ static void got_blocks(struct slu_nn_call *c)
 
 static char *read_path(const struct slu_nreq *q)
 {
-	return q->id.inode ? slu_asprintf("/.reserved/.inodes/%" PRIu64, q->id.inode)
-			   : slu_native_path(q->n, q->op->path);
+	/* the inode of what lies in a snapshot may be that of a file that has changed */
+	return q->id.inode && !slu_hdfs_frozen(q->n->root, q->op->path)
+		       ? slu_asprintf("/.reserved/.inodes/%" PRIu64, q->id.inode)
+		       : slu_native_path(q->n, q->op->path);
 }
 
 /* Asks who the file is now, and with `blocks` where it lies: both on their way at the same time. */

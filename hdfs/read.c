@@ -259,6 +259,8 @@ void slu_hdfs_read(struct slu_hdfs_req *q)
 		stale(q, "another store's");
 		return;
 	}
+	if (slu_hdfs_frozen(q->h->root, op->path))
+		q->id.inode = 0; /* the name says more */
 	if (op->if_match && op->off + op->len > q->id.size) {
 		slu_hdfs_end_fail(q, EIO, "the file ends before the bytes that are wanted");
 		return;

@@ -20,6 +20,7 @@ from conftest import (
     NOT_FOUND,
     Workspace,
     needs_fuse,
+    read_tree,
     until,
 )
 from stores import HdfsStore
@@ -111,19 +112,83 @@ def hidden(ws, folder):
     return [x["pathSuffix"] for x in names if x["pathSuffix"].startswith(".sluice-")]
 
 
-@pytest.mark.parametrize("how", ["overwritten", "appended", "removed"])
-def test_a_version_is_read_as_it_was_or_not_at_all(native, how):
+def append(ws, path, data):
+    url = json.loads(ws.store.ask("POST", path, "APPEND", noredirect="true"))["Location"]
+    ws.store.ask("POST", path, None, url=url, data=data)
+
+
+def truncate(ws, path, size):
+    ws.store.ask("POST", path, "TRUNCATE", newlength=size)
+    until("it is closed", lambda: ws.store.status(path)["length"] == size)
+
+
+CHANGES = {
+    "overwritten": lambda ws: ws.put("d/f", DATA[::-1]),
+    "appended": lambda ws: append(ws, "d/f", b"more"),
+    "truncated": lambda ws: truncate(ws, "d/f", 3 * BLOCK),
+    "removed": lambda ws: ws.remove("d/f"),
+}
+
+
+@pytest.mark.parametrize("protocol", ["native", "webhdfs"])
+@pytest.mark.parametrize("how", CHANGES)
+def test_a_version_is_read_as_it_was_or_not_at_all(native, how, protocol):
     native.put("d/f", DATA)
     native.register("d", "d")
-    if how == "overwritten":
-        native.put("d/f", DATA[::-1])
-    elif how == "appended":
-        url = json.loads(native.store.ask("POST", "d/f", "APPEND", noredirect="true"))["Location"]
-        native.store.ask("POST", "d/f", None, url=url, data=b"more")
+    CHANGES[how](native)
+    if protocol == "native":
+        without_web(native)
     else:
-        native.remove("d/f")
-    without_web(native)
+        native.set_entry(protocol="webhdfs")
     assert "changed" in native.run("download", "d@1", "out", code=CHANGED).err
+
+
+@needs_fuse
+@pytest.mark.parametrize("protocol", ["native", "webhdfs"])
+@pytest.mark.parametrize("how", CHANGES)
+def test_an_open_file_is_never_a_mixture(native, how, protocol):
+    native.put("d/f", DATA)
+    if protocol == "webhdfs":
+        native.set_entry(protocol="webhdfs")
+    with native.mounted(native.ref("d")) as m, open(m / "f", "rb", buffering=0) as f:
+        assert os.pread(f.fileno(), 10, SIZE - 10) == DATA[-10:]
+        CHANGES[how](native)
+        with pytest.raises(OSError, match="Stale"):
+            while os.pread(f.fileno(), SIZE, 0):  # the last look may have been within the second
+                os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@pytest.mark.parametrize("protocol", ["native", "webhdfs"])
+def test_a_snapshot_is_a_version_that_stays(native, pair, protocol):
+    native.put("d/f", DATA)
+    admin(pair, "-allowSnapshot", f"{native.store.folder}/d")
+    native.store.ask("PUT", "d", "CREATESNAPSHOT", snapshotname="s1")
+    if protocol == "webhdfs":
+        native.set_entry(protocol="webhdfs")
+    native.register("d", "d/.snapshot/s1")
+    native.put("d/f", "new")
+    native.put("d/g", "more")
+    native.run("download", "d@1", "out")
+    assert read_tree(native.cwd / "out") == {"f": DATA}
+    native.store.ask("DELETE", "d", "DELETESNAPSHOT", snapshotname="s1")
+    assert "changed" in native.run("download", "d@1", "out2", code=CHANGED).err
+
+
+@pytest.mark.parametrize("protocol", ["native"])
+def test_a_copy_on_disk_is_proven_equal(native, protocol):
+    """By what the cluster computes of its own bytes: none of them comes over the network."""
+    big = DATA * 3
+    native.put_all({"d/f": DATA, "d/big": big, "d/empty": ""})
+    out = native.cwd / "out"
+    out.mkdir()
+    for name, data in (("f", DATA), ("big", big), ("empty", b"")):
+        (out / name).write_bytes(data)
+    if protocol == "webhdfs":
+        native.set_entry(protocol="webhdfs")
+    same = native.json("verify", out, native.ref("d"))
+    assert (same["same"], same["files"], same["unchecked"]) == (True, 3, 0)
+    damage(out / "big")
+    assert native.json("verify", out, native.ref("d"), code=CHANGED)["found"][0]["path"] == "big"
 
 
 def test_a_damaged_replica_is_passed_over(native, pair):
