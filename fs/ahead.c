@@ -151,7 +151,7 @@ static void unfetched(struct slu_ahead *a, uint32_t at)
 	a->fetched[at] &= (uint8_t) ~(SLU_AHEAD_FETCHED | SLU_AHEAD_GUESSED);
 }
 
-/* Lock held.  Fetches the file: how many bytes of it are on their way; *ret_room: there is room for more. */
+/* Lock held.  Fetches the file, if that is of use: how many bytes of it are on their way; *ret_room: there is room for more. */
 static uint64_t fetch(struct slu_ahead *a, uint32_t at, bool *ret_room)
 {
 	uint64_t size, got, want;
@@ -162,8 +162,8 @@ static uint64_t fetch(struct slu_ahead *a, uint32_t at, bool *ret_room)
 	want = size < SLU_AHEAD_WHOLE ? size : SLU_AHEAD_WHOLE;
 	got = want ? a->conf.fetch(a->conf.user, at, want) : 0;
 	pthread_mutex_lock(&a->lock);
-	*ret_room = got == want;
-	if (!got) {
+	*ret_room = got >= want;
+	if (!got || got == SLU_AHEAD_NEEDLESS) {
 		unfetched(a, at);
 		return 0;
 	}

@@ -27,12 +27,15 @@
 #define SLU_AHEAD_FIRST 32u /* so many at first, if that is not more than SLU_AHEAD_FIRST_BYTES */
 #define SLU_AHEAD_FIRST_BYTES (2u << 20)
 
+#define SLU_AHEAD_NEEDLESS UINT64_MAX
+
 struct slu_ahead;
 
 struct slu_ahead_conf {
 	uint32_t files;                            /* of the manifest */
 	uint64_t (*size)(void *user, uint32_t at); /* of a file */
-	/* Begins to fetch [0, len); how many bytes of it are there or on their way: 0, no room now. */
+	/* Begins to fetch [0, len); how many bytes of it are there or on their way: 0, no room now;
+	 * SLU_AHEAD_NEEDLESS: it is read as fast without, and does not count as fetched. */
 	uint64_t (*fetch)(void *user, uint32_t at, uint64_t len);
 	bool (*first)(void *user,
 		      uint32_t at); /* is it the first of its folder?  NULL: not known */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside a download: preflight (download_check.c, download_place.c), what an earlier one left
+ * Inside a download: preflight (download_check.c, download_place.c, download_fold.c), what an earlier one left
  * (download_state.c, download_journal.c, download_record.c), lanes (download_copy.c), one file
  * (download_file.c, download_hash.c), making visible (download_commit.c); download.c ties them.
  *
@@ -42,6 +42,7 @@ struct slu_dknown {
 	uint32_t crc; /* CRC32C of the file */
 	uint8_t state;
 	bool has_crc;
+	bool taken; /* something else has its name, and is to be replaced */
 };
 
 enum { SLU_DC_ABSENT, SLU_DC_WRITTEN, SLU_DC_CLAIMED /* by the journal */ };
@@ -141,6 +142,10 @@ static inline const struct slu_file *slu_download_file(const struct slu_download
 /* Everything that can be known before a byte is copied; opens the target (made when absent), takes its
  * folder of parts, learns what is there, begins the journal. */
 int slu_download_check(struct slu_download *d, struct slu_err *e);
+/* Could files be made there?  The target, or the folder that it will be in. */
+int slu_download_writable(const struct slu_download *d, struct slu_err *e);
+/* Names that the file system cannot hold, or that are ours. */
+int slu_download_names(const struct slu_download *d, struct slu_err *e);
 /* Adds up what known[] says: todo, totals, progress. */
 void slu_download_count(struct slu_download *d);
 /* Is there room for it? */
@@ -153,6 +158,13 @@ int slu_download_others(struct slu_download *d, struct slu_err *e);
 int slu_download_may_empty(const struct slu_download *d, struct slu_err *e);
 /* Is this what a download of f would leave there? */
 bool slu_download_same(const struct stat *st, const struct slu_file *f);
+
+/* --- download_fold.c --- */
+
+/* Does the target take names for one that differ by case only? */
+bool slu_download_folds(const struct slu_download *d);
+/* Two files of the dataset that such a target has one place for: -EEXIST, naming both. */
+int slu_download_fold(const struct slu_manifest *m, const char *target, struct slu_err *e);
 
 /* --- download_state.c --- */
 

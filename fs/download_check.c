@@ -18,6 +18,20 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 
+static int no_writing(int err, const char *where, struct slu_err *e)
+{
+	if (err == EROFS)
+		return slu_fail(
+			e, err,
+			"'%s' is on a file system that is mounted read-only: choose another "
+			"target, or have it mounted read-write",
+			where);
+	return slu_fail(e, err,
+			"this user may not make files in '%s': choose another target, or ask its "
+			"owner for write permission",
+			where);
+}
+
 /* mkdir -p that follows symlinks: the target's own path is the user's. */
 static int open_target(struct slu_download *d, struct slu_err *e)
 {
@@ -32,7 +46,9 @@ static int open_target(struct slu_download *d, struct slu_err *e)
 		c = *s;
 		*s = '\0';
 		if (mkdir(p, 0777) && errno != EEXIST)
-			return slu_fail_sys(e, errno, "cannot make the folder '%s'", p);
+			return errno == EROFS || errno == EACCES
+				       ? no_writing(errno, d->target, e)
+				       : slu_fail_sys(e, errno, "cannot make the folder '%s'", p);
 		*s = c;
 		if (!c)
 			break;
@@ -44,6 +60,15 @@ static int open_target(struct slu_download *d, struct slu_err *e)
 	if (d->dirfd < 0)
 		return slu_fail_sys(e, errno, "cannot open the target '%s'", d->target);
 	return 0;
+}
+
+int slu_download_writable(const struct slu_download *d, struct slu_err *e)
+{
+	if (!faccessat(d->dirfd, ".", W_OK | X_OK, AT_EACCESS))
+		return 0;
+	if (errno == EROFS || errno == EACCES)
+		return no_writing(errno, d->target, e);
+	return slu_fail_sys(e, errno, "cannot look at the target '%s'", d->target);
 }
 
 static int check_name(const struct slu_download *d, const char *path, size_t name_max,
@@ -75,7 +100,7 @@ static int check_name(const struct slu_download *d, const char *path, size_t nam
 	return 0;
 }
 
-static int check_names(const struct slu_download *d, struct slu_err *e)
+int slu_download_names(const struct slu_download *d, struct slu_err *e)
 {
 	const struct slu_manifest *m = d->t->manifest;
 	struct statvfs s;
@@ -201,11 +226,15 @@ int slu_download_check(struct slu_download *d, struct slu_err *e)
 	int r = open_target(d, e);
 
 	if (!r)
-		r = check_names(d, e);
+		r = slu_download_writable(d, e);
+	if (!r)
+		r = slu_download_names(d, e);
 	if (!r)
 		r = slu_download_may_empty(d, e);
 	if (!r)
 		r = slu_download_lock(d, e);
+	if (!r && slu_download_folds(d))
+		r = slu_download_fold(d->t->manifest, d->target, e);
 	if (!r)
 		r = slu_download_recall(d, e);
 	if (!r)

@@ -42,6 +42,11 @@ static int appeared(struct slu_download *d, const struct slu_dfile *f, const cha
 {
 	const char *path = slu_manifest_at(d->t->manifest, f->at)->path;
 
+	if (d->o->policy == SLU_POLICY_MERGE || d->o->policy == SLU_POLICY_REPLACE)
+		return slu_fail(e, EEXIST,
+				"'%s' is in '%s' by now, made by somebody else or for a file whose "
+				"name differs by case only: see what it is, and repeat the command",
+				path, d->target);
 	if (d->o->policy != SLU_POLICY_APPEND)
 		return slu_fail(e, EEXIST,
 				"'%s' is in '%s' by now, made by somebody else or for a file whose "
@@ -60,8 +65,8 @@ static int appeared(struct slu_download *d, const struct slu_dfile *f, const cha
 static int put(struct slu_download *d, const struct slu_dfile *f, int fd, const char *name,
 	       struct slu_err *e)
 {
-	/* With the other policies nothing is there that would be replaced. */
-	bool any = d->o->policy == SLU_POLICY_MERGE || d->o->policy == SLU_POLICY_REPLACE;
+	/* Only what was seen there before anything was copied is replaced. */
+	bool any = d->known[f->at].taken;
 	char part[SLU_DL_PART_NAME];
 	int r;
 

@@ -96,6 +96,7 @@ static int taken(struct slu_download *d, size_t at, const struct stat *st, uint6
 	case SLU_POLICY_REPLACE: /* it goes with all else */
 		return 0;
 	}
+	d->known[at].taken = true;
 	*ret_back += (uint64_t)st->st_blocks * 512;
 	return 0;
 }

@@ -57,15 +57,24 @@ static int look(struct slu_download *d, struct slu_plan *p, struct slu_err *e)
 		d->partfd = openat(d->dirfd, SLU_DL_PARTS,
 				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	d->part_made = d->partfd < 0;
+	r = slu_download_writable(d, &p->refused);
+	if (!r)
+		(void)slu_download_names(d, &p->refused);
+	if (!p->refused.code && d->partfd >= 0 && slu_download_folds(d))
+		(void)slu_download_fold(d->t->manifest, d->target, &p->refused);
 	if (there) {
 		r = slu_download_recall(d, e);
-		if (r)
+		if (r == -EISDIR || r == -ELOOP)
+			p->refused = *e;
+		else if (r)
 			return r;
-		r = slu_download_places(d, &back, &p->refused);
+		struct slu_err why = {0}, *to = p->refused.code ? &why : &p->refused;
+
+		r = slu_download_places(d, &back, to);
 		if (!r)
-			r = slu_download_may_empty(d, &p->refused);
+			r = slu_download_may_empty(d, to);
 		if (!r && (d->o->policy == SLU_POLICY_FAIL || d->o->policy == SLU_POLICY_REPLACE))
-			(void)slu_download_others(d, &p->refused);
+			(void)slu_download_others(d, to);
 		p->removals = d->removals;
 	}
 	slu_download_count(d);

@@ -43,6 +43,12 @@ int slu_dlrecord_read(int dirfd, const char *what, struct slu_manifest **ret, st
 	r = fd < 0 ? -errno : slu_buf_read_fd(&b, fd);
 	if (r == -ENOMEM)
 		return slu_fail_oom(e);
+	if (r == -EISDIR || r == -ELOOP)
+		return slu_fail(e, -r,
+				"'%s/" SLU_DL_RECORD
+				"' is no file, and is where a complete download "
+				"is noted: remove it, or rename it",
+				what);
 	if (r < 0)
 		return slu_fail_sys(e, -r, "cannot read '%s/" SLU_DL_RECORD "'", what);
 

@@ -117,6 +117,12 @@ int slu_download_lock(struct slu_download *d, struct slu_err *e)
 	if (r == 1 || r == -EBUSY)
 		return slu_fail(e, EBUSY, "another download is writing to '%s': wait for its end",
 				d->target);
+	if (r == -ENOTDIR || r == -ELOOP)
+		return slu_fail(e, -r,
+				"'%s/" SLU_DL_PARTS
+				"' is no folder, and is where unfinished files are "
+				"kept: remove it, or rename it",
+				d->target);
 	return slu_fail_sys(e, -r, "cannot make and lock '%s/" SLU_DL_PARTS "'", d->target);
 }
 
@@ -136,6 +142,11 @@ int slu_download_recall(struct slu_download *d, struct slu_err *e)
 	r = slu_dlrecord_read(d->dirfd, d->target, &d->record, &why);
 	if (r == -ENOMEM)
 		return slu_fail_oom(e);
+	if (r == -EISDIR || r == -ELOOP) { /* it would be in the way at the end */
+		if (e)
+			*e = why;
+		return r;
+	}
 	if (r && r != -ENOENT)
 		slu_warn("download", "%s", why.msg);
 	return d->part_made ? 0 : slu_dj_read(d->partfd, &d->old, &d->old_n, e);

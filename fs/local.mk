@@ -38,6 +38,7 @@ libfs_la_SOURCES += fs/download_clone.c
 libfs_la_SOURCES += fs/download_commit.c
 libfs_la_SOURCES += fs/download_copy.c
 libfs_la_SOURCES += fs/download_file.c
+libfs_la_SOURCES += fs/download_fold.c
 libfs_la_SOURCES += fs/download_hash.c
 libfs_la_SOURCES += fs/download_journal.c fs/download_journal.h
 libfs_la_SOURCES += fs/download_place.c

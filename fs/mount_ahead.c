@@ -20,7 +20,12 @@ static uint64_t size_of(void *mount, uint32_t at)
 static uint64_t fetch(void *mount, uint32_t at, uint64_t len)
 {
 	struct slu_mount *m = mount;
+	const char *path;
 
+	/* the kernel's own read-ahead, and what it keeps, are as good */
+	if (slu_store_can(m->t->sources[slu_manifest_locate(m->t->manifest, at, &path)].store,
+			  SLU_CAP_PREFETCH))
+		return SLU_AHEAD_NEEDLESS;
 	return slu_mreads_prefetch(m->reads, at, 0, len);
 }
 

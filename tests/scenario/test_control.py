@@ -75,13 +75,16 @@ def test_a_given_order_is_there_before_it_is_read(small):
         done = hand_over(small, m, [*order, order[3], "gone/x", f"{m}/{order[4]}"], code=1)
         assert done.out == "62 files are fetched before they are read, 2 names came twice\n"
         assert done.err == "sluice: no such file in the mount: 'gone/x'\n"
-        until("the order is fetched", lambda: told(small, m)["ahead"]["order_fetched"] == 60)
+        if small.kind != "local":  # there the kernel reads ahead, and nothing is credited
+            until("the order is fetched", lambda: told(small, m)["ahead"]["order_fetched"] == 60)
         until("nothing is on its way", lambda: told(small, m)["stats"]["gauges"]["flight"]["now"] == 0)
         read_right(small, m, order)
         one = told(small, m)
         assert one["ahead"]["order_read"] == 60 and one["ahead"]["lost"] == 0
         assert one["ahead"]["order_unknown"] == 1
-        if small.kind != "local":  # there the kernel has read ahead
+        if small.kind == "local":
+            assert one["ahead"]["order_fetched"] == one["ahead"]["files"] == 0
+        else:
             assert one["stats"]["counters"]["hit_memory"] == 60 * SIZE
             assert one["stats"]["counters"]["fetched"] == 60 * SIZE
 
@@ -89,11 +92,12 @@ def test_a_given_order_is_there_before_it_is_read(small):
 def test_listing_order_is_followed(small):
     with small.mounted(small.ref("in")) as m:
         read_right(small, m, names(small)[:20])
-        until("files are fetched ahead", lambda: told(small, m)["ahead"]["files"] > 0)
+        if small.kind != "local":
+            until("files are fetched ahead", lambda: told(small, m)["ahead"]["files"] > 0)
         until("nothing is on its way", lambda: told(small, m)["stats"]["gauges"]["flight"]["now"] == 0)
         read_right(small, m, names(small)[20:])
         one = told(small, m)
-        assert one["ahead"]["hits"] > 0
+        assert (one["ahead"]["hits"] > 0) == (small.kind != "local")
         if small.kind != "local":  # there the kernel has read ahead
             assert one["stats"]["counters"]["fetched"] == 60 * SIZE
             assert one["stats"]["counters"]["hit_memory"] > 0
@@ -181,4 +185,5 @@ def test_guessing_can_be_switched_off(small):
         read_right(small, m, names(small))
         assert told(small, m)["ahead"]["files"] == 0
         hand_over(small, m, names(small))
-        until("the order is followed", lambda: told(small, m)["ahead"]["files"] > 0)
+        followed = "order" if small.kind == "local" else "files"
+        until("the order is followed", lambda: told(small, m)["ahead"][followed] > 0)

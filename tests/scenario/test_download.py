@@ -102,6 +102,70 @@ def test_a_full_disk_is_told_before_anything_is_copied(files):
         subprocess.run(["umount", str(small)], check=True)
 
 
+@pytest.mark.only_on("local", "hns")
+@needs_root
+def test_a_plan_says_what_the_download_would_stumble_over(files):
+    small = files.cwd / "small"
+    small.mkdir()
+
+    def refused(target, code, *words):
+        plan = files.json("plan", "--no-probe", files.ref("in"), target)
+        assert plan["fetch_files"] == 40, plan
+        err = files.run("download", files.ref("in"), target, code=code).err
+        assert all(w in plan["refused"] and w in err for w in words), (plan["refused"], err)
+
+    for option, code, words in (
+        ("ro", NO_PERMISSION, ["read-only", "small"]),
+        ("size=100k", NO_SPACE, ["room", "free some space"]),
+    ):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", option, "none", str(small)], check=True)
+        try:
+            refused(small, code, *words)
+            refused(small / "out", code, *words)
+        finally:
+            subprocess.run(["umount", str(small)], check=True)
+    (small / RECORD).mkdir()
+    refused(small, BAD_INPUT, RECORD, "remove it")
+
+
+@local_only
+@needs_root
+def test_a_target_of_others_is_refused_by_plan_and_download(files, tmp_path):
+    let_others_in(tmp_path)
+    out = tmp_path / "theirs"
+    out.mkdir(mode=0o755)
+
+    def drop():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+    for target in (out, out / "new"):
+        said = files.run("plan", "--no-probe", files.ref("in"), target, preexec=drop).out
+        err = files.run("download", files.ref("in"), target, code=NO_PERMISSION, preexec=drop).err
+        assert "may not make files" in said and "may not make files" in err and "theirs" in err
+
+
+@pytest.mark.only_on("local", "hns")
+@pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
+def test_a_quota_that_is_used_up_is_told_and_gone_on_with(ws):
+    """Some file systems do not tell of a quota before it is met."""
+    ws.put_all({f"in/{i}": os.urandom(3000) for i in range(50)})
+    out = ws.cwd / "out"
+    # the first write begins the journal
+    inject = "inject=pwrite64:error=EDQUOT:when=9+"
+    done = subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", inject,
+         "sluice", "download", "-j1", ws.ref("in"), str(out)],
+        cwd=ws.cwd, env=traced(ws.env), capture_output=True, timeout=120, text=True,
+    )  # fmt: skip
+    assert done.returncode == NO_SPACE, done.stderr
+    assert "quota" in done.stderr.splitlines()[-1] and not (out / RECORD).exists()
+    done = totals(ws.run("download", "-o", "json", ws.ref("in"), out))
+    assert done["files"] + done["there"] == 50
+    assert read_tree(out) == ws.below("in")
+
+
 def test_kill_nine_leaves_nothing_half_visible_and_the_next_run_cleans_up(files):
     """Promise 2 and 4.  The store is slow, so that the download is surely under way."""
     out = files.cwd / "out"

@@ -16,7 +16,8 @@ struct world {
 	uint64_t size;
 	unsigned held, room; /* files; room 0: any number */
 	unsigned fetched, hits, misses;
-	bool late; /* what was fetched is not there yet when it is read */
+	bool needless; /* what is fetched is not, since it pays not */
+	bool late;     /* what was fetched is not there yet when it is read */
 	sem_t got;
 };
 
@@ -33,6 +34,8 @@ static uint64_t world_fetch(void *user, uint32_t at, uint64_t len)
 	struct world *w = user;
 
 	assert_true(at < FILES);
+	if (w->needless)
+		return SLU_AHEAD_NEEDLESS;
 	if (w->there[at])
 		return len;
 	if (w->room && w->held == w->room)
@@ -149,6 +152,27 @@ static void test_the_window_grows_where_readers_wait(void **state)
 		visit(&w, i);
 	assert_int_equal(w.misses, 0);
 	assert_true(w.fetched <= 1800 + SLU_AHEAD_FILES);
+	world_done(&w);
+}
+
+static void test_what_needs_no_fetching_is_not_credited(void **state)
+{
+	const uint32_t order[] = {7, 3, 9};
+	struct slu_ahead_state s;
+	struct world w;
+	uint32_t twice;
+
+	(void)state;
+	world_make(&w, false);
+	w.needless = true;
+	assert_int_equal(slu_ahead_order_begin(w.a), 0);
+	assert_int_equal(slu_ahead_order_add(w.a, order, 3, &twice), 0);
+	visit(&w, 7);
+	for (uint32_t i = 100; i < 300; i++)
+		visit(&w, i);
+	slu_ahead_get(w.a, &s);
+	assert_int_equal(s.fetched + s.hits + s.lost + s.stops + s.order_fetched, 0);
+	assert_int_equal(s.order_read, 1);
 	world_done(&w);
 }
 
@@ -513,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_listing_order),
 		cmocka_unit_test(test_the_window_grows_where_readers_wait),
 		cmocka_unit_test(test_a_folder_from_its_first_file),
+		cmocka_unit_test(test_what_needs_no_fetching_is_not_credited),
 		cmocka_unit_test(test_a_short_walk_wastes_little),
 		cmocka_unit_test(test_every_second_file),
 		cmocka_unit_test(test_random_reads_cost_nothing),

@@ -114,6 +114,96 @@ static void a_folder_in_the_place_of_a_file_is_found_first(void **state)
 	assert_int_equal(count_top(v), 1);
 }
 
+/* What marks downloads is no file of ours, but something else by that name: the message says what to do. */
+static void marks_of_the_wrong_kind_are_named(void **state)
+{
+	struct env *v = *state;
+	struct slu_download_opts merge = {.policy = SLU_POLICY_MERGE};
+
+	fill(v);
+	assert_int_equal(mkdirat(v->out, ".sluice-complete", 0755), 0);
+	assert_failed(download(v, merge), v->e, EISDIR, ".sluice-complete' is no file");
+	assert_contains(v->e.msg, "remove it");
+	assert_int_equal(unlinkat(v->out, ".sluice-complete", AT_REMOVEDIR), 0);
+	views_file(v->out, ".sluice-part-1", 3);
+	assert_failed(download(v, merge), v->e, ENOTDIR, ".sluice-part-1' is no folder");
+	assert_int_equal(unlinkat(v->out, ".sluice-part-1", 0), 0);
+	download_ok(v, merge);
+	check_all(v);
+}
+
+static struct slu_manifest *manifest_of(const char *const *path, size_t n)
+{
+	struct slu_attr a = {.kind = SLU_KIND_FILE, .size = 1};
+	struct slu_manifest *m;
+
+	assert_int_equal(slu_manifest_new(&m), 0);
+	assert_int_equal(slu_manifest_add_source(m, "", "file:///test"), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(slu_manifest_add(m, path[i], &a), 0);
+	assert_int_equal(slu_manifest_finish(m, NULL), 0);
+	return m;
+}
+
+static void names_that_differ_by_case_are_found(void **state)
+{
+	static const char *const fine[] = {"A/x",      "a/y",      "B",    "c",
+					   "\xc3\x84", "\xc3\x8a", "\xff", "\xfe"};
+	static const struct {
+		const char *path[3];
+		const char *one, *other;
+	} pairs[] = {
+		{{"A", "b", "a"}, "'A'", "'a'"},
+		{{"d/File.TXT", "e", "D/file.txt"}, "'d/File.TXT'", "'D/file.txt'"},
+		{{"\xc3\xa4", "z", "\xc3\x84"}, "'\xc3\xa4'", "'\xc3\x84'"},
+		{{"\xff"
+		  "A",
+		  "z",
+		  "\xff"
+		  "a"},
+		 "A'",
+		 "a'"},
+	};
+	struct slu_manifest *m = manifest_of(fine, sizeof fine / sizeof *fine);
+	struct slu_err e = {0};
+
+	(void)state;
+	assert_int_equal(slu_download_fold(m, "out", &e), 0);
+	slu_manifest_free(m);
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+		m = manifest_of(pairs[i].path, 3);
+		assert_failed(slu_download_fold(m, "out", &e), e, EEXIST, pairs[i].one);
+		assert_contains(e.msg, pairs[i].other);
+		slu_manifest_free(m);
+	}
+}
+
+/* A target is known to fold by what is there already: here a second name is given to it. */
+static void a_target_that_ignores_case_is_refused_such_names(void **state)
+{
+	struct env *v = *state;
+	struct slu_download_opts merge = {.policy = SLU_POLICY_MERGE};
+	char a[128], b[128];
+
+	if (geteuid())
+		skip();
+	views_file(v->src, "name", 3);
+	views_file(v->src, "NAME", 3);
+	resolve(v);
+	snprintf(a, sizeof a, "%s/.sluice-part-1", v->target);
+	snprintf(b, sizeof b, "%s/.SLUICE-PART-1", v->target);
+	assert_int_equal(mkdir(a, 0700) | mkdir(b, 0700), 0);
+	assert_int_equal(mount(a, b, NULL, MS_BIND, NULL), 0);
+	int r = download(v, merge);
+
+	assert_int_equal(umount2(b, MNT_DETACH), 0);
+	assert_failed(r, v->e, EEXIST, "'NAME' and 'name'");
+	assert_int_equal(rmdir(b), 0);
+	download_ok(v, merge);
+	check_file(v, "name", 3);
+	check_file(v, "NAME", 3);
+}
+
 /* Nothing is written through a link that somebody planted in the target. */
 static void links_in_the_target_are_not_followed(void **state)
 {
@@ -414,6 +504,9 @@ int main(void)
 		T(copies_many_small_files),
 		T(refuses_a_target_with_content),
 		T(a_folder_in_the_place_of_a_file_is_found_first),
+		T(marks_of_the_wrong_kind_are_named),
+		T(names_that_differ_by_case_are_found),
+		T(a_target_that_ignores_case_is_refused_such_names),
 		T(links_in_the_target_are_not_followed),
 		T(leftovers_go_and_living_downloads_stay),
 		T(names_too_long_are_found_first),
