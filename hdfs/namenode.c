@@ -148,8 +148,10 @@ static bool is_standby(const struct slu_rpc_call *c)
 
 static bool is_broken(const struct slu_rpc_call *c)
 {
-	return c->rc && !c->err.svc[0] && c->rc != -ETIMEDOUT && c->rc != -ECANCELED &&
-	       c->rc != -ENOMEM && c->rc != -EPROTO;
+	if (c->rc == -ETIMEDOUT) /* of the connection, which is given less time than the call */
+		return !c->sent && !slu_expired(c->deadline);
+	return c->rc && !c->err.svc[0] && c->rc != -ECANCELED && c->rc != -ENOMEM &&
+	       c->rc != -EPROTO;
 }
 
 /* Sends it again after a pause: false when there is no time or memory for that. */

@@ -26,6 +26,7 @@
 #define FRAME_MAX (128u << 20) /* ipc.maximum.data.length */
 #define OUT_MAX (64u << 20)
 #define IN_SIZE (64u << 10)
+#define CONNECT_NS (5 * SLU_SEC)
 #define IDLE_NS (10 * SLU_SEC) /* ipc.client.connection.maxidletime */
 
 enum state { IDLE, DIALING, READY };
@@ -440,7 +441,7 @@ static void dialed(struct slu_dial *d)
 
 static void dial(struct slu_rpc *r)
 {
-	int64_t end = slu_deadline_in(20 * SLU_SEC); /* ipc.client.connect.timeout */
+	int64_t end = slu_deadline_in(CONNECT_NS);
 
 	r->state = DIALING;
 	r->dial = (struct slu_dial){

@@ -259,6 +259,31 @@ static int read_secret(const char *property, const char *ref, struct slu_buf *b,
 	return r < 0 ? slu_fail_sys(e, -r, "cannot read the credential '%s'", ref) : 0;
 }
 
+static bool has_name(const char *list, const char *name, size_t n)
+{
+	for (size_t len; *list; list += len + (list[len] == ',')) {
+		len = strcspn(list, ",");
+		if (len == n && strncmp(list, name, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Stores of two clusters, each of which names its own file systems: both have to be known. */
+static int add_names(struct spark *s, const char *key, const char *value, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(CONF_MAX);
+	const char *old = slu_json_str(s->conf, key);
+
+	slu_buf_str(&b, old ? old : "");
+	for (size_t n; *value; value += n + (value[n] == ',')) {
+		n = strcspn(value, ",");
+		if (!b.len || !has_name(b.p, value, n))
+			slu_buf_fmt(&b, "%s%.*s", b.len ? "," : "", (int)n, value);
+	}
+	return slu_buf_err(&b) ? slu_fail_oom(e) : set(s, key, b.p ? b.p : "", e);
+}
+
 static int add_props(struct spark *s, const struct json_t *props, struct slu_err *e)
 {
 	const struct json_t *conf = slu_json_get(props, "conf");
@@ -270,7 +295,12 @@ static int add_props(struct spark *s, const struct json_t *props, struct slu_err
 		SLU_AUTO(slu_freep)
 		char *key = slu_asprintf("spark.hadoop.%s", slu_json_iter_key(it));
 
-		r = key ? set(s, key, value ? value : "", e) : slu_fail_oom(e);
+		if (!key)
+			r = slu_fail_oom(e);
+		else if (slu_streq(slu_json_iter_key(it), "dfs.nameservices"))
+			r = add_names(s, key, value ? value : "", e);
+		else
+			r = set(s, key, value ? value : "", e);
 	}
 	for (void *it = slu_json_iter(refs); it && r == 0; it = slu_json_next(refs, it)) {
 		SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(SECRET_MAX);

@@ -2,10 +2,12 @@
 """A real HDFS with two NameNodes: by Hadoop's configuration alone, while one takes over from the other."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import random
 import subprocess
+import sys
 
 import hdfs_ha
 import hdfs_server
@@ -71,6 +73,33 @@ def test_the_configuration_says_it_all(ws):
     assert uri.startswith("hdfs://pair/ha/")
 
 
+SPARK = """
+import json, sys
+from pyspark.sql import SparkSession
+uri, conf = sys.argv[1], json.loads(sys.argv[2])
+builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+for key, value in conf.items():
+    builder = builder.config(f"spark.hadoop.{key}", value)
+print(sorted(row.value for row in builder.getOrCreate().read.text(uri).collect()))
+"""
+
+
+@pytest.mark.spark
+@pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="pyspark is not installed")
+def test_spark_reads_a_view_without_further_settings(pair, tmp_path):
+    """The first address is that of nobody."""
+    rpc, web = (f"127.0.0.1:1,{','.join(list)}" for list in (pair.rpc, pair.web))
+    ws = workspace(tmp_path, namenode=rpc, http_address=web, protocol="hdfs", nameservice="elsewhere")
+    for name in "ab":
+        put(ws, f"d/{name}.txt", f"line {name}\n".encode())
+    view = ws.json("hdfs", ws.ref("d"))
+    done = subprocess.run(
+        [sys.executable, "-c", SPARK, view["uri"], json.dumps(view["conf"])],
+        cwd=tmp_path, env={**ws.env, "SPARK_LOCAL_IP": "127.0.0.1"}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert view["uri"].startswith("hdfs://elsewhere/") and "['line a', 'line b']" in done.stdout, done.stderr
+
+
 def test_the_environment_names_it_too(pair, tmp_path):
     ws = workspace(tmp_path)
     ws.env["HADOOP_CONF_DIR"] = str(pair.conf)
@@ -120,6 +149,7 @@ def test_the_active_one_is_killed(pair, tmp_path):
         assert ws.run("cat", ws.ref("new"), text=False).out == DATA + DATA
         assert ws.run("ls", ws.ref()).out.split() == ["f", "new"]
     pair.kill_active()
-    for ws in both:
-        err = ws.run("cat", ws.ref("f"), code=IO_ERROR).err
-        assert "pair" in err and err.count("\n") == 1
+    with program(both[0], "cat", both[0].ref("f")) as one, program(both[1], "cat", both[1].ref("f")) as other:
+        for p in (one, other):
+            err = p.communicate(timeout=120)[1].decode()
+            assert p.returncode == IO_ERROR and "pair" in err and err.count("\n") == 1, err
