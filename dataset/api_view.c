@@ -14,6 +14,7 @@
 #include "dataset/registry.h"
 #include "fs/budget.h"
 #include "fs/mount_link.h"
+#include "fs/mount_point.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -310,7 +311,10 @@ static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 	struct slu_settings set;
 	struct slu_err er = {0};
 	int r = source ? slu_api_view_options(&o, &er) : slu_fail_oom(&er);
+	int given = slu_mpoint_given(mountpoint);
 
+	if (given >= 0)
+		(void)fcntl(given, F_SETFD, FD_CLOEXEC); /* not for commands that tell a secret */
 	if (r == 0)
 		r = slu_api_settle(s, 'm', o->settings, &set, &er);
 	if (r == 0)

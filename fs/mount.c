@@ -265,6 +265,9 @@ static int session_new(struct slu_mount *m, struct slu_err *e)
 	if (!m->se)
 		return slu_fail_oom(e);
 	if (slu_mlink_heir(&m->link)) {
+		r = m->given < 0 ? -1 : slu_mpoint_take(m->given, NULL);
+		if (r >= 0)
+			close(r); /* the supervisor's copy is the one that counts */
 		r = m->device = slu_mheir_device(m, e);
 	} else if (m->given >= 0) {
 		r = m->device = slu_mpoint_take(m->given, e);
@@ -424,6 +427,7 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	slu_mheir_ask_again(m);
 	slu_mcontrol_start(m);
 	m->attached = m->given < 0; /* ours, from now on */
+	m->ours = true;
 	return 0;
 }
 
@@ -532,7 +536,7 @@ static int end(struct slu_mount *m, bool hand_over)
 {
 	int r = 0;
 
-	if (!hand_over && (m->attached || !slu_mlink_heir(&m->link)) && m->link.share)
+	if (!hand_over && (m->ours || !slu_mlink_heir(&m->link)) && m->link.share)
 		atomic_store(&m->link.share->ended, true);
 	if (!hand_over)
 		detach(m);

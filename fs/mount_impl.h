@@ -70,6 +70,7 @@ struct slu_mount {
 	atomic_bool by_ring; /* one has */
 	int device;          /* until INIT is answered; then it is the session's, and this is -1 */
 	int given;           /* a device that somebody else has mounted: /dev/fd/N; -1: none */
+	bool ours;           /* this process has come to serve it */
 	bool hurry;          /* the end does not wait for programs in the mount */
 	int wake;            /* eventfd: the time keeper has something to look at */
 

@@ -222,11 +222,8 @@ int cmd_mount(struct cli *c)
 	o.manifest = cli_get(c, "manifest");
 	o.log = cli_get(c, "log");
 	o.flags = cli_has(c, "no-supervisor") ? SLUICE_NO_SUPERVISOR : 0;
-	if (slu_starts(c->args[1], "/dev/fd/") &&
-	    !(cli_has(c, "foreground") && cli_has(c, "no-supervisor")))
-		return cli_usage(c,
-				 "'%s' is served by this very process: add --foreground "
-				 "--no-supervisor",
+	if (slu_starts(c->args[1], "/dev/fd/") && !cli_has(c, "foreground"))
+		return cli_usage(c, "'%s' is known to this very process only: add --foreground",
 				 c->args[1]);
 	if (cli_has(c, "foreground"))
 		return serve(c, &o);

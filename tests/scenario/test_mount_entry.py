@@ -109,7 +109,8 @@ def test_systemd_hears_nothing_of_a_mount_that_fails(files, tmp_path_factory):
 
 
 @needs_root
-def test_a_device_that_a_runtime_has_mounted(files):
+@pytest.mark.parametrize("how", [[], ["--no-supervisor"]], ids=["supervised", "alone"])
+def test_a_device_that_a_runtime_has_mounted(files, how):
     """The process needs no right to mount: it gets the descriptor, as /dev/fd/N."""
     libc = ctypes.CDLL(None, use_errno=True)
     m = files.cwd / "mnt"
@@ -119,13 +120,18 @@ def test_a_device_that_a_runtime_has_mounted(files):
     assert libc.mount(b"given", bytes(m), b"fuse.given", 1, data.encode()) == 0, os.strerror(ctypes.get_errno())
     try:
         p = subprocess.Popen(
-            ["sluice", "mount", "-f", "--no-supervisor", files.ref("in"), f"/dev/fd/{device}"],
+            ["sluice", "mount", "-f", *how, files.ref("in"), f"/dev/fd/{device}"],
             cwd=files.cwd,
             env=files.env,
             pass_fds=[device],
         )
         os.close(device)
         assert read_tree(m) == files.below("in")
+        for _ in range(0 if how else 3):
+            children = Path(f"/proc/{p.pid}/task/{p.pid}/children")
+            os.kill(int(until("a worker", children.read_text)), signal.SIGKILL)
+            assert read_tree(m) == files.below("in")
+            os.statvfs(m)  # of the one that serves now
     finally:
         assert libc.umount2(bytes(m), 2) == 0
     assert p.wait(timeout=60) == 0
