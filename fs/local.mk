@@ -2,6 +2,7 @@ libfs_la_SOURCES += fs/ahead.c fs/ahead.h fs/ahead_guess.c fs/ahead_impl.h
 libfs_la_SOURCES += fs/blocks.c fs/blocks.h
 libfs_la_SOURCES += fs/budget.c fs/budget.h fs/budget_limit.c
 libfs_la_SOURCES += fs/glob.c fs/glob.h
+libfs_la_SOURCES += fs/hadoopsum.c fs/hadoopsum.h
 libfs_la_SOURCES += fs/local.c fs/local.h
 libfs_la_SOURCES += fs/local_files.c
 libfs_la_SOURCES += fs/local_parts.h

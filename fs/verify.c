@@ -11,6 +11,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/download_record.h"
+#include "fs/hadoopsum.h"
 #include "io/crypt.h"
 #include "io/pool.h"
 
@@ -78,18 +79,65 @@ say(struct verdict *d, enum slu_verify_what what, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* One of the ways to sum up a file, or none. */
+struct summer {
+	struct slu_hasher *md5;
+	struct slu_hadoopsum *hadoop;
+	bool crc;
+	uint32_t c;
+};
+
+static int summer_begin(struct summer *s, const char *want)
+{
+	*s = (struct summer){.crc = slu_starts(want, SLU_DL_SUM)};
+	if (slu_starts(want, "md5:"))
+		return slu_hasher_new(SLU_MD5, &s->md5);
+	if (slu_starts(want, SLU_HADOOP_SUM) && slu_hadoopsum_new(want, &s->hadoop) == -ENOMEM)
+		return -ENOMEM;
+	return 0;
+}
+
+static int summer_add(struct summer *s, const void *p, size_t n)
+{
+	if (s->crc)
+		s->c = slu_crc32c(s->c, p, n);
+	if (s->hadoop)
+		return slu_hadoopsum_add(s->hadoop, p, n);
+	return s->md5 && slu_hasher_add(s->md5, p, n) < 0 ? -EIO : 0;
+}
+
+static int summer_end(struct summer *s, char got[SLU_ID_MAX])
+{
+	uint8_t digest[SLU_DIGEST_MAX];
+	char hex[2 * SLU_DIGEST_MAX + 1];
+
+	got[0] = '\0';
+	if (s->crc)
+		snprintf(got, SLU_ID_MAX, SLU_DL_SUM "%08x", s->c);
+	if (s->hadoop)
+		return slu_hadoopsum_end(s->hadoop, got);
+	if (!s->md5)
+		return 0;
+	if (slu_hasher_end(s->md5, digest) < 0)
+		return -EIO;
+	slu_hex(hex, digest, slu_digest_len(SLU_MD5));
+	snprintf(got, SLU_ID_MAX, "md5:%.32s", hex);
+	return 0;
+}
+
+static void summer_done(struct summer *s)
+{
+	slu_hasher_free(s->md5);
+	slu_hadoopsum_free(s->hadoop);
+}
+
 /* The checksum of the whole file in the words of `want`; "" when it knows no such kind. */
 static int sum_of(struct verify *v, int fd, char *buf, const char *want, char got[SLU_ID_MAX])
 {
-	SLU_AUTO(slu_hasher_freep) struct slu_hasher *h = NULL;
-	uint8_t digest[SLU_DIGEST_MAX];
-	bool md5 = slu_starts(want, "md5:"), crc = slu_starts(want, SLU_DL_SUM);
-	char hex[2 * SLU_DIGEST_MAX + 1];
-	uint32_t c = 0;
+	SLU_AUTO(summer_done) struct summer s;
+	int r = summer_begin(&s, want);
 
-	if (md5 && slu_hasher_new(SLU_MD5, &h) < 0)
-		return -ENOMEM;
-	for (;;) {
+	while (r == 0) {
 		ssize_t n = SLU_IO(read(fd, buf, PIECE));
 
 		if (n < 0 && errno == EINTR)
@@ -98,10 +146,7 @@ static int sum_of(struct verify *v, int fd, char *buf, const char *want, char go
 			return -errno;
 		if (n == 0)
 			break;
-		if (md5 && slu_hasher_add(h, buf, (size_t)n) < 0)
-			return -EIO;
-		if (crc)
-			c = slu_crc32c(c, buf, (size_t)n);
+		r = summer_add(&s, buf, (size_t)n);
 		pthread_mutex_lock(&v->lock);
 		v->progress.bytes += (uint64_t)n;
 		bool stop = v->rc;
@@ -110,16 +155,7 @@ static int sum_of(struct verify *v, int fd, char *buf, const char *want, char go
 		if (stop)
 			return -ECANCELED;
 	}
-	got[0] = '\0';
-	if (crc)
-		snprintf(got, SLU_ID_MAX, SLU_DL_SUM "%08x", c);
-	if (md5) {
-		if (slu_hasher_end(h, digest) < 0)
-			return -EIO;
-		slu_hex(hex, digest, slu_digest_len(SLU_MD5));
-		snprintf(got, SLU_ID_MAX, "md5:%.32s", hex);
-	}
-	return 0;
+	return r == 0 ? summer_end(&s, got) : r;
 }
 
 static int read_whole(struct verify *v, size_t at, int fd, char *buf, struct verdict *ret)

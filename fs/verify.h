@@ -27,7 +27,7 @@ struct slu_verify_opts {
 	bool extra;    /* tell of what is there and not in the manifest, too */
 	/* NULL: all files.  Any thread. */
 	bool (*wanted)(void *user, size_t at);
-	/* What checksum, "md5:<hex>" or "crc32c:<hex>", file `at` has to have, "" when nobody knows; NULL: the
+	/* What checksum, "md5:<hex>", "crc32c:<hex>" or as in hadoopsum.h, file `at` has to have, "" when nobody knows; NULL: the
 	 * manifest's.  False: what is there is known to be of another state.  Any thread. */
 	bool (*sum)(void *user, size_t at, char ret[SLU_ID_MAX]);
 	/* Something is not as it should be; at SIZE_MAX: not in the manifest.  One thread at a time.

@@ -49,6 +49,8 @@ static void stat_done(struct slu_hdfs_req *q)
 	}
 	if (acl)
 		slu_hdfs_ask(q, "GET", op->path, "op=GETACLSTATUS", acl_done);
+	else if (r == 0 && op->flags & SLU_OPF_SUM && op->attr.kind == SLU_KIND_FILE)
+		slu_hdfs_sum(q);
 	else
 		slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
 }

@@ -335,7 +335,9 @@ void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const 
 		return;
 	}
 	q->headers[0] = NULL;
-	if (slu_streq(method, "GET")) {
+	if (slu_streq(method, "GET") && q->op->type != SLU_OP_READ) {
+		x->sink = SLU_SINK_BUF;
+	} else if (slu_streq(method, "GET")) {
 		/* the range stands in the address: what comes is the whole of it */
 		x->sink = SLU_SINK_RANGE;
 		x->buf = q->op->buf;

@@ -132,6 +132,7 @@ bool slu_hdfs_fail_over(struct slu_hdfs_req *q);
 /* --- one for each kind of op; all end the request some time --- */
 
 void slu_hdfs_stat(struct slu_hdfs_req *q);
+void slu_hdfs_sum(struct slu_hdfs_req *q); /* of a STAT that has op->attr and wants the checksum */
 void slu_hdfs_list(struct slu_hdfs_req *q);
 void slu_hdfs_read(struct slu_hdfs_req *q);
 void slu_hdfs_put(struct slu_hdfs_req *q);

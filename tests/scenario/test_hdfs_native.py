@@ -174,19 +174,19 @@ def test_a_snapshot_is_a_version_that_stays(native, pair, protocol):
     assert "changed" in native.run("download", "d@1", "out2", code=CHANGED).err
 
 
-@pytest.mark.parametrize("protocol", ["native"])
+@pytest.mark.parametrize("protocol", ["native", "webhdfs"])
 def test_a_copy_on_disk_is_proven_equal(native, protocol):
     """By what the cluster computes of its own bytes: none of them comes over the network."""
     big = DATA * 3
-    native.put_all({"d/f": DATA, "d/big": big, "d/empty": ""})
+    native.put_all({"d/f": DATA, "d/big": big, "d/empty": "", "d/tiny": "tiny"})
     out = native.cwd / "out"
     out.mkdir()
-    for name, data in (("f", DATA), ("big", big), ("empty", b"")):
+    for name, data in (("f", DATA), ("big", big), ("empty", b""), ("tiny", b"tiny")):
         (out / name).write_bytes(data)
     if protocol == "webhdfs":
         native.set_entry(protocol="webhdfs")
     same = native.json("verify", out, native.ref("d"))
-    assert (same["same"], same["files"], same["unchecked"]) == (True, 3, 0)
+    assert (same["same"], same["files"], same["unchecked"]) == (True, 4, 0)
     damage(out / "big")
     assert native.json("verify", out, native.ref("d"), code=CHANGED)["found"][0]["path"] == "big"
 

@@ -18,7 +18,7 @@ UNIT_TESTS += tests/unit/test-op tests/unit/test-store tests/unit/test-local \
 UNIT_TESTS += tests/unit/test-uri tests/unit/test-workspace tests/unit/test-datastore \
 	tests/unit/test-context tests/unit/test-filter tests/unit/test-definition tests/unit/test-resolve
 UNIT_TESTS += tests/unit/test-budget tests/unit/test-streams tests/unit/test-reader tests/unit/test-readerlife
-UNIT_TESTS += tests/unit/test-download tests/unit/test-few tests/unit/test-journal tests/unit/test-resume tests/unit/test-verify tests/unit/test-hdfsview \
+UNIT_TESTS += tests/unit/test-download tests/unit/test-few tests/unit/test-journal tests/unit/test-resume tests/unit/test-verify tests/unit/test-hadoopsum tests/unit/test-hdfsview \
 	tests/unit/test-mounttree tests/unit/test-mount tests/unit/test-mountview
 UNIT_TESTS += tests/unit/test-mountshare tests/unit/test-mountsuper
 UNIT_TESTS += tests/unit/test-mountopened tests/unit/test-mountpass
