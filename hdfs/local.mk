@@ -8,6 +8,7 @@ libhdfs_la_SOURCES += hdfs/failover.c
 libhdfs_la_SOURCES += hdfs/hdfs.c hdfs/hdfs.h
 libhdfs_la_SOURCES += hdfs/namenode.c hdfs/namenode.h
 libhdfs_la_SOURCES += hdfs/lease.c
+libhdfs_la_SOURCES += hdfs/legacy.c
 libhdfs_la_SOURCES += hdfs/names.c
 libhdfs_la_SOURCES += hdfs/nameservice.c hdfs/nameservice.h
 libhdfs_la_SOURCES += hdfs/native.c hdfs/native.h hdfs/native_impl.h

@@ -86,8 +86,68 @@ static void target_seen(struct slu_hdfs_req *q)
 	slu_hdfs_end(q, slu_hdfs_explain(q));
 }
 
+static void moved_back(struct slu_hdfs_req *q)
+{
+	q->op->err = q->err;
+	slu_hdfs_end(q, slu_hdfs_explain(q));
+}
+
+/* It lies in the folder that is the target: back to where it was. */
+static void move_back(struct slu_hdfs_req *q)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(60 << 10);
+	SLU_AUTO(slu_freep) char *inside = slu_path_join(q->op->to, slu_path_base(q->op->path));
+
+	slu_fail(&q->err, q->op->flags & SLU_OPF_ABSENT ? EEXIST : EISDIR,
+		 "'%s' is there: a folder", q->op->to);
+	if (!q->moved || !inside) {
+		moved_back(q);
+		return;
+	}
+	q->cleaning = true;
+	slu_buf_str(&b, "op=RENAME&destination=");
+	slu_hdfs_add_path(q->h, &b, q->op->path);
+	slu_hdfs_ask(q, "PUT", inside, slu_buf_err(&b) ? NULL : b.p, moved_back);
+}
+
+static void do_rename_again(struct slu_hdfs_req *q);
+
+/* A legacy rename says no more than yes or no. */
+static void legacy_seen(struct slu_hdfs_req *q)
+{
+	SLU_AUTO(slu_freep) char *dir = NULL;
+
+	switch (slu_hdfs_where_moved(q)) {
+	case SLU_MOVED:
+		slu_hdfs_end(q, 0);
+		break;
+	case SLU_MOVED_INTO:
+		move_back(q);
+		break;
+	case SLU_MOVED_TAKEN:
+		if (q->op->flags & SLU_OPF_ABSENT)
+			slu_hdfs_end_fail(q, EEXIST, "the target is there already");
+		else
+			slu_hdfs_end(q, slu_hdfs_cannot_replace(q));
+		break;
+	case SLU_MOVED_NOT: /* the folder of the target may be missing */
+		dir = slu_path_dir(q->op->to);
+		if (q->tries++ || !dir)
+			slu_hdfs_end_fail(q, EIO, "the gateway refused and gave no reason");
+		else
+			slu_hdfs_ask(q, "PUT", dir, "op=MKDIRS", do_rename_again);
+		break;
+	default:
+		slu_hdfs_end(q, slu_hdfs_explain(q));
+	}
+}
+
 static void end_renamed(struct slu_hdfs_req *q, int r)
 {
+	if (r == 0 && slu_hdfs_was_legacy(q)) {
+		slu_hdfs_ask(q, "GET", q->op->to, "op=GETFILESTATUS", legacy_seen);
+		return;
+	}
 	if (r == 0 || r == -EEXIST) {
 		slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
 		return;
@@ -103,7 +163,7 @@ static void renamed_again(struct slu_hdfs_req *q)
 	end_renamed(q, slu_hdfs_result(q));
 }
 
-static void parent_made(struct slu_hdfs_req *q)
+static void do_rename_again(struct slu_hdfs_req *q)
 {
 	int r = slu_hdfs_result(q);
 
@@ -127,9 +187,14 @@ static void renamed(struct slu_hdfs_req *q)
 	/* the source is there, so it is the folder of the target that is not */
 	dir = slu_path_dir(q->op->to);
 	if (dir)
-		slu_hdfs_ask(q, "PUT", dir, "op=MKDIRS", parent_made);
+		slu_hdfs_ask(q, "PUT", dir, "op=MKDIRS", do_rename_again);
 	else
 		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
+}
+
+static void rename_it(struct slu_hdfs_req *q)
+{
+	do_rename(q, renamed);
 }
 
 static void source_seen(struct slu_hdfs_req *q)
@@ -140,8 +205,10 @@ static void source_seen(struct slu_hdfs_req *q)
 		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &q->attr, &q->id, &q->op->err);
 	if (r < 0)
 		slu_hdfs_end(q, slu_hdfs_explain(q));
+	else if (q->attr.kind == SLU_KIND_DIR)
+		slu_hdfs_probe(q, rename_it);
 	else
-		do_rename(q, renamed);
+		rename_it(q);
 }
 
 void slu_hdfs_rename(struct slu_hdfs_req *q)

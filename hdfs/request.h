@@ -33,6 +33,7 @@ struct slu_hdfs {
 	atomic_bool heard;  /* one has answered some time */
 	char *prefix;       /* "/webhdfs/v1" */
 	char *csrf;         /* a header */
+	atomic_int rename;  /* legacy.c: what kind of one it has */
 	bool gateway;       /* prefix is another one: Hadoop's own clients cannot come here */
 	struct json_t *properties; /* for Hadoop's programs; NULL: none */
 	char *doas;                /* "&doas=x" or "" */
@@ -64,6 +65,7 @@ struct slu_hdfs_req {
 	struct slu_buf exclude;      /* those that failed: "host:port,host" */
 	struct slu_hdfs_id id;       /* READ: the pinned one; PUT: of what was written */
 	bool placed;                 /* READ: by a remembered address */
+	bool moved;                  /* what a legacy rename answered */
 
 	/* failover.c: the question to a NameNode that is under way */
 	bool asking;
@@ -128,6 +130,24 @@ void slu_hdfs_add_path(const struct slu_hdfs *h, struct slu_buf *b, const char *
 void slu_hdfs_ask_active(struct slu_hdfs_req *q, const char *method, const char *query);
 /* After its answer: true when another NameNode is asked instead, now or soon.  Else the result is in q->x. */
 bool slu_hdfs_fail_over(struct slu_hdfs_req *q);
+
+/* --- legacy.c: the rename of HttpFS --- */
+
+/* After a RENAME: was it done without its options?  Then it has to be looked at what came of it. */
+bool slu_hdfs_was_legacy(struct slu_hdfs_req *q);
+
+enum slu_hdfs_moved {
+	SLU_MOVED,        /* it is the target now */
+	SLU_MOVED_NOT,    /* no target is there */
+	SLU_MOVED_INTO,   /* the target is a folder; when q->moved, it is in there */
+	SLU_MOVED_TAKEN,  /* the target is another file */
+	SLU_MOVED_UNKNOWN /* op->err */
+};
+/* What the answer to GETFILESTATUS of the target says; q->id: of what was renamed. */
+enum slu_hdfs_moved slu_hdfs_where_moved(struct slu_hdfs_req *q);
+int slu_hdfs_cannot_replace(struct slu_hdfs_req *q); /* -ENOTSUP, op->err */
+/* Goes on with next when a folder can be renamed in one step; ends the op when not. */
+void slu_hdfs_probe(struct slu_hdfs_req *q, slu_hdfs_step *next);
 
 /* --- one for each kind of op; all end the request some time --- */
 

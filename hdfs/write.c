@@ -131,11 +131,57 @@ static void target_kind(struct slu_hdfs_req *q)
 	}
 }
 
+/* It lies in the folder that is the target: from there it is removed. */
+static void was_moved_into(struct slu_hdfs_req *q)
+{
+	char *inside = slu_path_join(q->op->path, slu_path_base(q->temp));
+
+	if (inside) {
+		free(q->temp);
+		q->temp = inside;
+		free(slu_take(q->folder));
+	}
+	if (q->op->flags & SLU_OPF_ABSENT)
+		exists_already(q);
+	else
+		give_up_as(q, EISDIR, "a folder of that name is there");
+}
+
+static void legacy_seen(struct slu_hdfs_req *q)
+{
+	switch (slu_hdfs_where_moved(q)) {
+	case SLU_MOVED:
+		slu_hdfs_clean(q, 0);
+		break;
+	case SLU_MOVED_INTO:
+		if (q->moved)
+			was_moved_into(q);
+		else
+			give_up_as(q, EISDIR, "a folder of that name is there");
+		break;
+	case SLU_MOVED_TAKEN:
+		if (q->op->flags & SLU_OPF_ABSENT)
+			exists_already(q);
+		else
+			slu_hdfs_clean(q, slu_hdfs_cannot_replace(q));
+		break;
+	case SLU_MOVED_NOT:
+		give_up_as(q, EIO, "the gateway did not rename it and gave no reason");
+		break;
+	default:
+		slu_hdfs_clean(q, slu_hdfs_explain(q));
+	}
+}
+
 static void renamed(struct slu_hdfs_req *q)
 {
 	bool refused = q->x.rc == -EREMOTEIO;
 	int r = slu_hdfs_result(q);
 
+	if (r == 0 && slu_hdfs_was_legacy(q)) {
+		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", legacy_seen);
+		return;
+	}
 	if (r == 0) {
 		slu_hdfs_clean(q, 0);
 		return;
@@ -277,7 +323,7 @@ static void create(struct slu_hdfs_req *q, const char *path, slu_hdfs_step *next
 
 	q->sent = next;
 	q->sent_path = path;
-	slu_buf_str(&b, "op=CREATE&noredirect=true&overwrite=true");
+	slu_buf_str(&b, "op=CREATE&noredirect=true&overwrite=true&permission=644");
 	if (q->op->flags & SLU_OPF_DURABLE)
 		slu_buf_str(&b, "&createflag=CREATE,SYNC_BLOCK");
 	slu_hdfs_add_exclude(q, &b);
