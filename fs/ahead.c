@@ -314,6 +314,59 @@ void slu_ahead_order_drop(struct slu_ahead *a)
 	(void)slu_ahead_order_begin(a);
 }
 
+/* Lock held. */
+static int order_resume(struct slu_ahead *a, const struct slu_ahead_legacy *l)
+{
+	int r = 0;
+
+	order_drop(a);
+	for (uint32_t i = 0; i < l->n && r >= 0; i++)
+		if (l->order[i] < a->conf.files)
+			r = slu_order_add(&a->order, a->conf.files, l->order[i]);
+	if (r < 0) {
+		order_drop(a);
+		return r;
+	}
+	a->front = l->front < a->order.n ? l->front : a->order.n;
+	a->tip = a->tail = a->front;
+	a->order_read = l->read < a->order.n ? l->read : a->order.n;
+	for (uint32_t i = 0; i < a->front; i++)
+		a->fetched[a->order.seq[i]] |= SLU_AHEAD_READ;
+	return 0;
+}
+
+int slu_ahead_inherit(struct slu_ahead *a, const struct slu_ahead_legacy *l)
+{
+	int r;
+
+	pthread_mutex_lock(&a->lock);
+	a->last = slu_now();
+	r = order_resume(a, l);
+	slu_order_clear(&a->learned);
+	for (uint32_t i = 0; i < l->nlearned && r >= 0; i++)
+		if (l->learned[i] < a->conf.files)
+			r = slu_order_add(&a->learned, a->conf.files, l->learned[i]);
+	if (a->learned.n)
+		a->learnings++;
+	if (a->order.n)
+		want(a);
+	pthread_mutex_unlock(&a->lock);
+	return r < 0 ? r : 0;
+}
+
+uint32_t slu_ahead_learned(struct slu_ahead *a, uint32_t *ret, uint32_t max, uint32_t *ret_version)
+{
+	uint32_t n;
+
+	pthread_mutex_lock(&a->lock);
+	n = a->learned.n <= max ? a->learned.n : 0;
+	if (n)
+		memcpy(ret, a->learned.seq, n * sizeof *ret);
+	*ret_version = a->learnings;
+	pthread_mutex_unlock(&a->lock);
+	return n;
+}
+
 bool slu_ahead_keeps(struct slu_ahead *a)
 {
 	bool keeps;
@@ -330,6 +383,8 @@ void slu_ahead_get(struct slu_ahead *a, struct slu_ahead_state *ret)
 	*ret = a->sum;
 	ret->order = a->order.n;
 	ret->order_read = a->order_read;
+	ret->order_front = a->front;
+	ret->learnings = a->learnings;
 	ret->order_fetched = a->order_fetched;
 	ret->learned = a->learned.n;
 	ret->window = 0;

@@ -65,8 +65,23 @@ void slu_ahead_order_drop(struct slu_ahead *a);
 /* Is an order being followed, and what was fetched for it to be kept? */
 bool slu_ahead_keeps(struct slu_ahead *a);
 
+/* --- from one process to the next --- */
+
+/* What a process before this one followed. */
+struct slu_ahead_legacy {
+	const uint32_t *order, *learned;
+	uint32_t n, nlearned;
+	uint32_t front, read; /* of the order: slu_ahead_state */
+};
+/* Goes on with it, from where it was read.  What is no file here is left out.  0, -ENOMEM. */
+int slu_ahead_inherit(struct slu_ahead *a, const struct slu_ahead_legacy *l);
+/* Copies the learned order, if it has at most `max` files; how many; *ret_version: learnings of the state. */
+uint32_t slu_ahead_learned(struct slu_ahead *a, uint32_t *ret, uint32_t max, uint32_t *ret_version);
+
 struct slu_ahead_state {
 	uint32_t order, order_read, order_fetched; /* files; order 0: none */
+	uint32_t order_front;                      /* one after the furthest that was read */
+	uint32_t learnings;                        /* how often another order was learned */
 	uint32_t learned;                          /* files of the learned order */
 	uint32_t window;                           /* files that guesses fetch ahead now */
 	uint64_t fetched, hits, lost; /* files: fetched; read after that; given up unread */

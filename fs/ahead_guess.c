@@ -260,6 +260,7 @@ static void turn_over(struct slu_ahead *a)
 	if (!holds && a->record.n >= LEARN_MIN) {
 		forget_learned(a);
 		a->learned = a->record;
+		a->learnings++;
 		a->record = (struct slu_order){0};
 	}
 	slu_order_clear(&a->record);

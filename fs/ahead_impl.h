@@ -63,8 +63,9 @@ struct slu_ahead {
 	uint32_t order_read, order_fetched;
 
 	struct slu_order learned, record;
-	uint32_t again; /* how much of what is read lately was recorded before */
-	uint32_t held;  /* files that the learned order expected, since the recording began */
+	uint32_t learnings; /* so many times `learned` became another */
+	uint32_t again;     /* how much of what is read lately was recorded before */
+	uint32_t held;      /* files that the learned order expected, since the recording began */
 	uint64_t serial;
 	uint32_t need; /* how often a guess has to come true */
 	struct slu_cursor cursors[SLU_AHEAD_CURSORS];

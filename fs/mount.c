@@ -425,6 +425,7 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	if (r)
 		return slu_fail_sys(e, -r, "cannot start a thread");
 	slu_mheir_ask_again(m);
+	slu_morder_start(m);
 	slu_mcontrol_start(m);
 	m->attached = m->given < 0; /* ours, from now on */
 	m->ours = true;
@@ -461,6 +462,7 @@ static int next_look(struct slu_mount *m, bool *trimmed)
 		malloc_trim(0);
 	*trimmed = wait < 0;
 	atomic_fetch_add(&m->link.share->beat, 1);
+	slu_morder_note(m);
 	if (!slu_mlink_alone(&m->link) && (wait < 0 || wait > BEAT_NS))
 		wait = BEAT_NS;
 	return wait < 0 ? -1 : (int)((wait + SLU_MS - 1) / SLU_MS);
@@ -559,6 +561,7 @@ static int end(struct slu_mount *m, bool hand_over)
 		fuse_session_destroy(m->se);
 	}
 	slu_closep(&m->device);
+	slu_morder_free(m);
 	slu_ahead_free(m->ahead);
 	slu_mreads_free(m->reads);
 	slu_mopens_free(m->opens);

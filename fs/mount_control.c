@@ -189,6 +189,8 @@ static int add_paths(struct slu_mcontrol *c, const struct json_t *request, struc
 	}
 	if (!r)
 		r = slu_ahead_order_add(c->m->ahead, at, (uint32_t)known, &twice);
+	if (!r)
+		slu_morder_add(c->m, at, (uint32_t)known);
 	c->unknown += (uint32_t)unknown;
 	r = set_count(r, answer, "known", known);
 	r = set_count(r, answer, "unknown", unknown);
@@ -207,6 +209,7 @@ static int do_order(struct slu_mcontrol *c, uint64_t conn, const struct json_t *
 		return slu_fail(e, EINVAL, "an order needs 'paths', an array of names");
 	if (slu_json_bool(request, "begin", false)) {
 		slu_ahead_order_drop(c->m->ahead);
+		slu_morder_drop(c->m);
 		c->order_of = conn;
 		c->unknown = 0;
 	} else if (c->order_of != conn) {
@@ -220,6 +223,7 @@ static int do_drop(struct slu_mcontrol *c, struct slu_err *e)
 	if (!c->m->ahead)
 		return slu_fail(e, ENOTSUP, "'%s' is a live mount: it has no order", c->m->where);
 	slu_ahead_order_drop(c->m->ahead);
+	slu_morder_drop(c->m);
 	c->order_of = 0;
 	c->unknown = 0;
 	return 0;

@@ -29,6 +29,7 @@
 struct slu_ahead;
 struct slu_mcontrol;
 struct slu_mlive;
+struct slu_morder;
 struct slu_mreads;
 
 #define SLU_MINIT_PASSTHROUGH (1ull << 37)
@@ -63,6 +64,7 @@ struct slu_mount {
 	struct slu_mlive *live;       /* NULL: pinned content */
 	struct slu_mcontrol *control; /* NULL: it has no socket */
 	struct slu_ahead *ahead;      /* NULL: live content */
+	struct slu_morder *order;     /* NULL: it is not kept */
 	struct slu_mid id;            /* the mount's */
 	struct slu_mopens *opens;
 	bool can_skip_open, no_opendir, attached;
@@ -132,6 +134,14 @@ void slu_mheir_drain(struct slu_mount *m);
 
 /* --- mount_ahead.c --- */
 int slu_mahead_new(struct slu_mount *m); /* m->ahead, once there are reads; not of live content */
+
+/* --- mount_order.c: the order that is followed, for the worker after this one --- */
+void slu_morder_start(struct slu_mount *m); /* goes on with what there was, once it is mounted */
+void slu_morder_free(struct slu_mount *m);
+/* What control is told, which has handed it to m->ahead; its thread. */
+void slu_morder_drop(struct slu_mount *m);
+void slu_morder_add(struct slu_mount *m, const uint32_t *at, uint32_t n);
+void slu_morder_note(struct slu_mount *m); /* how far it is; time keeper */
 
 /* --- mount_control.c --- */
 void slu_mcontrol_numbers(struct slu_mount *m); /* counting goes on where a worker before stopped */

@@ -22,6 +22,7 @@ enum slu_keep {
 	SLU_KEEP_LIFELINE,
 	SLU_KEEP_CONTROL, /* the listening socket: the path keeps answering */
 	SLU_KEEP_LIVE,    /* what programs have open in a live mount */
+	SLU_KEEP_ORDER,   /* the order of files that is followed */
 	SLU_KEEPS
 };
 

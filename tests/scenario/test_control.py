@@ -89,6 +89,29 @@ def test_a_given_order_is_there_before_it_is_read(small):
             assert one["stats"]["counters"]["fetched"] == 60 * SIZE
 
 
+def test_an_order_outlives_the_process_that_serves(small):
+    """A shuffled epoch is handed over once; whoever serves follows it from where it was read."""
+    order = random.Random(6).sample(names(small), 60)
+    with small.mounted(small.ref("in")) as m:
+        hand_over(small, m, order)
+        read_right(small, m, order[:20])
+        until("it is written down", lambda: told(small, m)["ahead"]["order_read"] == 20)
+        old = worker_of(m)
+        os.kill(old, signal.SIGKILL)
+        until("another serves", lambda: worker_of(m) not in (None, old))
+        after = until("it goes on", lambda: told(small, m)["ahead"])
+        assert after["order"] == 60
+        if small.kind != "local":
+            until("the rest is fetched", lambda: told(small, m)["ahead"]["order_fetched"] >= 40)
+            until("nothing is on its way", lambda: told(small, m)["stats"]["gauges"]["flight"]["now"] == 0)
+            hits = told(small, m)["stats"]["counters"]["hit_memory"]
+            read_right(small, m, order[20:])
+            assert told(small, m)["stats"]["counters"]["hit_memory"] >= hits + 40 * SIZE
+        small.run("prefetch", m, "--drop")
+        os.kill(worker_of(m), signal.SIGKILL)
+        assert told(small, m)["ahead"]["order"] == 0
+
+
 def test_listing_order_is_followed(small):
     with small.mounted(small.ref("in")) as m:
         read_right(small, m, names(small)[:20])

@@ -512,6 +512,54 @@ static void test_given_order_waits_for_room(void **state)
 }
 
 /* With the thread: what it fetches is only looked at here once it has stopped. */
+/* Another process goes on: with what was handed over from where it was read, and with what was learned. */
+static void test_what_one_process_leaves_to_the_next(void **state)
+{
+	uint32_t *order = shuffled(2000), *learned = calloc(FILES, sizeof *learned), twice, version;
+	struct slu_ahead_legacy l = {.order = order, .n = 2000, .learned = learned};
+	struct slu_ahead_state s;
+	struct world one, two;
+
+	(void)state;
+	world_make(&one, false);
+	for (int epoch = 0; epoch < 2; epoch++)
+		for (uint32_t i = 0; i < 1000; i++)
+			visit(&one, 19999 - order[i]);
+	assert_int_equal(slu_ahead_order_add(one.a, order, 2000, &twice), 0);
+	for (uint32_t i = 0; i < 700; i++)
+		visit(&one, order[i]);
+	slu_ahead_get(one.a, &s);
+	l.front = s.order_front;
+	l.read = s.order_read;
+	assert_int_equal(l.front, 700);
+	assert_true(s.learnings > 0);
+	l.nlearned = slu_ahead_learned(one.a, learned, FILES, &version);
+	assert_int_equal(version, s.learnings);
+	assert_true(l.nlearned >= 1000);
+	assert_int_equal(slu_ahead_learned(one.a, learned, l.nlearned - 1, &version), 0);
+	world_done(&one);
+
+	world_make(&two, false);
+	order[1999] = FILES; /* no file here */
+	assert_int_equal(slu_ahead_inherit(two.a, &l), 0);
+	slu_ahead_get(two.a, &s);
+	assert_int_equal(s.order, 1999);
+	assert_int_equal(s.order_read, 700);
+	assert_int_equal(s.learned, l.nlearned);
+	assert_true(two.fetched >= SLU_AHEAD_FILES / 2);
+	for (uint32_t i = 700; i < 1999; i++)
+		visit(&two, order[i]);
+	assert_int_equal(two.misses, 0);
+	assert_int_equal(two.fetched, 1299);
+	count_anew(&two);
+	for (uint32_t i = 0; i < 1000; i++)
+		visit(&two, 19999 - order[i]);
+	assert_true(two.misses < 100);
+	world_done(&two);
+	free(order);
+	free(learned);
+}
+
 static void test_thread(void **state)
 {
 	uint32_t *p = shuffled(FILES), twice;
@@ -552,6 +600,7 @@ int main(void)
 		cmocka_unit_test(test_given_order_for_many),
 		cmocka_unit_test(test_a_new_order_replaces_the_old),
 		cmocka_unit_test(test_given_order_waits_for_room),
+		cmocka_unit_test(test_what_one_process_leaves_to_the_next),
 		cmocka_unit_test(test_thread),
 	};
 
