@@ -39,7 +39,8 @@ struct slu_mask {
 	struct slu_attr attr; /* LOOKUP: of a file that may be a folder too */
 	struct slu_list list;
 	struct slu_mlist *dir;
-	char *buf; /* of a listing; owned */
+	struct slu_mask *behind; /* that waits for the same listing, or for its turn */
+	char *buf;               /* of a listing; owned */
 	size_t used, size;
 	uint64_t off;
 	bool plus;
@@ -57,6 +58,7 @@ struct slu_mlive {
 	unsigned busy, sending; /* asks; calls of submit */
 	bool ticking, stopping;
 	struct slu_mlist *lists;
+	struct slu_mask *turns; /* asks that have their listing now */
 	uint64_t next_list;
 	int64_t told; /* when a failure was logged last */
 
@@ -89,6 +91,7 @@ void slu_mask_send(struct slu_mask *a);
 void slu_mask_end(struct slu_mask *a);
 /* True: the caller replies, and nobody else. */
 bool slu_mask_claim(struct slu_mask *a);
+bool slu_mask_over(struct slu_mask *a);    /* somebody has replied, or is about to */
 void slu_mask_replied(struct slu_mask *a); /* after the reply, unless that was slu_mask_fail() */
 void slu_mask_fail(struct slu_mask *a,
 		   int rc); /* claimed: replies with what a program expects, logs */
@@ -110,6 +113,8 @@ void slu_mlive_list(fuse_req_t req, uint64_t ino, size_t size, uint64_t off, uin
 		    bool plus);
 void slu_mlive_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void slu_mlive_list_put(struct slu_mlive *l, struct slu_mlist *d); /* an ask's; lock held */
+void slu_mlive_list_turn(
+	struct slu_mlive *l); /* after that, without the lock: who waited goes on */
 void slu_mlive_lists_trim(struct slu_mlive *l,
 			  bool all); /* pages that nobody reads; all: everything */
 

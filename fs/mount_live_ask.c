@@ -38,6 +38,16 @@ bool slu_mask_claim(struct slu_mask *a)
 	return mine;
 }
 
+bool slu_mask_over(struct slu_mask *a)
+{
+	bool over;
+
+	pthread_mutex_lock(&a->l->lock);
+	over = a->claimed;
+	pthread_mutex_unlock(&a->l->lock);
+	return over;
+}
+
 /* libfuse: the program was interrupted, or killed. */
 static void interrupted(fuse_req_t req, void *ask)
 {
@@ -129,6 +139,7 @@ void slu_mask_end(struct slu_mask *a)
 	pthread_mutex_lock(&l->lock);
 	unref(a);
 	pthread_mutex_unlock(&l->lock);
+	slu_mlive_list_turn(l);
 }
 
 static void op_done(struct slu_op *op)
@@ -138,7 +149,7 @@ static void op_done(struct slu_op *op)
 
 	pthread_mutex_lock(&a->l->lock);
 	a->sent = false;
-	claimed = a->claimed;
+	claimed = a->claimed && !a->dir; /* a page is kept, for the program that asks again */
 	pthread_mutex_unlock(&a->l->lock);
 	if (claimed)
 		slu_mask_end(a);

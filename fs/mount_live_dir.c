@@ -35,6 +35,7 @@ struct slu_mlist {
 	uint64_t fh, ino;
 	unsigned refs; /* the kernel's handle, and the ask that uses it */
 	bool busy;     /* an ask has it */
+	struct slu_mask *waiting; /* for that: an interrupted one has it until the store answers */
 	struct slu_list page;
 	bool loaded, told;
 	uint64_t at;   /* index of the page's first entry: marks.p[k].at */
@@ -99,8 +100,15 @@ static void list_unref(struct slu_mlive *l, struct slu_mlist *d)
 
 void slu_mlive_list_put(struct slu_mlive *l, struct slu_mlist *d)
 {
-	d->busy = false;
+	struct slu_mask *a = d->waiting;
+
+	d->busy = a;
 	d->used = slu_now();
+	if (a) {
+		d->waiting = a->behind;
+		a->behind = l->turns;
+		l->turns = a;
+	}
 	list_unref(l, d);
 }
 
@@ -339,6 +347,7 @@ static void list_end(struct slu_mask *a, int rc)
 	a->dir = NULL;
 	slu_mlive_list_put(l, d);
 	pthread_mutex_unlock(&l->lock);
+	slu_mlive_list_turn(l);
 	if (!slu_mask_claim(a)) {
 		untell(a);
 	} else {
@@ -426,70 +435,113 @@ static void page_came(struct slu_mask *a)
 		d->loaded = true;
 		r = note_next(d);
 	}
-	if (r)
+	if (r || slu_mask_over(a))
 		list_end(a, r);
 	else
 		go_on(a);
 }
 
-/* The handle for one reader at a time. */
-static struct slu_mlist *list_take(struct slu_mlive *l, uint64_t fh, uint64_t ino, int *ret)
+static void begin(struct slu_mask *a)
 {
+	int r = 0;
+
+	if (!slu_mask_over(a)) {
+		a->buf = slu_malloc(a->size);
+		r = a->buf ? slu_lnodes_path(a->l->nodes, a->ino, a->l->base, NULL, &a->path)
+			   : -ENOMEM;
+		if (!r && add_dots(a)) {
+			go_on(a);
+			return;
+		}
+	}
+	list_end(a, r);
+}
+
+void slu_mlive_list_turn(struct slu_mlive *l)
+{
+	struct slu_mask *a;
+
+	pthread_mutex_lock(&l->lock);
+	a = l->turns;
+	if (a)
+		l->turns = a->behind;
+	pthread_mutex_unlock(&l->lock);
+	if (a)
+		begin(a);
+}
+
+/* Lock held.  Takes out of the queue those that were interrupted while they waited. */
+static struct slu_mask *give_up(struct slu_mlist *d)
+{
+	struct slu_mask **pp = &d->waiting, *gone = NULL, *a;
+
+	while ((a = *pp)) {
+		if (!a->claimed) {
+			pp = &a->behind;
+			continue;
+		}
+		*pp = a->behind;
+		a->behind = gone;
+		gone = a;
+		a->dir = NULL;
+		d->refs--; /* the caller has one */
+	}
+	return gone;
+}
+
+/* The handle is for one reader at a time.  *ret_now: a has it; else it has its turn later. */
+static int list_take(struct slu_mask *a, uint64_t fh, bool *ret_now)
+{
+	struct slu_mlive *l = a->l;
+	struct slu_mask *gone = NULL, **pp;
 	struct slu_mlist *d;
 
-	*ret = 0;
 	pthread_mutex_lock(&l->lock);
-	d = list_find(l, fh, ino);
+	d = list_find(l, fh, a->ino);
 	if (!d)
-		d = list_new(l, fh, ino);
-	if (!d) {
-		*ret = -ENOMEM;
-	} else if (d->busy) {
-		*ret = -EBUSY;
-		d = NULL;
-	} else {
-		d->busy = true;
+		d = list_new(l, fh, a->ino);
+	if (d) {
+		a->dir = d;
 		d->refs++;
+		*ret_now = !d->busy;
+		gone = give_up(d);
+		for (pp = &d->waiting; *pp; pp = &(*pp)->behind)
+			;
+		if (d->busy)
+			*pp = a;
+		d->busy = true;
 	}
 	pthread_mutex_unlock(&l->lock);
-	return d;
+	while (gone) {
+		struct slu_mask *next = gone->behind;
+
+		slu_mask_end(gone);
+		gone = next;
+	}
+	return d ? 0 : -ENOMEM;
 }
 
 void slu_mlive_list(fuse_req_t req, uint64_t ino, size_t size, uint64_t off, uint64_t fh, bool plus)
 {
 	struct slu_mlive *l = live_of(req);
-	struct slu_mlist *d;
 	struct slu_mask *a;
-	int r;
+	bool now;
 
 	if (!off && slu_mguard_refuses(l->m, req)) {
 		fuse_reply_err(req, EACCES);
 		return;
 	}
-	d = list_take(l, fh, ino, &r);
-	if (!d) {
-		fuse_reply_err(req, -r);
-		return;
-	}
 	a = slu_mask_new(l, req, ino, page_came);
-	if (!a) {
-		pthread_mutex_lock(&l->lock);
-		slu_mlive_list_put(l, d);
-		pthread_mutex_unlock(&l->lock);
+	if (!a)
 		return;
-	}
-	a->dir = d;
 	a->size = size < BUF_MAX ? size : BUF_MAX;
 	a->off = off;
 	a->plus = plus;
-	a->buf = slu_malloc(a->size);
-	r = a->buf ? slu_lnodes_path(l->nodes, ino, l->base, NULL, &a->path) : -ENOMEM;
-	if (r) {
-		list_end(a, r);
-		return;
+	if (list_take(a, fh, &now)) {
+		if (slu_mask_claim(a))
+			slu_mask_fail(a, -ENOMEM);
+		slu_mask_end(a);
+	} else if (now) {
+		begin(a);
 	}
-	if (add_dots(a))
-		go_on(a);
-	else
-		list_end(a, 0);
 }

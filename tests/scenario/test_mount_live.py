@@ -225,3 +225,25 @@ def test_names_that_cannot_be_shown_are_left_out(ws):
         assert not Path(m / ".sluice-part-1").exists()
         with pytest.raises(OSError):
             os.listdir(m / "link")
+
+
+@pytest.mark.only_on("local", "blob")
+def test_a_listing_that_was_interrupted_goes_on(files):
+    """The page that the interrupted one asked for serves the next: neither EBUSY nor another request, for ever."""
+    names, interrupted = None, 0
+    with live(files, env={"SLUICE_FAULT": "list:1:delay=500ms"}) as m:
+        fd = os.open(m, os.O_RDONLY)
+        before = signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        try:
+            while names is None:
+                try:
+                    names = sorted(os.listdir(fd))
+                except InterruptedError:
+                    interrupted += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            os.close(fd)
+    assert names == ["0", "1", "2", "big"]
+    assert interrupted
