@@ -54,7 +54,8 @@ def die_with_parent():
 
 class Hdfs:
     host = "127.0.0.1"  # the name of the servers
-    core = {}  # more of core-site.xml
+    # more of core-site.xml: who runs it may speak for others, as a gateway does
+    core = {f"hadoop.proxyuser.{getpass.getuser()}.{what}": "*" for what in ("hosts", "groups")}
     jvm = []
 
     def __init__(self, folder, datanodes=1, **settings):

@@ -75,6 +75,7 @@ build_env()
 	export MANPATH="$1/man:${MANPATH:-}"
 	export SLUICE_SRC=$top SLUICE_BUILD=$1
 	[ ! -d "$cache/hadoop-3.4.2" ] || export SLUICE_HADOOP_JARS=$cache/hadoop-3.4.2
+	[ ! -d "$cache/hadoop-httpfs-3.4.2" ] || export SLUICE_HTTPFS_JARS=$cache/hadoop-httpfs-3.4.2
 	[ ! -d "$cache/hadoop-azure-3.4.2" ] || export SLUICE_HADOOP_AZURE_JARS=$cache/hadoop-azure-3.4.2
 	[ ! -e "$cache/$DEPS_AZURITE_MAIN" ] || export SLUICE_AZURITE=$cache/$DEPS_AZURITE_MAIN
 	[ ! -x "$1/tests/blobd/blobd" ] || export SLUICE_BLOBD=$1/tests/blobd/blobd

@@ -66,9 +66,10 @@ spark    | pyspark==4.1.4        | Spark with Hadoop 3.4, about 450 MB
 lint     | ruff==0.11.13         | static analysis and format of Python
 '
 
-# rung | folder in the cache | coordinates, all of one set | why
+# rung | folder in the cache | coordinates, all of one set (with ":alone": without what they need) | why
 DEPS_MAVEN='
 hdfs     | hadoop-3.4.2 | org.apache.hadoop:hadoop-common:3.4.2 org.apache.hadoop:hadoop-hdfs:3.4.2 org.apache.hadoop:hadoop-hdfs-client:3.4.2 | a NameNode and a DataNode for the scenarios, about 65 MB
+hdfs     | hadoop-httpfs-3.4.2 | org.apache.hadoop:hadoop-hdfs-httpfs:3.4.2:alone com.googlecode.json-simple:json-simple:1.1.1:alone | the gateway HttpFS beside it
 blob     | hadoop-azure-3.4.2 | org.apache.hadoop:hadoop-azure:3.4.2 | Spark reaches Blob storage, about 8 MB
 '
 
@@ -216,7 +217,8 @@ deps_pip()
 # The folder appears when it is complete.
 maven_fetch()
 {
-	local dir=$1 part=$1.part coordinate group artifact version
+	local dir=$1 part=$1.part coordinate group artifact version alone
+	local all='<exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion>'
 	shift
 	rm -rf "$part"
 	mkdir -p "$part"
@@ -225,9 +227,9 @@ maven_fetch()
 		echo '<groupId>sluice</groupId><artifactId>jars</artifactId><version>1</version>'
 		echo '<packaging>pom</packaging><dependencies>'
 		for coordinate in "$@"; do
-			IFS=: read -r group artifact version <<<"$coordinate"
+			IFS=: read -r group artifact version alone <<<"$coordinate"
 			echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId>"
-			echo "<version>$version</version></dependency>"
+			echo "<version>$version</version>${alone:+<exclusions>$all</exclusions>}</dependency>"
 		done
 		echo '</dependencies></project>'
 	} >"$part/pom.xml"
