@@ -95,6 +95,7 @@ static const struct key hdfs_keys[] = {
 	{"http_address", V_HOSTPORTS, false},
 	{"http_path", V_PATH, false},
 	{"doas", V_TEXT, false},
+	{"domain_socket", V_PATH, false},
 	{NULL, V_END, false},
 };
 

@@ -21,7 +21,7 @@
 struct parts {
 	struct slu_hdfs_place place;
 	struct slu_hdfs_secret secret;
-	char *user, *ca_file;
+	char *user, *ca_file, *socket;
 };
 
 static void parts_done(struct parts *p)
@@ -30,6 +30,7 @@ static void parts_done(struct parts *p)
 	slu_hdfs_secret_done(&p->secret);
 	free(p->user);
 	free(p->ca_file);
+	free(p->socket);
 }
 
 /* Without one HDFS takes everybody for its guest: so who runs this, as Hadoop's own client says. */
@@ -79,6 +80,23 @@ static void plain(const struct json_t *entry, struct slu_hdfs_conf *c, const str
 	c->plain_ok = !c->tls && (slu_json_str(entry, "protocol") || !secret);
 }
 
+/* The socket by which DataNodes on this machine hand out their files; NULL: they are not asked. */
+static int find_socket(const struct json_t *entry, const struct slu_hconf *conf, char **ret,
+		       struct slu_err *e)
+{
+	const char *own = slu_json_str(entry, "domain_socket");
+
+	if (own && *own != '/')
+		return slu_fail(e, EINVAL, "the domain_socket '%s' is not an absolute path", own);
+	if (own) {
+		*ret = slu_strdup(own);
+		return *ret ? 0 : slu_fail_oom(e);
+	}
+	if (!conf || !slu_hconf_bool(conf, "dfs.client.read.shortcircuit", false))
+		return 0;
+	return slu_hconf_get(conf, "dfs.domain.socket.path", ret, e);
+}
+
 static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_conf *c,
 		struct parts *p, struct slu_err *e)
 {
@@ -89,6 +107,8 @@ static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_con
 	r = fill_address(entry, dir, c, p, e);
 	if (r == 0)
 		r = slu_hdfs_secret_read(entry, dir, c->web, c->rpc, c->name, &p->secret, e);
+	if (r == 0)
+		r = find_socket(entry, p->place.conf, &p->socket, e);
 	if (r == 0)
 		plain(entry, c, p);
 	if (r < 0)
@@ -104,6 +124,7 @@ static int fill(const struct json_t *entry, const char *dir, struct slu_hdfs_con
 	c->services = p->secret.services;
 	c->kerberos = p->secret.kerberos ? &p->secret.gss : NULL;
 	c->ca_file = p->ca_file;
+	c->domain_socket = p->socket && *p->socket ? p->socket : NULL;
 	return 0;
 }
 

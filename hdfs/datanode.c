@@ -354,6 +354,8 @@ void slu_dn_cancel(struct slu_dn_read *rd)
 {
 	struct slu_dn_conn *c = rd->conn;
 
+	if (!c) /* it is being read from files */
+		return;
 	if (c->phase == DIALING)
 		slu_dial_cancel(&c->dial);
 	else

@@ -294,6 +294,7 @@ static int native_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct 
 		.root = h->root,
 		.user = c->user,
 		.where = where,
+		.domain_socket = c->domain_socket,
 		.only = c->protocol == SLU_HDFS_NATIVE,
 		.loops = h->loops,
 		.pool = pool,

@@ -51,6 +51,7 @@ struct slu_hdfs_conf {
 	const char *const *services; /* what tokens in it may be for (hdfs/token.h), NULL-ended */
 	const struct slu_gss_conf *kerberos; /* NULL: none; then neither user nor token is sent */
 	const char *ca_file;                 /* NULL: the system's */
+	const char *domain_socket; /* of DataNodes on this machine (shortcircuit.h); NULL: none */
 	enum slu_hdfs_protocol protocol;
 };
 

@@ -25,6 +25,8 @@ libhdfs_la_SOURCES += hdfs/request.c hdfs/request.h
 libhdfs_la_SOURCES += hdfs/rpc.c hdfs/rpc.h
 libhdfs_la_SOURCES += hdfs/signin.c hdfs/signin.h hdfs/signin_ask.c hdfs/signin_impl.h
 libhdfs_la_SOURCES += hdfs/token.c hdfs/token.h
+libhdfs_la_SOURCES += hdfs/replica.c hdfs/replica.h
+libhdfs_la_SOURCES += hdfs/shortcircuit.c hdfs/shortcircuit.h
 libhdfs_la_SOURCES += hdfs/sum.c
 libhdfs_la_SOURCES += hdfs/write.c
 

@@ -319,6 +319,8 @@ int slu_native_new(const struct slu_native_conf *conf, struct slu_native **ret, 
 	n->conf = *conf;
 	pthread_mutex_init(&n->lock, NULL);
 	r = slu_nn_set_init(&n->set, conf->namenodes, conf->user, conf->pool, e);
+	if (r == 0 && conf->domain_socket && slu_sc_new(conf->domain_socket, conf->pool, &n->sc))
+		r = slu_fail_oom(e);
 	if (r == 0 && slu_random_id(id, 8))
 		r = slu_fail(e, EIO, "the kernel gives no random bytes");
 	if (r == 0) {
@@ -378,6 +380,7 @@ void slu_native_free(struct slu_native *n)
 	for (unsigned i = 0; i < n->nshards; i++)
 		close_on_loop(n->shard[i]);
 	slu_nn_set_done(&n->set);
+	slu_sc_free(n->sc);
 	pthread_mutex_destroy(&n->lock);
 	free(n->root);
 	free(n->where);

@@ -16,8 +16,9 @@ struct slu_native_conf {
 	const char *namenodes; /* "host:port", several joined by commas */
 	const char *root;      /* "" or "/a/b" */
 	const char *user;
-	const char *where; /* what messages call the file system: "hdfs://..." */
-	bool only;         /* nothing is handed back but what it cannot do at all */
+	const char *where;         /* what messages call the file system: "hdfs://..." */
+	const char *domain_socket; /* of DataNodes on this machine; NULL: none */
+	bool only;                 /* nothing is handed back but what it cannot do at all */
 	struct slu_loops *loops;
 	struct slu_pool *pool;
 	/* Takes an op that is handed back. */

@@ -13,6 +13,7 @@
 #include "hdfs/datanode.h"
 #include "hdfs/namenode.h"
 #include "hdfs/native.h"
+#include "hdfs/shortcircuit.h"
 
 #include <pthread.h>
 
@@ -48,6 +49,7 @@ struct slu_native {
 	struct slu_native_conf conf;
 	char *root, *where, *client;
 	struct slu_nn_set set;
+	struct slu_sc *sc; /* NULL: no local replicas */
 	atomic_uint turn;
 	atomic_llong closed_until;     /* the RPC port does not answer: handed back till then */
 	atomic_llong unwritable_until; /* no DataNode took data: writes are handed back till then */

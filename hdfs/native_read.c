@@ -301,7 +301,8 @@ static bool block_start(struct slu_block_read *r)
 		.done = block_done,
 		.user = r,
 	};
-	slu_dn_read(r->q->s->dn, &r->rd);
+	if (!r->q->n->sc || !slu_sc_read(r->q->n->sc, r->q->s->loop, r->q->s->dn, &r->rd))
+		slu_dn_read(r->q->s->dn, &r->rd);
 	return true;
 }
 

@@ -4,9 +4,13 @@
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
+import tempfile
+import threading
 import urllib.request
+from pathlib import Path
 
 import hdfs_server
 import pytest
@@ -247,6 +251,68 @@ def test_the_words_of_the_namenode_become_ours(native):
     without_web(native)
     assert "no such file" in native.run("cat", native.ref("nothing"), code=3).err
     assert native.run("cat", native.ref("d"), code=BAD_INPUT).err.count("\n") == 1
+
+
+def fields(message):
+    """The fields of a protocol buffer: number -> integer or bytes."""
+    found, i = {}, 0
+
+    def varint():
+        nonlocal i
+        value = shift = 0
+        while True:
+            value |= (message[i] & 0x7F) << shift
+            shift += 7
+            i += 1
+            if message[i - 1] < 0x80:
+                return value
+
+    while i < len(message):
+        tag = varint()
+        value = varint()
+        if tag & 7 == 2:
+            value, i = message[i : i + value], i + value
+        found[tag >> 3] = value
+    return found
+
+
+def hand_out(server, listener, asked):
+    """A DataNode with Hadoop's native library, which no registry has, hands out its files so."""
+    while True:
+        try:
+            s, _ = listener.accept()
+        except OSError:
+            return
+        with s:
+            request = s.recv(65536)
+            assert request[:3] == b"\0\x1c\x57"
+            length = 2 if request[3] & 0x80 else 1
+            block = fields(fields(fields(request[3 + length :])[1])[1])
+            data = next(p for p in server.replicas(0) if p.name == f"blk_{block[2]}")
+            asked.append(data)
+            with open(data, "rb") as d, open(f"{data}_{block[3]}.meta", "rb") as m:
+                s.sendall(b"\x02\x08\0")
+                socket.send_fds(s, [b"\0"], [d.fileno(), m.fileno()])
+
+
+def test_blocks_of_this_machine_are_read_from_their_files(native, pair):
+    native.put("f", DATA)
+    without_web(native)
+    asked = []
+    place = Path(tempfile.mkdtemp(prefix="sluice-dn-"))  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place / "socket"))
+        listener.listen()
+        thread = threading.Thread(target=hand_out, args=(pair, listener, asked))
+        thread.start()
+        native.set_entry(domain_socket=str(place / "socket"))
+        assert native.run("cat", native.ref("f"), text=False).out == DATA
+        assert len(set(asked)) == 11
+        damage(asked[0])  # what is damaged is read from the other DataNode
+        assert native.run("cat", native.ref("f"), text=False).out == DATA
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    shutil.rmtree(place)
 
 
 def set_quota(ws, folder, **quota):
