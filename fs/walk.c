@@ -228,7 +228,8 @@ static int take_page(struct slu_list *page, const char *path, struct slu_list *r
 
 /* All pages of one folder in *ret, sorted by path (also on failure; slu_list_done). */
 static int list_folder(struct slu_store *s, const char *path, const char *start, unsigned flags,
-		       struct slu_list *ret, struct slu_odd *odd, struct slu_err *e)
+		       struct slu_list *ret, struct slu_walk_room *room, struct slu_odd *odd,
+		       struct slu_err *e)
 {
 	SLU_AUTO(slu_marks_done) struct slu_marks marks = {0};
 	SLU_AUTO(slu_freep) char *marker = NULL;
@@ -247,6 +248,7 @@ static int list_folder(struct slu_store *s, const char *path, const char *start,
 			r = slu_marks_check(&marks, path, marker, page.next, page.n, e);
 		if (r == 0)
 			r = take_page(&page, path, ret, odd, e);
+		(void)slu_walk_room_of(room, ret);
 		if (r == 0 && (!page.next || ret->n >= check_at)) {
 			check_at = 2 * ret->n;
 			r = check_repeats(ret, path, e);
@@ -317,12 +319,13 @@ static int walk_folder(struct slu_walker *w, const struct frame *up, const char 
 		       const struct states *in, struct slu_err *e)
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
+	SLU_AUTO(slu_walk_room_done) struct slu_walk_room room = {0};
 	struct frame f = {up, id, up ? up->depth + 1 : 0};
 	int r = check_frame(w, &f, e);
 
 	if (r == 0)
 		r = list_folder(w->s, slu_walker_path(w), up ? NULL : w->start, w->list_flags,
-				&list, &w->odd, e);
+				&list, &room, &w->odd, e);
 	if (r == -ENOENT && up && vanished(w))
 		return 0;
 	if (r < 0)
@@ -387,8 +390,9 @@ int slu_walk_dir(struct slu_store *s, const char *path, slu_walk_fn *fn, void *u
 		 struct slu_err *e)
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
+	SLU_AUTO(slu_walk_room_done) struct slu_walk_room room = {0};
 	struct slu_odd odd = {0};
-	int r = list_folder(s, path, NULL, SLU_OPF_NO_SUMS, &list, &odd, e);
+	int r = list_folder(s, path, NULL, SLU_OPF_NO_SUMS, &list, &room, &odd, e);
 
 	if (r == 0)
 		slu_odd_tell(&odd, path);

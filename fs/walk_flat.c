@@ -22,7 +22,8 @@
 #include <string.h>
 
 #define AT_ONCE 8 /* listings */
-#define PAGES 24  /* held and under way, beyond those of the first piece */
+#define PAGES 24  /* held and under way, beyond those of the first piece, if there is memory */
+#define PAGE (2ull << 20) /* bytes of a page, about */
 #define WORTH 500 /* names in each folder that a page reaches: those behind are worth a request */
 
 struct page {
@@ -54,7 +55,8 @@ struct flat {
 	struct slu_walker *w;
 	struct piece *first; /* in the order of the names */
 	size_t under_way, pages;
-	bool tree_order; /* not that of bytes: nothing is cut or checked by it */
+	struct slu_walk_room room; /* of both */
+	bool tree_order;           /* not that of bytes: nothing is cut or checked by it */
 
 	pthread_mutex_t lock;
 	pthread_cond_t some; /* done of a piece was set */
@@ -147,6 +149,7 @@ static int ask(struct piece *p, struct slu_err *e)
 	return 0;
 }
 
+/* The piece that is told next is read whether there is memory or not: without it nothing goes on. */
 static int ask_some(struct flat *f, struct slu_err *e)
 {
 	for (struct piece *p = f->first; p && f->under_way < AT_ONCE; p = p->next) {
@@ -154,7 +157,9 @@ static int ask_some(struct flat *f, struct slu_err *e)
 
 		if (p->asked || p->ended)
 			continue;
-		if (p != f->first && f->pages + f->under_way >= PAGES)
+		bool room = slu_walk_room(&f->room, (f->pages + f->under_way + 1) * PAGE);
+
+		if (p != f->first && (!room || f->pages + f->under_way >= PAGES))
 			break;
 		r = ask(p, e);
 		if (r < 0)
@@ -544,6 +549,7 @@ static int walk_pieces(struct flat *f, struct slu_err *e)
 		if (r)
 			return r;
 		sweep(f);
+		(void)slu_walk_room(&f->room, (f->pages + f->under_way) * PAGE);
 	}
 	return 0;
 }
@@ -572,5 +578,6 @@ int slu_walk_flat(struct slu_walker *w, struct slu_err *e)
 		f.first = p->next;
 		piece_free(p);
 	}
+	slu_walk_room_done(&f.room);
 	return r;
 }

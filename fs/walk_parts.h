@@ -29,6 +29,16 @@ int slu_marks_check(struct slu_marks *m, const char *path, const char *at, const
 		    size_t entries, struct slu_err *e);
 void slu_marks_done(struct slu_marks *m);
 
+/* Memory of a walk on the budget (walk_room.c).  Start with zero; no lock held. */
+#define SLU_WALK_NAME 64 /* bytes of a name, about */
+struct slu_walk_room {
+	uint64_t held;
+};
+/* It holds so many bytes now, about.  False: others have the memory; do without more if you can. */
+bool slu_walk_room(struct slu_walk_room *room, uint64_t bytes);
+bool slu_walk_room_of(struct slu_walk_room *room, const struct slu_list *list);
+void slu_walk_room_done(struct slu_walk_room *room);
+
 struct slu_walker {
 	struct slu_store *s;
 	slu_walk_fn *fn;

@@ -96,7 +96,8 @@ static int tell(struct slu_walker *w, struct slu_list *list, struct slu_err *e)
 	return r;
 }
 
-static int read_all(struct slu_walker *w, const char *base, struct slu_list *ret, struct slu_err *e)
+static int read_all(struct slu_walker *w, const char *base, struct slu_list *ret,
+		    struct slu_walk_room *room, struct slu_err *e)
 {
 	SLU_AUTO(slu_marks_done) struct slu_marks marks = {0};
 	SLU_AUTO(slu_freep) char *marker = NULL;
@@ -114,6 +115,7 @@ static int read_all(struct slu_walker *w, const char *base, struct slu_list *ret
 			r = slu_marks_check(&marks, base, marker, page.next, page.n, e);
 		if (r == 0)
 			r = take_page(w, base, &page, ret, e);
+		(void)slu_walk_room_of(room, ret);
 		if (r == 0 && w->any_order)
 			r = tell(w, ret, e);
 		if (r == 0 && (!page.next || ret->n >= check_at)) {
@@ -130,8 +132,9 @@ static int read_all(struct slu_walker *w, const char *base, struct slu_list *ret
 int slu_walk_sorted(struct slu_walker *w, struct slu_err *e)
 {
 	SLU_AUTO(slu_list_done) struct slu_list list = {0};
+	SLU_AUTO(slu_walk_room_done) struct slu_walk_room room = {0};
 	SLU_AUTO(slu_freep) char *base = slu_strdup(slu_walker_path(w));
-	int r = base ? read_all(w, base, &list, e) : slu_fail_oom(e);
+	int r = base ? read_all(w, base, &list, &room, e) : slu_fail_oom(e);
 
 	return r ? r : tell(w, &list, e);
 }

@@ -2,6 +2,7 @@
 /* Walks of a large flat store: pages of a thousand, several listings at a time, cut at its folders. */
 #include "tests/unit/fs.h"
 
+#include "fs/budget.h"
 #include "fs/walk.h"
 
 #include <pthread.h>
@@ -242,6 +243,40 @@ static void listings_of_large_folders_go_on_at_the_same_time(void **state)
 	large_done(&t);
 }
 
+/* Pages are drawn on the budget: fewer at a time where it is small, one where there is none left. */
+static void pages_are_drawn_on_the_budget(void **state)
+{
+	struct slu_budget *b = slu_budget_process();
+	uint64_t was = slu_budget_limit(b);
+	struct large t = LARGE;
+	struct slu_budget_gauges g;
+	struct fake f;
+	struct slu_store *st = fake_init(&f, large_op);
+	char folder[32];
+
+	(void)state;
+	assert_int_equal(slu_pool_new(4, &f.pool, NULL), 0);
+	f.user = &t;
+	for (int i = 0; i < 30; i++) {
+		snprintf(folder, sizeof(folder), "top/d%02d/", i);
+		large_add(&t, folder, 3000);
+	}
+	slu_budget_set_limit(b, SLU_BUDGET_MIN);
+	walk_large(st, &t, SLU_WALK_ANY_ORDER);
+	slu_budget_read(b, &g);
+	assert_int_equal(g.by[SLU_BUDGET_LIST], 0);
+	assert_in_range(g.peak_by[SLU_BUDGET_LIST], 4u << 20, SLU_BUDGET_MIN / 8 * 7);
+	assert_true(g.refused[SLU_BUDGET_LIST] > 0);
+	slu_budget_take(b, SLU_BUDGET_DEMAND, SLU_BUDGET_MIN);
+	walk_large(st, &t, 0);
+	slu_budget_give(b, SLU_BUDGET_DEMAND, SLU_BUDGET_MIN);
+	slu_budget_read(b, &g);
+	assert_int_equal(g.by[SLU_BUDGET_LIST], 0);
+	slu_budget_set_limit(b, was);
+	slu_pool_free(f.pool);
+	large_done(&t);
+}
+
 static int stop_at_once(void *user, const char *path, const struct slu_attr *a, struct slu_err *e)
 {
 	(void)user;
@@ -282,6 +317,7 @@ static void patterns_ask_for_what_names_begin_with(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pages_are_drawn_on_the_budget), /* first: peaks stay */
 		cmocka_unit_test(large_listings_lose_and_double_nothing),
 		cmocka_unit_test(listings_of_large_folders_go_on_at_the_same_time),
 		cmocka_unit_test(patterns_ask_for_what_names_begin_with),
