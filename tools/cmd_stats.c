@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LITTLE                                                                                     \
+	65536 /* bytes of which no ratio is told: what a mount reads for itself counts as fetched */
 #define MOMENT 1000 /* ms between the two looks that a sentence is made of */
 
 /* --- numbers of one mount --- */
@@ -68,7 +70,7 @@ static void show_bytes(const struct json_t *m, const struct json_t *before)
 	render_size(a, (uint64_t)asked);
 	render_size(f, (uint64_t)fetched);
 	printf("  bytes      asked %s, fetched %s", a, f);
-	if (asked)
+	if (asked > LITTLE)
 		printf(" (%.2f of it)", (double)fetched / (double)asked);
 	if (before) {
 		double s = (double)(slu_json_int(slu_json_get(m, "stats"), "at_ms", 0) -
@@ -211,22 +213,69 @@ static void label(const struct json_t *m)
 	putchar('"');
 }
 
-static void metric(const struct json_t *list, const char *group, const char *name, const char *type)
+/* The group and the key of the numbers that it is made of. */
+static const struct metric {
+	const char *group, *key, *name, *type, *help;
+} metrics[] = {
+	{"counters", "asked", "asked_bytes_total", "counter", "that programs asked for"},
+	{"counters", "answered", "answered_bytes_total", "counter", "that programs got"},
+	{"counters", "hit_memory", "hit_memory_bytes_total", "counter", "that were in memory"},
+	{"counters", "hit_joined", "hit_joined_bytes_total", "counter", "that were on their way"},
+	{"counters", "hit_cache", "hit_cache_bytes_total", "counter", "from the disk cache"},
+	{"counters", "fetched", "fetched_bytes_total", "counter", "that came from stores"},
+	{"counters", "sent", "sent_bytes_total", "counter", "that went to stores"},
+	{"counters", "retries", "retries_total", "counter", "requests that were sent again"},
+	{"counters", "throttled", "throttled_total", "counter", "times a store was too busy"},
+	{"counters", "hedges", "hedges_total", "counter", "requests that were sent twice"},
+	{"counters", "hedges_won", "hedges_won_total", "counter", "where the second was faster"},
+	{"counters", "prefetches", "prefetches_total", "counter", "files fetched before a read"},
+	{"counters", "prefetch_hits", "prefetch_hits_total", "counter", "of those, read"},
+	{"counters", "prefetch_lost", "prefetch_lost_total", "counter", "of those, dropped unread"},
+	{"counters", "guess_stops", "guess_stops_total", "counter", "times guesses were wrong"},
+	{"budget", "limit", "budget_limit_bytes", "gauge", "memory for data, at most"},
+	{"budget", "used", "budget_used_bytes", "gauge", "of it, in use"},
+	{"budget", "peak", "budget_peak_bytes", "gauge", "of it, the most so far"},
+	{"gauges", "queued", "queued_requests", "gauge", "that wait"},
+	{"gauges", "flight", "flight_requests", "gauge", "that are at stores"},
+	{"process", "rss", "resident_memory_bytes", "gauge", "of the process that serves"},
+};
+
+static long long value_of(const struct json_t *m, const struct metric *x)
 {
-	printf("# TYPE sluice_%s%s %s\n", name, slu_streq(type, "counter") ? "_total" : "", type);
+	const struct json_t *g = part(m, x->group);
+
+	if (slu_streq(x->group, "gauges"))
+		return (long long)slu_json_int(slu_json_get(g, x->key), "now", 0);
+	return (long long)slu_json_int(g, x->key, 0);
+}
+
+static void head_of(const char *name, const char *type, const char *help)
+{
+	printf("# HELP sluice_%s %s\n# TYPE sluice_%s %s\n", name, help, name, type);
+}
+
+/* Also of mounts that do not answer. */
+static void show_up(const struct json_t *list)
+{
+	head_of("up", "gauge", "1: the mount answers");
 	for (size_t i = 0; i < slu_json_count(list); i++) {
-		const struct json_t *m = slu_json_at(list, i), *g = part(m, group);
-		const char *key = slu_after(name, group);
+		fputs("sluice_up", stdout);
+		label(slu_json_at(list, i));
+		printf("} %d\n", slu_json_get(slu_json_at(list, i), "stats") ? 1 : 0);
+	}
+}
+
+static void show_metric(const struct json_t *list, const struct metric *x)
+{
+	head_of(x->name, x->type, x->help);
+	for (size_t i = 0; i < slu_json_count(list); i++) {
+		const struct json_t *m = slu_json_at(list, i);
 
 		if (!slu_json_get(m, "stats"))
 			continue;
-		key = key && *key == '_' ? key + 1 : name;
-		printf("sluice_%s%s", name, slu_streq(type, "counter") ? "_total" : "");
+		printf("sluice_%s", x->name);
 		label(m);
-		printf("} %lld\n",
-		       (long long)(slu_streq(group, "gauges")
-					   ? slu_json_int(slu_json_get(g, key), "now", 0)
-					   : slu_json_int(g, key, 0)));
+		printf("} %lld\n", value_of(m, x));
 	}
 }
 
@@ -267,17 +316,10 @@ static void one_histogram(const struct json_t *m, const char *kind, const struct
 
 static void show_prometheus(const struct json_t *list)
 {
-	static const char *const gauges[] = {"budget_limit", "budget_used", "budget_peak"};
-	const struct json_t *c = part(slu_json_at(list, 0), "counters");
-
-	for (void *it = slu_json_iter(c); it; it = slu_json_next(c, it))
-		metric(list, "counters", slu_json_iter_key(it), "counter");
-	for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
-		metric(list, "budget", gauges[i], "gauge");
-	metric(list, "gauges", "queued", "gauge");
-	metric(list, "gauges", "flight", "gauge");
-	metric(list, "process", "process_rss", "gauge");
-	puts("# TYPE sluice_request_seconds histogram");
+	show_up(list);
+	for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
+		show_metric(list, &metrics[i]);
+	head_of("request_seconds", "histogram", "of programs (fuse_) and to stores (store_)");
 	for (size_t i = 0; i < slu_json_count(list); i++) {
 		const struct json_t *m = slu_json_at(list, i), *kinds = part(m, "kinds");
 

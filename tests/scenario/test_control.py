@@ -4,11 +4,12 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, NOT_SUPPORTED, local_only, needs_fuse, until, worker_of
+from conftest import BAD_INPUT, NOT_SUPPORTED, local_only, needs_fuse, server_of, until, worker_of
 
 pytestmark = [needs_fuse, pytest.mark.tsan]
 SIZE = 10_000
@@ -66,7 +67,38 @@ def test_stats_tell_what_a_mount_did(small):
         text = small.run("stats", m, "--interval", "100ms").out
         assert str(m) in text and "60 files" in text and text.rstrip().endswith(".")
         text = small.run("stats", m, "--prometheus").out
-        assert f'sluice_answered_total{{mount="{m}"}} {7 * SIZE}\n' in text
+        assert f'sluice_answered_bytes_total{{mount="{m}"}} {7 * SIZE}\n' in text
+        assert f'sluice_up{{mount="{m}"}} 1\n' in text
+        for name in one["stats"]["counters"]:
+            assert re.search(rf"^sluice_{name}_(bytes_)?total{{", text, re.M), name
+
+
+SAMPLE = re.compile(r'sluice_(\w+?)(_bucket|_sum|_count)?\{mount="[^"]*"(,kind="\w+")?(,le="[^"]+")?\} \d+(\.\d+)?')
+
+
+@local_only
+def test_a_monitor_can_read_it_also_beside_a_dead_mount(small):
+    """Each family is told once, with its kind and help before its samples; who does not answer is down."""
+    dead, m = small.cwd / "a-dead", small.cwd / "b"
+    small.run("mount", small.ref("in"), dead)
+    with small.mounted(small.ref("in"), m):
+        for pid in (server_of(dead), worker_of(dead)):
+            os.kill(pid, signal.SIGKILL)
+        until("it is dead", lambda: not server_of(dead) and not worker_of(dead))
+        lines = small.run("stats", "--prometheus").out.splitlines()
+        small.run("unmount", dead)
+    family, told = None, []
+    for help_line, line in zip([""] + lines, lines, strict=False):
+        if line.startswith("# TYPE"):
+            family = line.split()[2].removeprefix("sluice_")
+            assert help_line.startswith(f"# HELP sluice_{family} ")
+            told.append(family)
+        elif not line.startswith("# HELP"):
+            match = SAMPLE.fullmatch(line)
+            assert match and match.group(1) == family, line
+    assert len(set(told)) == len(told)
+    assert f'sluice_up{{mount="{dead}"}} 0' in lines and f'sluice_up{{mount="{m}"}} 1' in lines
+    assert any(x.startswith(f'sluice_asked_bytes_total{{mount="{m}"}}') for x in lines)
 
 
 def test_a_given_order_is_there_before_it_is_read(small):
