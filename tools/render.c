@@ -24,7 +24,7 @@ void render_size(char out[16], uint64_t bytes)
 		i++;
 	}
 	if (i == 0)
-		snprintf(out, 16, "%llu", (unsigned long long)bytes);
+		snprintf(out, 16, "%lluB", (unsigned long long)bytes);
 	else
 		snprintf(out, 16, "%.1f%c", v, unit[i]);
 }

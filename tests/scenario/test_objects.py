@@ -40,7 +40,7 @@ def test_ls_sorts_and_sums_up(ws):
     times = [json.loads(x)["mtime_ns"] for x in newest]
     assert times == sorted(times, reverse=True) and len(times) == 4
     out = ws.run("ls", "-R", "--summary", ws.ref("s")).out.splitlines()
-    assert out[-1] == "4 files, 0 folders, 10 bytes (10)"
+    assert out[-1] == "4 files, 0 folders, 10 bytes (10B)"
     out = ws.run("ls", "--summary", "-o", "json", ws.ref("s")).out.splitlines()
     assert json.loads(out[-1]) == {"summary": {"files": 3, "folders": 1, "bytes": 6}}
     ws.run("ls", "--sort", "colour", ws.ref("s"), code=USAGE)
