@@ -57,6 +57,8 @@ static const struct meaning texts[] = {
 	 "the delegation token is not valid any more: get a new one"},
 	{"StandbyException", EAGAIN,
 	 "this NameNode is a standby: name the active one, or all of them"},
+	{"ame node is in safe mode", EAGAIN,
+	 "the NameNode is in safe mode: wait until it has left it"},
 	{"could only be written to 0 of the", EAGAIN,
 	 "no DataNode takes data now: they are full, or too few are left"},
 	{"Permission denied: user=", EACCES,
@@ -82,8 +84,8 @@ static const char *after_last_dot(const char *s)
 static const struct meaning *find_meaning(const char *class, const char *text)
 {
 	/* a class that says nothing more than that something failed */
-	bool vague = slu_streq(class, "IOException") || slu_streq(class, "RemoteException") ||
-		     slu_streq(class, "SecurityException") ||
+	bool vague = slu_streq(class, "IOException") || slu_streq(class, "RetriableException") ||
+		     slu_streq(class, "RemoteException") || slu_streq(class, "SecurityException") ||
 		     slu_streq(class, "AccessControlException") ||
 		     slu_streq(class, "FileNotFoundException");
 

@@ -91,7 +91,9 @@ static bool ask_later(struct slu_hdfs_req *q, int64_t pause)
 	int64_t at = slu_deadline_in(pause);
 	struct slu_loop *loop = slu_loop_self();
 
-	if (at >= q->until || !loop || (!q->pause && slu_timer_new(loop, on_pause, q, &q->pause)))
+	if (!loop) /* it could not be signed in there, which a thread of the pool found out */
+		loop = slu_loops_pick(q->h->loops, q->h->web, q->h->turn++);
+	if (at >= q->until || (!q->pause && slu_timer_new(loop, on_pause, q, &q->pause)))
 		return false;
 	/* A cancel must not find the exchange, which is over. */
 	pthread_mutex_lock(&q->h->lock);
