@@ -376,6 +376,8 @@ int sluice_mount_work(struct sluice *s, const char *ref, const char *mountpoint,
 		return slu_api_error(e, &er, r);
 	}
 	(void)fcntl(worker_fd, F_SETFD, FD_CLOEXEC);
+	if (!slu_mlink_tie(&link))
+		return -EPIPE;
 	return mount_serve(s, ref, mountpoint, o, ready, slu_mlink_kept(&link, SLU_KEEP_LIFELINE),
 			   &link, e);
 }

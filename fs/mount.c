@@ -429,6 +429,8 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	slu_mcontrol_start(m);
 	m->attached = m->given < 0; /* ours, from now on */
 	m->ours = true;
+	if (m->o->link)
+		slu_mlink_untie(&m->link);
 	return 0;
 }
 

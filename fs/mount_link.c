@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -143,6 +145,22 @@ void slu_mlink_close(struct slu_mlink *l)
 bool slu_mlink_heir(const struct slu_mlink *l)
 {
 	return l->kept[SLU_KEEP_FUSE] >= 0;
+}
+
+bool slu_mlink_tie(const struct slu_mlink *l)
+{
+	struct pollfd p = {.fd = l->fd};
+
+	if (slu_mlink_heir(l))
+		return true;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return poll(&p, 1, 0) <= 0 || !(p.revents & (POLLHUP | POLLERR));
+}
+
+void slu_mlink_untie(const struct slu_mlink *l)
+{
+	if (!slu_mlink_heir(l))
+		(void)prctl(PR_SET_PDEATHSIG, 0);
 }
 
 bool slu_mlink_alone(const struct slu_mlink *l)

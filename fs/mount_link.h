@@ -42,6 +42,10 @@ int slu_mlink_open(struct slu_mlink *ret, int fd, struct slu_err *e);
 void slu_mlink_close(struct slu_mlink *l); /* the memory too */
 /* True: a worker before this one has mounted; this one goes on. */
 bool slu_mlink_heir(const struct slu_mlink *l);
+/* Until there is a mount, a worker whose supervisor dies ends as well, whatever it waits for; from
+ * slu_mlink_untie() on it goes on alone.  False: the supervisor is gone. */
+bool slu_mlink_tie(const struct slu_mlink *l);
+void slu_mlink_untie(const struct slu_mlink *l);
 bool slu_mlink_alone(const struct slu_mlink *l); /* no supervisor, or it is gone */
 /* Gives the supervisor a copy of fd for the workers after this one.  0, also when there is no
  * supervisor; -errno.  Any thread. */

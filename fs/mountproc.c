@@ -311,6 +311,15 @@ static int view_new(const char *mountpoint, bool detached, struct mount_view **r
 	return 0;
 }
 
+/* What the child could not open would look like a program that is not there. */
+static int check_log(const char *path, struct slu_err *e)
+{
+	SLU_AUTO(slu_closep)
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+
+	return path && fd < 0 ? slu_fail_sys(e, errno, "cannot write the log file '%s'", path) : 0;
+}
+
 int slu_mount_open(const char *const *argv, const char *mountpoint, bool detached,
 		   const char *log_path, struct slu_view **ret, struct slu_err *e)
 {
@@ -319,7 +328,9 @@ int slu_mount_open(const char *const *argv, const char *mountpoint, bool detache
 	struct mount_view *mv = NULL;
 	char said[SLU_ERR_MSG];
 
-	r = view_new(mountpoint, detached, &mv, e);
+	r = check_log(log_path, e);
+	if (!r)
+		r = view_new(mountpoint, detached, &mv, e);
 	if (r)
 		return r;
 	r = high_pipe(ready);

@@ -189,3 +189,26 @@ def test_a_request_of_any_kind_ends_when_its_worker_dies(files, how, hide):
                 until("its death", lambda old=old: gone(old))
             assert code == (errno.EIO if hide & NO_RESEND else 0), kind
             assert subprocess.run([sys.executable, "-c", ASK.format(ask), m], timeout=30).returncode == 0, kind
+
+
+# --- before it is usable ---
+
+
+@local_only
+@pytest.mark.parametrize("whom", ["all", "supervisor", "worker"])
+def test_nothing_is_left_of_a_mount_that_is_killed_while_it_lists(files, whom):
+    point = files.cwd / "mnt"
+    point.mkdir()
+    env = {"SLUICE_FAULT": "list:1:hang"}
+    p = files.start("mount", files.ref("in"), point, env=env, stderr=subprocess.PIPE, text=True)
+    worker = until("a worker", lambda: worker_of(point))
+    supervisor = server_of(point)
+    for pid in {"all": [p.pid, supervisor, worker], "supervisor": [supervisor], "worker": [worker]}[whom]:
+        os.kill(pid, signal.SIGKILL)
+    said = p.communicate(timeout=60)[1]
+    assert p.returncode == -signal.SIGKILL if whom == "all" else "was killed by signal 9" in said
+    until("their end", lambda: gone(supervisor) and gone(worker))
+    assert not is_mount(point)
+    files.run("mount", files.ref("in"), point)
+    assert read_tree(point) == files.below("in")
+    files.run("unmount", point)
