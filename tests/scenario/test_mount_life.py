@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -117,6 +118,34 @@ def test_it_can_be_unmounted_while_all_its_processes_are_stopped(files):
             files.run("unmount", "--timeout", "200ms", m)
             assert not is_mount(m)
             assert reader.wait(timeout=30) in (errno.ENOTCONN, errno.ECONNABORTED)
+        until("their end", lambda: all(gone(p) for p in pids))
+
+
+@local_only
+@needs_root
+def test_a_stopped_mount_is_aborted_by_its_connection(files):
+    """Where /sys/fs/fuse/connections is: here in a mount namespace of the command's own, which uses the mount too."""
+    trace = files.cwd / "trace"
+    ours = """mount -t fusectl none /sys/fs/fuse/connections && exec 9<"$2/big" && echo ready && read go &&
+              exec strace -f -o "$1" -e trace=openat,umount2 sluice unmount --timeout 200ms "$2" """
+    with files.mounted(files.ref("in")) as m:
+        pids = processes(m)
+        minor = os.minor(os.stat(m).st_dev)
+        command = subprocess.Popen(
+            ["unshare", "-m", "--propagation", "private", "sh", "-c", ours, "sh", trace, m],
+            env=files.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert command.stdout.readline() == "ready\n"
+        with stopped(*reversed(pids)):
+            reader = subprocess.Popen([sys.executable, "-c", ASK.format(KINDS["READ"]), m])
+            until("a reader in the mount", lambda: opened(reader.pid, m / "big"), 20)
+            command.communicate("go\n", timeout=60)
+            assert command.returncode == 0
+            assert reader.wait(timeout=30) in (errno.ENOTCONN, errno.ECONNABORTED)
+            assert is_mount(m)  # it was another namespace's that was detached
+        calls = trace.read_text()
+        assert re.search(rf"/connections/{minor}/abort\", O_WRONLY[^)]*\) = \d", calls)
+        assert "MNT_FORCE" not in calls
         until("their end", lambda: all(gone(p) for p in pids))
 
 
