@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NEAR_US 1000 /* a store that answers so soon is no network away */
+
 struct facts {
 	double seconds; /* 0: not known */
 	int64_t reads, read_us, read_errors, read_p50;
@@ -216,6 +218,12 @@ static void say_far(const struct facts *f, char out[SLU_VERDICT])
 		snprintf(out, SLU_VERDICT,
 			 "Nothing much: nine bytes of ten were there, or on their way, before they "
 			 "were asked for.");
+	else if (f->store && f->store_p50 < NEAR_US)
+		snprintf(
+			out, SLU_VERDICT,
+			"The store is near: half of its answers take %.1f ms or less, so what remains "
+			"is its disk, copying, and how many programs read at once.",
+			ms(f->store_p50));
 	else
 		snprintf(out, SLU_VERDICT,
 			 "The latency of the store: half of its answers take %.1f ms or more%s.",

@@ -84,6 +84,8 @@ static void test_sentences(void **state)
 	says("Nothing much", begun, "stats.counters.hit_memory", 131000000, END);
 	says("latency of the store: half of its answers take 20.5 ms or more; more readers", begun,
 	     END);
+	says("The store is near: half of its answers take 0.3 ms", begun,
+	     "stats.kinds.store_read.hist.20480", 0, "stats.kinds.store_read.hist.320", 1000, END);
 }
 
 static void test_disk_of_the_cache(void **state)
