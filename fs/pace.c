@@ -5,7 +5,7 @@
 #include "common/time.h"
 
 #define WINDOW_MIN (4ull << 20)
-#define WINDOW_START (16ull << 20) /* in the first rounds, where one takes long */
+#define WINDOW_START (32ull << 20) /* in the first rounds, where one takes long */
 #define ROUND_LONG (10 * SLU_MS)
 #define ROUND_MIN (2 * SLU_MS)
 #define ROUND_MAX (500 * SLU_MS)
@@ -34,20 +34,24 @@ void slu_pace_fetched(struct slu_pace_time *t, int64_t ns, int64_t now)
 	if (now >= t->until) {
 		t->before = t->least;
 		t->least = 0;
+		t->rate_before = t->rate;
+		t->rate = 0;
 		t->until = now + (ns > EPOCH_MIN / EPOCH_ROUNDS ? ns * EPOCH_ROUNDS : EPOCH_MIN);
 	}
 	if (!t->least || ns < t->least)
 		t->least = ns;
 }
 
-void slu_pace_read(struct slu_pace *p, const struct slu_pace_time *t, uint64_t n, int64_t now)
+void slu_pace_read(struct slu_pace *p, struct slu_pace_time *t, uint64_t n, int64_t now)
 {
 	int64_t round = alone(t) < ROUND_MIN ? ROUND_MIN : alone(t);
 
 	if (round > ROUND_MAX)
 		round = ROUND_MAX;
-	if (!p->since)
+	if (!p->since) {
 		p->since = now;
+		return;
+	}
 	p->bytes += n;
 	/* A pause of the program says nothing of what it can take. */
 	if (now - p->since > 16 * round) {
@@ -57,8 +61,11 @@ void slu_pace_read(struct slu_pace *p, const struct slu_pace_time *t, uint64_t n
 	}
 	if (now - p->since < round)
 		return;
-	p->rate[p->round++ % SLU_PACE_ROUNDS] =
-		(uint64_t)((double)p->bytes * (double)SLU_SEC / (double)(now - p->since));
+	uint64_t rate = (uint64_t)((double)p->bytes * (double)SLU_SEC / (double)(now - p->since));
+
+	p->rate[p->round++ % SLU_PACE_ROUNDS] = rate;
+	if (rate > t->rate)
+		t->rate = rate;
 	p->since = now;
 	p->bytes = 0;
 }
@@ -75,13 +82,16 @@ static double gain(const struct slu_pace *p, uint64_t last, uint64_t before)
 uint64_t slu_pace_window(const struct slu_pace *p, const struct slu_pace_time *t)
 {
 	unsigned at = (p->round + SLU_PACE_ROUNDS - 1) % SLU_PACE_ROUNDS;
-	uint64_t before = 0, last = p->rate[at], min = WINDOW_MIN;
+	uint64_t before = 0, best, known = 0, last = p->rate[at], min = WINDOW_MIN;
 	double n, most;
 
 	for (unsigned i = 0; i < SLU_PACE_ROUNDS; i++)
 		if (i != at && p->rate[i] > before)
 			before = p->rate[i];
-	n = (double)(last > before ? last : before) * (double)alone(t) / (double)SLU_SEC;
+	if (p->round < SLU_PACE_ROUNDS)
+		known = t->rate > t->rate_before ? t->rate : t->rate_before;
+	best = last > before ? last : before;
+	n = (double)(best > known ? best : known) * (double)alone(t) / (double)SLU_SEC;
 	most = GAIN_LARGE * n > LARGE ? GAIN_LARGE * n : LARGE;
 	n *= gain(p, last, before);
 	if (n > most)

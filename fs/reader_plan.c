@@ -20,7 +20,9 @@
 #define HINT_MAX (4u << 20)
 #define HINTS 4
 #define HINT_PRIO 5
-#define AHEAD_PRIOS 8 /* 1 to 8 by distance */
+#define WASTE_PART 16          /* of what was fetched ahead: so little may be for nothing */
+#define WASTE_FREE (64u << 20) /* before that counts */
+#define AHEAD_PRIOS 8          /* 1 to 8 by distance */
 
 #define STRIDES_MAX 64
 
@@ -241,6 +243,21 @@ static uint64_t grain_of(const struct slu_reader *r, const struct slu_stream *s)
 	return least(n, r->rs->conf.block);
 }
 
+/* Is it worth it to believe in much from the start of a file on?  As long as hardly anything that was fetched
+ * ahead was for nothing. */
+static bool trusts(const struct slu_reader *r)
+{
+	const struct slu_reader_stats *s = &r->rs->stats;
+
+	return s->waste * WASTE_PART <= s->ahead + WASTE_FREE;
+}
+
+/* How far ahead a stream asks. */
+static uint64_t reach(const struct slu_reader *r, const struct slu_stream *s)
+{
+	return slu_stream_window(s, window_of(r, s), trusts(r));
+}
+
 static uint8_t prio_of(const struct slu_reader *r, uint64_t distance)
 {
 	uint64_t n = distance / r->rs->conf.block / 2;
@@ -250,7 +267,7 @@ static uint8_t prio_of(const struct slu_reader *r, uint64_t distance)
 
 static void ahead_forward(struct slu_reader *r, struct slu_stream *s, struct slu_plan *plan)
 {
-	uint64_t window = slu_stream_window(s, window_of(r, s));
+	uint64_t window = reach(r, s);
 	uint64_t target = least(up(s->head + least(window, r->size), grain_of(r, s)), r->size);
 
 	while (s->ahead < target) {
@@ -266,7 +283,7 @@ static void ahead_forward(struct slu_reader *r, struct slu_stream *s, struct slu
 
 static void ahead_backward(struct slu_reader *r, struct slu_stream *s, struct slu_plan *plan)
 {
-	uint64_t window = slu_stream_window(s, window_of(r, s));
+	uint64_t window = reach(r, s);
 	uint64_t target = s->start > window ? down(s->start - window, grain_of(r, s)) : 0;
 
 	while (s->ahead > target) {
@@ -297,7 +314,7 @@ static bool stride_at(const struct slu_reader *r, const struct slu_stream *s, un
 static void ahead_strided(struct slu_reader *r, struct slu_stream *s, struct slu_plan *plan)
 {
 	uint64_t len = s->segment > s->run ? s->segment : s->run, at;
-	uint64_t depth = slu_stream_window(s, window_of(r, s)) / len;
+	uint64_t depth = reach(r, s) / len;
 
 	depth = least(depth ? depth : 1, STRIDES_MAX);
 	if (s->laid > depth / 2)
@@ -320,7 +337,7 @@ static void hint_ahead(struct slu_reader *r, struct slu_stream *s, struct slu_pl
 
 	if (r->rs->conf.window_max)
 		window = least(window, r->rs->conf.window_max);
-	target = least(s->head + slu_stream_window(s, window), r->size);
+	target = least(s->head + slu_stream_window(s, window, trusts(r)), r->size);
 	if (!r->cold || r->hints >= HINTS || target <= s->ahead ||
 	    (s->ahead - s->head > window / 2 && target < r->size))
 		return;

@@ -8,6 +8,7 @@
 #define STRIDES 3
 #define SURE (1u << 20) /* read in a row: a scan, most likely */
 #define SURE_GAIN 3
+#define WHOLE_GAIN 8 /* of one that began with the file: it is read whole, most likely */
 #define BIG                                                                                        \
 	(512u                                                                                      \
 	 << 10) /* so much at once from the start on: of a program that reads on, most likely */
@@ -155,12 +156,14 @@ enum slu_pattern slu_streams_note(struct slu_streams *st, uint64_t off, size_t l
 	return s->strides >= STRIDES ? SLU_STRIDED : SLU_RANDOM;
 }
 
-uint64_t slu_stream_window(const struct slu_stream *s, uint64_t max)
+uint64_t slu_stream_window(const struct slu_stream *s, uint64_t max, bool trust)
 {
-	uint64_t read = s->strides >= STRIDES ? s->segment * s->strides
-			: s->run >= SURE      ? s->run * SURE_GAIN
-					      : s->run;
+	uint64_t read = s->run;
 
+	if (s->strides >= STRIDES)
+		read = s->segment * s->strides;
+	else if (s->run >= SURE)
+		read = s->run * (trust && !s->start ? WHOLE_GAIN : SURE_GAIN);
 	return read < max ? read : max;
 }
 

@@ -51,9 +51,10 @@ struct slu_streams {
  * one that comes to the end of the file is none any more. */
 enum slu_pattern slu_streams_note(struct slu_streams *st, uint64_t off, size_t len, uint64_t size,
 				  struct slu_stream **ret, int *ret_change);
-/* How far ahead, in bytes, the stream may ask: as much as it has read, three times as much once that is a
- * mebibyte in a row; at most max. */
-uint64_t slu_stream_window(const struct slu_stream *s, uint64_t max);
+/* How far ahead, in bytes, the stream may ask: as much as it has read; once that is a mebibyte in a row,
+ * three times as much, and eight times where it began with the file (trust: so far, who began so has read
+ * on); at most max. */
+uint64_t slu_stream_window(const struct slu_stream *s, uint64_t max, bool trust);
 unsigned slu_streams_steady(const struct slu_streams *st); /* how many */
 
 #endif

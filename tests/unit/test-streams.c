@@ -159,16 +159,24 @@ static void a_window_follows_what_was_read(void **state)
 	struct slu_stream s = {.head = 1000, .run = 500};
 
 	(void)state;
-	assert_int_equal(slu_stream_window(&s, 10000), 500);
-	assert_int_equal(slu_stream_window(&s, 100), 100);
+	assert_int_equal(slu_stream_window(&s, 10000, false), 500);
+	assert_int_equal(slu_stream_window(&s, 100, false), 100);
 	s.strides = 4;
 	s.segment = 64;
-	assert_int_equal(slu_stream_window(&s, 10000), 256);
+	assert_int_equal(slu_stream_window(&s, 10000, false), 256);
 	/* Of a scan more. */
 	s = (struct slu_stream){.head = MIB, .run = MIB - 1};
-	assert_int_equal(slu_stream_window(&s, SIZE), MIB - 1);
+	assert_int_equal(slu_stream_window(&s, SIZE, false), MIB - 1);
 	s.run = MIB;
-	assert_int_equal(slu_stream_window(&s, SIZE), 3 * MIB);
+	assert_int_equal(slu_stream_window(&s, SIZE, false), 3 * MIB);
+	/* From the start of the file on: more, unless that was wrong too often. */
+	assert_int_equal(slu_stream_window(&s, SIZE, true), 8 * MIB);
+	assert_int_equal(slu_stream_window(&s, 4 * MIB, true), 4 * MIB);
+	s.start = 4096;
+	assert_int_equal(slu_stream_window(&s, SIZE, true), 3 * MIB);
+	/* Half of one is what a single touch of a mapping brings about. */
+	s = (struct slu_stream){.head = MIB / 2, .run = MIB / 2};
+	assert_int_equal(slu_stream_window(&s, SIZE, true), MIB / 2);
 }
 
 /* A large read at the start needs no second one to be believed; elsewhere, or a small one, it does. */
@@ -204,10 +212,17 @@ struct link {
 
 #define BLOCK MIB
 
-/* Reads n bytes in order, with as much in flight as the pace says; returns bytes a second of the last
- * half.  Blocks arrive in order: each by its own connection, and all of them through the link. */
-static double simulate(const struct link *l, uint64_t n, uint64_t cap, uint64_t *ret_most)
+struct took {
+	double all, half; /* seconds: of the file, of its second half */
+	uint64_t most;    /* the largest window in that */
+};
+
+/* Reads n bytes in order, with as much in flight as the pace and, unless NULL, the stream say.  Blocks arrive
+ * in order: each by its own connection, and all of them through the link. */
+static struct took simulate_all(const struct link *l, uint64_t n, uint64_t cap,
+				struct slu_stream *s, bool trust)
 {
+	struct took took = {0};
 	struct slu_pace pace = {0};
 	struct slu_pace_time time = {0};
 	uint64_t asked = 0, arrived = 0, blocks = n / BLOCK;
@@ -216,14 +231,17 @@ static double simulate(const struct link *l, uint64_t n, uint64_t cap, uint64_t 
 
 	assert_non_null(sent);
 	assert_non_null(due);
-	*ret_most = 0;
 	while (arrived < blocks) {
 		uint64_t window = slu_pace_window(&pace, &time);
 
 		if (window > cap)
 			window = cap;
-		if (window > *ret_most && arrived > blocks / 2)
-			*ret_most = window;
+		if (s)
+			window = slu_stream_window(s, window, trust);
+		if (window < BLOCK)
+			window = BLOCK;
+		if (window > took.most && arrived > blocks / 2)
+			took.most = window;
 		while (asked < blocks && (asked - arrived) * BLOCK < window) {
 			int64_t whole = (int64_t)((double)BLOCK / l->bytes_s * 1e9);
 			int64_t own = now + l->latency + (int64_t)((double)BLOCK / l->conn_s * 1e9);
@@ -238,12 +256,33 @@ static double simulate(const struct link *l, uint64_t n, uint64_t cap, uint64_t 
 		if (l->program_s > 0)
 			now += (int64_t)((double)BLOCK / l->program_s * 1e9);
 		slu_pace_read(&pace, &time, BLOCK, now);
+		if (s)
+			s->run += BLOCK;
 		if (++arrived == blocks / 2)
 			half_at = now;
 	}
 	free(sent);
 	free(due);
-	return (double)(n / 2) / ((double)(now - half_at) / 1e9);
+	took.all = (double)now / 1e9;
+	took.half = (double)(now - half_at) / 1e9;
+	return took;
+}
+
+/* Bytes a second of the last half. */
+static double simulate(const struct link *l, uint64_t n, uint64_t cap, uint64_t *ret_most)
+{
+	struct took took = simulate_all(l, n, cap, NULL, false);
+
+	*ret_most = took.most;
+	return (double)(n / 2) / took.half;
+}
+
+/* Seconds of a whole file whose first read was half a mebibyte. */
+static double whole(const struct link *l, uint64_t n, bool trust)
+{
+	struct slu_stream s = {.head = MIB / 2, .run = MIB / 2, .way = SLU_FORWARD, .steady = true};
+
+	return simulate_all(l, n, 144 * MIB, &s, trust).all;
 }
 
 static void the_window_fills_the_link(void **state)
@@ -303,11 +342,53 @@ static void a_young_stream_grows_fast(void **state)
 	(void)state;
 	slu_pace_fetched(&far, 20 * SLU_MS, now);
 	slu_pace_fetched(&near, SLU_MS, now);
-	assert_int_equal(slu_pace_window(&p, &far), 16 * MIB);
+	assert_int_equal(slu_pace_window(&p, &far), 32 * MIB);
 	assert_int_equal(slu_pace_window(&p, &near), 4 * MIB);
 	for (unsigned i = 0; i < 20; i++, now += 20 * SLU_MS)
 		slu_pace_read(&p, &far, MIB, now);
 	assert_int_equal(slu_pace_window(&p, &far), 4 * MIB);
+}
+
+/* What one stream of a store had, the next begins with; it is forgotten when it is not seen again. */
+static void a_stream_begins_with_what_another_had(void **state)
+{
+	struct slu_pace first = {0}, next = {0};
+	struct slu_pace_time t = {0};
+	int64_t now = SLU_SEC;
+
+	(void)state;
+	slu_pace_fetched(&t, 5 * SLU_MS, now);
+	assert_int_equal(slu_pace_window(&next, &t), 4 * MIB);
+	for (unsigned i = 0; i < 20; i++, now += 5 * SLU_MS)
+		slu_pace_read(&first, &t, 10 * MIB, now);
+	uint64_t window = slu_pace_window(&next, &t);
+
+	assert_true(window > 16 * MIB && window < 30 * MIB);
+	for (unsigned i = 0; i < 2; i++) {
+		now += 10 * SLU_SEC;
+		slu_pace_fetched(&t, 5 * SLU_MS, now);
+	}
+	assert_int_equal(slu_pace_window(&next, &t), 4 * MIB);
+	/* An old stream believes itself. */
+	t.rate = 1ull << 40;
+	for (unsigned i = 0; i < 2 * SLU_PACE_ROUNDS; i++, now += 5 * SLU_MS)
+		slu_pace_read(&next, &t, MIB / 8, now);
+	assert_int_equal(slu_pace_window(&next, &t), 4 * MIB);
+}
+
+/* A file of 192 MiB is read in little more than the line's time: the window must not be late. */
+static void a_file_is_not_over_before_the_window_is_open(void **state)
+{
+	const double line = 1e9;
+	const uint64_t n = 192 * MIB;
+	const struct link l = {line, 60e6, 20 * SLU_MS, 0};
+	double first = whole(&l, n, false), trusting = whole(&l, n, true);
+	double best = (double)n / line + (double)l.latency / 1e9 + (double)BLOCK / l.conn_s;
+
+	(void)state;
+	if (trusting > 1.3 * best)
+		fail_msg("%.3f s, the line needs %.3f", trusting, best);
+	assert_true(trusting < first);
 }
 
 static void a_pause_is_forgotten(void **state)
@@ -343,6 +424,8 @@ int main(void)
 		cmocka_unit_test(the_window_fills_the_link),
 		cmocka_unit_test(the_window_is_small_where_it_does_not_pay),
 		cmocka_unit_test(a_slow_program_gets_a_small_window),
+		cmocka_unit_test(a_stream_begins_with_what_another_had),
+		cmocka_unit_test(a_file_is_not_over_before_the_window_is_open),
 		cmocka_unit_test(a_pause_is_forgotten),
 	};
 
