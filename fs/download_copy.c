@@ -604,7 +604,8 @@ static int lane_buffer(struct slu_download *d, struct slu_lane *l, bool first, s
 /* Threads for small files: where they are very small one does best. */
 static unsigned writers(const struct slu_download *d)
 {
-	uint64_t n = 1 + d->todo_bytes / d->todo / SMALL_EACH;
+	bool sums = d->o->check != SLU_CHECK_OFF;
+	uint64_t n = 1 + d->todo_bytes / d->todo / (sums ? SMALL_EACH / 2 : SMALL_EACH);
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return n < (uint64_t)(cores > 0 ? cores : 1) ? (unsigned)n

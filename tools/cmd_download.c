@@ -200,19 +200,39 @@ int cmd_plan(struct cli *c)
 
 /* --- verify --- */
 
+static int by_path(const void *a, const void *b)
+{
+	const struct json_t *const *x = a, *const *y = b;
+
+	return strcmp(slu_json_str(*x, "path"), slu_json_str(*y, "path"));
+}
+
+/* Files are read side by side: what was found comes in any order. */
+static void say_findings(const struct json_t *found)
+{
+	size_t n = slu_json_count(found);
+	SLU_AUTO(slu_freep) const struct json_t **all = slu_calloc(n + 1, sizeof *all);
+
+	for (size_t i = 0; all && i < n; i++)
+		all[i] = slu_json_at(found, i);
+	if (all && n)
+		qsort(all, n, sizeof *all, by_path);
+	for (size_t i = 0; i < n; i++) {
+		const struct json_t *o = all ? all[i] : slu_json_at(found, i);
+
+		printf("%-10s  ", slu_json_str(o, "what"));
+		render_name(stdout, slu_json_str(o, "path"));
+		printf("  (%s)\n", slu_json_str(o, "why"));
+	}
+}
+
 static void say_found(const struct json_t *j)
 {
 	const struct json_t *found = slu_json_get(j, "found");
 	uint64_t unchecked = number(j, "unchecked");
 	char size[16];
 
-	for (size_t i = 0; i < slu_json_count(found); i++) {
-		const struct json_t *o = slu_json_at(found, i);
-
-		printf("%-10s  ", slu_json_str(o, "what"));
-		render_name(stdout, slu_json_str(o, "path"));
-		printf("  (%s)\n", slu_json_str(o, "why"));
-	}
+	say_findings(found);
 	render_size(size, number(j, "bytes"));
 	printf("%llu files, %s are right; %llu missing, %llu different, %llu extra, %llu unreadable\n",
 	       (unsigned long long)number(j, "files"), size,

@@ -522,6 +522,10 @@ def test_verify_finds_what_is_wrong(files):
     (out / "1/005").write_bytes(data)
     (out / "2/006").unlink()
     (out / "new").write_text("x")
+    (out / "0/000").rename(files.cwd / "aside")
+    lines = files.run("verify", out, code=CHANGED).out.splitlines()
+    assert [x.split()[1] for x in lines[:4]] == ["0/000", "1/005", "2/006", "new"], lines
+    (files.cwd / "aside").rename(out / "0/000")
     for ref in ([], [files.ref("in")]):
         found = json.loads(files.run("verify", "-o", "json", out, *ref, code=CHANGED).out)["found"]
         assert {(f["path"], f["what"]) for f in found} == {
