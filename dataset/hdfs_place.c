@@ -151,6 +151,31 @@ static int from_conf(const struct json_t *entry, struct slu_hconf *c, struct slu
 	return r;
 }
 
+/* What a client has to have as the cluster does, or they do not understand each other. */
+static int add_common(const struct slu_hconf *c, struct json_t **o, struct slu_err *e)
+{
+	static const char *const names[] = {
+		"hadoop.security.authentication",  "hadoop.rpc.protection",
+		"dfs.namenode.kerberos.principal", "dfs.namenode.kerberos.principal.pattern",
+		"dfs.data.transfer.protection",    "dfs.encrypt.data.transfer",
+		"dfs.client.use.datanode.hostname"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		SLU_AUTO(slu_freep) char *value = NULL;
+		int r = slu_hconf_get(c, names[i], &value, e);
+
+		if (r < 0)
+			return r;
+		if (!value)
+			continue;
+		if (!*o && !(*o = slu_json_object()))
+			return slu_fail_oom(e);
+		if (slu_json_set_str(*o, names[i], value) < 0)
+			return slu_fail_oom(e);
+	}
+	return 0;
+}
+
 int slu_hdfs_place_find(const struct json_t *entry, const char *dir, struct slu_hdfs_place *ret,
 			struct slu_err *e)
 {
@@ -173,6 +198,8 @@ int slu_hdfs_place_find(const struct json_t *entry, const char *dir, struct slu_
 		if (!p.properties || slu_nameservice_properties(&p.at, others, p.properties) < 0)
 			return slu_fail_oom(e);
 	}
+	if (p.conf && (r = add_common(p.conf, &p.properties, e)) < 0)
+		return r;
 	*ret = p;
 	p = (struct slu_hdfs_place){0};
 	return 0;

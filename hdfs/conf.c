@@ -269,6 +269,28 @@ static int load_included(struct document *d, const char *href, struct slu_err *e
 	return load_file(d->c, path, d->depth + 1, e);
 }
 
+/* The rest of an include; what stands in a fallback counts when the file is missing. */
+static int read_fallback(struct document *d, int depth, bool missing, bool *ret_found,
+			 struct slu_err *e)
+{
+	for (;;) {
+		int r = slu_xml_next(d->x, e);
+		bool use;
+
+		if (r < 0)
+			return r;
+		if (r == SLU_XML_END || (r == SLU_XML_CLOSE && slu_xml_depth(d->x) == depth))
+			return 0;
+		if (r != SLU_XML_OPEN)
+			continue;
+		use = missing && slu_streq(slu_xml_name(d->x), "fallback");
+		*ret_found |= use;
+		r = use ? read_inside(d, e) : element_text(d, NULL, e);
+		if (r < 0)
+			return r;
+	}
+}
+
 /* <xi:include href="..."><xi:fallback>...</xi:fallback></xi:include> */
 static int read_include(struct document *d, struct slu_err *e)
 {
@@ -284,25 +306,12 @@ static int read_include(struct document *d, struct slu_err *e)
 		missing = true;
 		r = 0;
 	}
-	while (r == 0) {
-		r = slu_xml_next(d->x, e);
-		if (r < 0)
-			return r;
-		if (r == SLU_XML_END || (r == SLU_XML_CLOSE && slu_xml_depth(d->x) == depth))
-			break;
-		if (r == SLU_XML_OPEN) {
-			bool use = missing && slu_streq(slu_xml_name(d->x), "fallback");
-
-			fallback |= use;
-			r = use ? read_inside(d, e) : element_text(d, NULL, e);
-		} else {
-			r = 0;
-		}
-	}
-	if (r >= 0 && missing && !fallback)
+	if (r == 0)
+		r = read_fallback(d, depth, missing, &fallback, e);
+	if (r == 0 && missing && !fallback)
 		return slu_fail(e, EBADMSG, "'%s' includes '%s', which does not exist", d->what,
 				href);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 /* What stands in an element that was opened: properties, includes, and what Hadoop passes over. */

@@ -118,28 +118,37 @@ static void explain(struct slu_hdfs_req *q, bool standby)
 				 x->err.msg);
 }
 
+/* Another one is asked from now on, by whoever comes next too. */
+static void move_on(struct slu_hdfs_req *q)
+{
+	struct slu_hdfs *h = q->h;
+	unsigned was = q->at;
+
+	if (!q->moves)
+		q->until = give_up_at(q);
+	/* Another op may have found the active one meanwhile. */
+	atomic_compare_exchange_strong(&h->active, &was, (q->at + 1) % h->nodes);
+	slu_debug("hdfs", "'%s' is asked no more: %s", h->node[q->at],
+		  q->x.rc == -EREMOTEIO ? "a standby" : q->x.err.msg);
+	q->at = atomic_load(&h->active);
+}
+
 bool slu_hdfs_fail_over(struct slu_hdfs_req *q)
 {
 	struct slu_hdfs *h = q->h;
+	bool answered = q->x.rc == 0 || q->x.rc == -EREMOTEIO;
 	bool standby = h->nodes > 1 && is_standby(&q->x);
-	unsigned was = q->at, expected = q->at;
 
-	if (standby || q->x.rc == 0 || q->x.rc == -EREMOTEIO)
+	if (answered)
 		atomic_store(&h->heard, true);
 	if (h->nodes < 2 || (!standby && !is_dead(q))) {
-		if (q->x.rc == 0 || q->x.rc == -EREMOTEIO)
+		if (answered)
 			atomic_store(&h->active, q->at);
 		return false;
 	}
-	if (!q->moves)
-		q->until = give_up_at(q);
-	/* Where it leads whoever comes next; another op may have found the active one meanwhile. */
-	atomic_compare_exchange_strong(&h->active, &expected, (q->at + 1) % h->nodes);
-	q->at = atomic_load(&h->active);
+	move_on(q);
 	if (slu_op_canceled(q->op) && !q->cleaning)
 		return false;
-	slu_debug("hdfs", "'%s' %s: '%s' is asked", h->node[was],
-		  standby ? "is a standby" : q->x.err.msg, h->node[q->at]);
 	if (++q->moves < h->nodes) {
 		slu_hdfs_resend(q);
 		return true;

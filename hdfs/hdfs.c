@@ -164,11 +164,10 @@ static bool is_header(const char *s)
 	return *s == '\0';
 }
 
-static int check_conf(const struct slu_hdfs_conf *c, char **ret_root, struct slu_err *e)
+/* What goes into every request. */
+static int check_names(const struct slu_hdfs_conf *c, struct slu_err *e)
 {
-	SLU_AUTO(slu_freep) char *clean = NULL;
 	const char *users[] = {c->user, c->doas};
-	int r;
 
 	for (size_t i = 0; i < 2; i++)
 		if (users[i] && !is_user(users[i]))
@@ -183,6 +182,16 @@ static int check_conf(const struct slu_hdfs_conf *c, char **ret_root, struct slu
 				c->path);
 	if (c->csrf && (!*c->csrf || !is_header(c->csrf)))
 		return slu_fail(e, EINVAL, "'%s' is no name of a header", c->csrf);
+	return 0;
+}
+
+static int check_conf(const struct slu_hdfs_conf *c, char **ret_root, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *clean = NULL;
+	int r = check_names(c, e);
+
+	if (r < 0)
+		return r;
 	if (c->root && *c->root != '/')
 		return slu_fail(e, EINVAL, "'%s' is not an absolute path of HDFS", c->root);
 	r = slu_path_clean(c->root ? c->root : "/", &clean, e);
@@ -249,29 +258,48 @@ static int fill_nodes(struct slu_hdfs *h, const char *list, struct slu_err *e)
 	return 0;
 }
 
+static char *copy(const char *s, bool *oom)
+{
+	char *p = slu_strdup(s);
+
+	*oom |= s && !p;
+	return p;
+}
+
+static bool is_several(const struct slu_hdfs *h, const struct slu_hdfs_conf *c)
+{
+	return h->nodes > 1 || (c->rpc && strchr(c->rpc, ','));
+}
+
 /* URIs and messages name what is one file system, though it has several NameNodes. */
+static int fill_texts(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_err *e)
+{
+	bool oom = false;
+
+	h->web = copy(c->name ? c->name : c->web, &oom);
+	h->rpc = copy(c->rpc && c->name ? c->name : c->rpc, &oom);
+	h->ca_file = copy(c->ca_file, &oom);
+	h->prefix = copy(c->path ? c->path : WEBHDFS, &oom);
+	h->gateway = h->prefix && !slu_streq(h->prefix, WEBHDFS);
+	h->csrf = slu_asprintf("%s: sluice", c->csrf ? c->csrf : "X-XSRF-HEADER");
+	h->doas = query_of("doas", c->doas);
+	h->s.host = h->rpc ? h->rpc : h->web;
+	return oom || !h->csrf || !h->doas ? slu_fail_oom(e) : 0;
+}
+
 static int fill(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_err *e)
 {
-	const char *prefix = c->path ? c->path : WEBHDFS;
+	int r = fill_texts(h, c, e);
 
 	h->tls = c->tls;
 	h->plain_ok = c->plain_ok;
-	h->web = slu_strdup(c->name ? c->name : c->web);
-	h->rpc = slu_strdup(c->rpc && c->name ? c->name : c->rpc);
-	h->ca_file = slu_strdup(c->ca_file);
-	h->prefix = slu_strdup(prefix);
-	h->gateway = !slu_streq(prefix, WEBHDFS);
-	h->csrf = slu_asprintf("%s: sluice", c->csrf ? c->csrf : "X-XSRF-HEADER");
 	h->properties = c->properties ? slu_json_copy(c->properties) : NULL;
-	h->doas = query_of("doas", c->doas);
 	h->places = slu_hash_new();
-	if (!h->web || (c->rpc && !h->rpc) || (c->ca_file && !h->ca_file) || !h->prefix ||
-	    !h->csrf || (c->properties && !h->properties) || !h->doas || !h->places)
-		return slu_fail_oom(e);
-	h->s.host = h->rpc ? h->rpc : h->web;
-	int r = fill_nodes(h, c->web, e);
-
-	if (r == 0 && !c->name && (h->nodes > 1 || (c->rpc && strchr(c->rpc, ','))))
+	if ((c->properties && !h->properties) || !h->places)
+		r = slu_fail_oom(e);
+	if (r == 0)
+		r = fill_nodes(h, c->web, e);
+	if (r == 0 && !c->name && is_several(h, c))
 		r = slu_fail(e, EINVAL,
 			     "'%s' are several NameNodes: their file system needs a name, the "
 			     "\"nameservice\"",

@@ -98,45 +98,43 @@ static void node_done(struct node *n)
 	free(n->web);
 }
 
-/* name.suffix, or what holds for all of them. */
-static int get_or_all(const struct slu_hconf *c, const char *name, const char *suffix, char **ret,
-		      struct slu_err *e)
+static int no_address(const char *suffix, const char *door, struct slu_err *e)
 {
-	int r = slu_hconf_get_of(c, name, suffix, ret, e);
-
-	return r < 0 || *ret || !suffix ? r : slu_hconf_get(c, name, ret, e);
+	if (!suffix)
+		return slu_fail(e, EINVAL, "Hadoop's configuration names no NameNode");
+	return slu_fail(
+		e, EINVAL,
+		"Hadoop's configuration says of '%s' neither dfs.namenode.rpc-address.%s nor "
+		"%s.%s",
+		suffix, suffix, door, suffix);
 }
 
-/* suffix: "ns.nn1", "ns" or NULL.  authority: of the URI, for a NameNode that has no logical name. */
-static int find_node(const struct slu_hconf *c, const char *suffix, const char *authority, bool tls,
-		     struct node *ret, struct slu_err *e)
+static int complete_node(const char *rpc, const char *web, const char *host, bool tls,
+			 struct node *ret, struct slu_err *e)
+{
+	ret->web = complete(web, host, tls ? HTTPS_PORT : HTTP_PORT);
+	ret->rpc = rpc ? complete(rpc, host, RPC_PORT) : NULL;
+	return ret->web && (ret->rpc || !rpc) ? 0 : slu_fail_oom(e);
+}
+
+/* Of a logical name; suffix: "ns.nn1" or "ns". */
+static int find_node(const struct slu_hconf *c, const char *suffix, bool tls, struct node *ret,
+		     struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *rpc = NULL;
 	SLU_AUTO(slu_freep) char *web = NULL;
 	const char *door = tls ? "dfs.namenode.https-address" : "dfs.namenode.http-address";
-	int r = authority ? 0 : slu_hconf_get_of(c, "dfs.namenode.rpc-address", suffix, &rpc, e);
+	int r = slu_hconf_get_of(c, "dfs.namenode.rpc-address", suffix, &rpc, e);
 
 	if (r == 0)
-		r = authority ? get_or_all(c, door, suffix, &web, e)
-			      : slu_hconf_get_of(c, door, suffix, &web, e);
+		r = slu_hconf_get_of(c, door, suffix, &web, e);
 	if (r < 0)
 		return r;
-	const char *host = rpc ? rpc : authority ? authority : web;
+	const char *host = rpc ? rpc : web;
 
 	if (!host || is_wildcard(host))
-		return slu_fail(e, EINVAL,
-				"Hadoop's configuration says of '%s' neither "
-				"dfs.namenode.rpc-address.%s nor %s.%s",
-				suffix ? suffix : "the NameNode", suffix ? suffix : "", door,
-				suffix ? suffix : "");
-	ret->web = complete(web, host, tls ? HTTPS_PORT : HTTP_PORT);
-	ret->rpc = rpc || authority ? complete(rpc ? rpc : authority, host, RPC_PORT) : NULL;
-	if (!ret->web || ((rpc || authority) && !ret->rpc)) {
-		node_done(ret);
-		*ret = (struct node){0};
-		return slu_fail_oom(e);
-	}
-	return 0;
+		return no_address(suffix, door, e);
+	return complete_node(rpc, web, host, tls, ret, e);
 }
 
 /* --- all of a logical name --- */
@@ -146,7 +144,7 @@ static int add_node(const struct slu_hconf *c, const char *suffix, struct slu_na
 {
 	SLU_AUTO(node_done) struct node n = {0};
 	bool first = !web->len;
-	int r = find_node(c, suffix, NULL, s->tls, &n, e);
+	int r = find_node(c, suffix, s->tls, &n, e);
 
 	if (r < 0)
 		return r;
@@ -165,19 +163,15 @@ static int add_node(const struct slu_hconf *c, const char *suffix, struct slu_na
 	return 0;
 }
 
-static int find_logical(const struct slu_hconf *c, struct slu_nameservice *s, struct slu_err *e)
+/* nodes: nn1,nn2 */
+static int add_nodes(const struct slu_hconf *c, const char *nodes, struct slu_nameservice *s,
+		     struct slu_buf *rpc, struct slu_buf *web, struct slu_err *e)
 {
-	SLU_AUTO(slu_buf_done) struct slu_buf rpc = SLU_BUF(NAMES_MAX);
-	SLU_AUTO(slu_buf_done) struct slu_buf web = SLU_BUF(NAMES_MAX);
-	SLU_AUTO(slu_freep) char *nodes = NULL;
-	const char *p;
-	unsigned n = 0;
 	bool oom = false;
-	int r = slu_hconf_get_of(c, "dfs.ha.namenodes", s->name, &nodes, e);
+	unsigned n = 0;
+	int r = 0;
 
-	if (r == 0 && !nodes)
-		r = add_node(c, s->name, s, &rpc, &web, e); /* of a federation, without a second */
-	for (p = nodes; r == 0 && p && *p;) {
+	for (const char *p = nodes; r == 0 && *p;) {
 		SLU_AUTO(slu_freep) char *node = next_name(&p, &oom);
 		SLU_AUTO(slu_freep)
 		char *suffix = node ? slu_asprintf("%s.%s", s->name, node) : NULL;
@@ -187,14 +181,27 @@ static int find_logical(const struct slu_hconf *c, struct slu_nameservice *s, st
 		if (++n > SLU_NAMESERVICE_NODES)
 			return slu_fail(e, EINVAL, "'%s' has more than %d NameNodes", s->name,
 					SLU_NAMESERVICE_NODES);
-		r = suffix ? add_node(c, suffix, s, &rpc, &web, e) : -ENOMEM;
+		r = suffix ? add_node(c, suffix, s, rpc, web, e) : slu_fail_oom(e);
 	}
-	if (oom || r == -ENOMEM)
+	if (oom)
 		return slu_fail_oom(e);
+	if (r == 0 && !n)
+		r = slu_fail(e, EINVAL, "dfs.ha.namenodes.%s names no NameNode", s->name);
+	return r;
+}
+
+static int find_logical(const struct slu_hconf *c, struct slu_nameservice *s, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf rpc = SLU_BUF(NAMES_MAX);
+	SLU_AUTO(slu_buf_done) struct slu_buf web = SLU_BUF(NAMES_MAX);
+	SLU_AUTO(slu_freep) char *nodes = NULL;
+	int r = slu_hconf_get_of(c, "dfs.ha.namenodes", s->name, &nodes, e);
+
+	if (r == 0) /* of a federation there may be but one */
+		r = nodes ? add_nodes(c, nodes, s, &rpc, &web, e)
+			  : add_node(c, s->name, s, &rpc, &web, e);
 	if (r < 0)
 		return r;
-	if (!web.len)
-		return slu_fail(e, EINVAL, "dfs.ha.namenodes.%s names no NameNode", s->name);
 	s->logical = true;
 	s->web = slu_buf_take(&web);
 	if (rpc.len)
@@ -202,11 +209,16 @@ static int find_logical(const struct slu_hconf *c, struct slu_nameservice *s, st
 	return s->web && (s->rpc || !rpc.len) ? 0 : slu_fail_oom(e);
 }
 
+/* By its address. */
 static int find_single(const struct slu_hconf *c, struct slu_nameservice *s, struct slu_err *e)
 {
+	SLU_AUTO(slu_freep) char *web = NULL;
 	SLU_AUTO(node_done) struct node n = {0};
-	int r = find_node(c, NULL, s->name, s->tls, &n, e);
+	int r = slu_hconf_get(
+		c, s->tls ? "dfs.namenode.https-address" : "dfs.namenode.http-address", &web, e);
 
+	if (r == 0)
+		r = complete_node(s->name, web, s->name, s->tls, &n, e);
 	if (r < 0)
 		return r;
 	free(s->name);
@@ -290,20 +302,26 @@ static int find_tls(const struct slu_hconf *c, bool *ret, struct slu_err *e)
 	return r;
 }
 
+static int find_authority(const struct slu_hconf *c, const char *which, struct authority *ret,
+			  struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *dflt = NULL;
+	int r;
+
+	if (which)
+		return split(which, "the nameservice", ret, e);
+	r = slu_hconf_get(c, "fs.defaultFS", &dflt, e);
+	return r < 0 ? r : split(dflt ? dflt : "file:///", "fs.defaultFS", ret, e);
+}
+
 int slu_nameservice_find(const struct slu_hconf *c, const char *which, struct slu_nameservice *ret,
 			 struct slu_err *e)
 {
 	SLU_AUTO(slu_nameservice_done) struct slu_nameservice s = {0};
-	SLU_AUTO(slu_freep) char *dflt = NULL;
 	struct authority a = {0};
 	bool logical = false;
-	int r = which ? 0 : slu_hconf_get(c, "fs.defaultFS", &dflt, e);
+	int r = find_authority(c, which, &a, e);
 
-	if (r == 0)
-		r = split(which  ? which
-			  : dflt ? dflt
-				 : "file:///",
-			  which ? "the nameservice" : "fs.defaultFS", &a, e);
 	s.name = a.text;
 	if (r == 0)
 		r = find_tls(c, &s.tls, e);
@@ -352,16 +370,14 @@ static int set_addresses(struct json_t *conf, const char *key, const char *name,
 	return oom ? -ENOMEM : n;
 }
 
-int slu_nameservice_properties(const struct slu_nameservice *s, const char *others,
-			       struct json_t *conf)
+/* dfs.nameservices */
+static int set_names(struct json_t *conf, const char *name, const char *others)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf names = SLU_BUF(NAMES_MAX);
-	SLU_AUTO(slu_buf_done) struct slu_buf nodes = SLU_BUF(NAMES_MAX);
 	bool oom = false;
-	int n, m;
 
-	slu_buf_str(&names, s->name);
-	for (const char *p = others; p && *p;) {
+	slu_buf_str(&names, name);
+	for (const char *p = others; p && *p && !slu_buf_err(&names);) {
 		SLU_AUTO(slu_freep) char *other = next_name(&p, &oom);
 
 		if (!other)
@@ -369,17 +385,25 @@ int slu_nameservice_properties(const struct slu_nameservice *s, const char *othe
 		if (!in_list(names.p, other))
 			slu_buf_fmt(&names, ",%s", other);
 	}
-	n = set_addresses(conf, "dfs.namenode.rpc-address", s->name, s->rpc);
-	m = set_addresses(conf, s->tls ? "dfs.namenode.https-address" : "dfs.namenode.http-address",
-			  s->name, s->web);
-	if (n < 0 || m < 0 || oom)
+	if (oom || slu_buf_err(&names))
+		return -ENOMEM;
+	return slu_json_set_str(conf, "dfs.nameservices", names.p);
+}
+
+int slu_nameservice_properties(const struct slu_nameservice *s, const char *others,
+			       struct json_t *conf)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf nodes = SLU_BUF(NAMES_MAX);
+	const char *door = s->tls ? "dfs.namenode.https-address" : "dfs.namenode.http-address";
+	int n = set_addresses(conf, "dfs.namenode.rpc-address", s->name, s->rpc);
+	int m = set_addresses(conf, door, s->name, s->web);
+
+	if (n < 0 || m < 0)
 		return -ENOMEM;
 	for (int i = 1; i <= (n > m ? n : m); i++)
 		slu_buf_fmt(&nodes, "%snn%d", i > 1 ? "," : "", i);
-	if (slu_buf_err(&names) || slu_buf_err(&nodes) ||
-	    slu_json_set_str(conf, "dfs.nameservices", names.p) < 0 ||
-	    set_of(conf, "dfs.ha.namenodes", s->name, NULL, nodes.p) < 0 ||
-	    set_of(conf, "dfs.client.failover.proxy.provider", s->name, NULL, PROVIDER) < 0)
+	if (slu_buf_err(&nodes) || set_names(conf, s->name, others) < 0 ||
+	    set_of(conf, "dfs.ha.namenodes", s->name, NULL, nodes.p ? nodes.p : "") < 0)
 		return -ENOMEM;
-	return 0;
+	return set_of(conf, "dfs.client.failover.proxy.provider", s->name, NULL, PROVIDER);
 }

@@ -196,6 +196,7 @@ static void hadoops_configuration(void **state)
 		"</property><property><name>dfs.nameservices</name><value>ns,far</value></property>"
 		"<property><name>dfs.namenode.rpc-address.ns</name><value>h:1</value></property>"
 		"<property><name>dfs.webhdfs.rest-csrf.custom-header</name><value>X-C</value>"
+		"</property><property><name>hadoop.rpc.protection</name><value>privacy</value>"
 		"</property></configuration>";
 	SLU_AUTO(slu_hdfs_place_done) struct slu_hdfs_place p = {0};
 	SLU_AUTO(slu_hdfs_place_done) struct slu_hdfs_place q = {0};
@@ -214,6 +215,7 @@ static void hadoops_configuration(void **state)
 	assert_string_equal(p.at.web, "h:9870");
 	assert_string_equal(p.csrf, "X-C");
 	assert_string_equal(slu_json_str(p.properties, "dfs.nameservices"), "ns,far");
+	assert_string_equal(slu_json_str(p.properties, "hadoop.rpc.protection"), "privacy");
 	assert_int_equal(place("{\"nameservice\": \"ns\", \"protocol\": \"https\", "
 			       "\"http_address\": \"gw\", \"rpc_address\": \"k\"}",
 			       &q),
