@@ -144,13 +144,19 @@ static int worker_start(struct slu_mount *m)
 		sigdelset(&block, SIGUSR1);
 		pthread_sigmask(SIG_SETMASK, &block, &old);
 		atomic_fetch_add(&m->idle, 1);
-		r = -pthread_create(&w->thread, &attr, worker_run, w);
+		/* Here, so that a thread has what it needs once it runs: its end is the mount's. */
+		r = m->uring ? 0 : slu_minit_room(&w->buf);
+		if (!r)
+			r = -pthread_create(&w->thread, &attr, worker_run, w);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
 		pthread_attr_destroy(&attr);
-		if (r)
+		if (r) {
 			atomic_fetch_sub(&m->idle, 1);
-		else
+			free(w->buf.mem);
+			w->buf.mem = NULL;
+		} else {
 			m->nworkers++;
+		}
 	}
 	pthread_mutex_unlock(&m->lock);
 	return r;
@@ -289,8 +295,10 @@ static int session_init(struct slu_mount *m, struct slu_err *e)
 {
 	struct pollfd p = {.fd = m->device, .events = POLLIN};
 	struct fuse_buf buf = {0};
-	int r;
+	int r = slu_minit_room(&buf);
 
+	if (r < 0)
+		return slu_fail_oom(e);
 	while (!m->init.answered) {
 		r = slu_mlink_heir(&m->link) ? 1 : poll(&p, 1, INIT_MS);
 		if (r < 0 && errno == EINTR)
@@ -500,14 +508,14 @@ static bool serve(struct slu_mount *m)
 /* --- the end --- */
 
 /* Where our mount is now; NULL: nowhere. */
-static char *find_mount(const struct slu_mount *m)
+static const char *find_mount(const struct slu_mount *m, char **ret_moved)
 {
 	struct pollfd p = {.fd = fuse_session_fd(m->se)};
 
 	/* It has ended: what has its number now is perhaps another. */
 	if (!m->id.id && (poll(&p, 1, 0) < 0 || p.revents & (POLLERR | POLLNVAL)))
 		return NULL;
-	return slu_mpoint_trace(m->where, &m->id);
+	return slu_mpoint_trace(m->where, &m->id, ret_moved);
 }
 
 /* Programs in the mount get a moment to leave, still being served; a second signal ends that. */
@@ -518,7 +526,8 @@ static void detach(struct slu_mount *m)
 	struct slu_err e;
 
 	while (m->attached) {
-		SLU_AUTO(slu_freep) char *where = find_mount(m);
+		SLU_AUTO(slu_freep) char *moved = NULL;
+		const char *where = find_mount(m, &moved);
 		bool lazy = slu_expired(end) || atomic_load(&signals) > first || m->hurry ||
 			    m->nworkers == 0;
 

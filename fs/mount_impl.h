@@ -86,8 +86,9 @@ struct slu_mount {
 void slu_mount_wake(struct slu_mount *m); /* any thread, and signal handlers */
 
 /* --- mount_init.c: requests as they come, INIT --- */
-/* The next request, into b, whose memory is made at first and then the caller's (free).  > 0, -EINTR: again, 0: the
- * session is over, -ENOMEM. */
+/* Makes the memory of b, into which requests are received; free(b->mem) is the caller's. */
+int slu_minit_room(struct fuse_buf *b);
+/* The next request, into b.  > 0, -EINTR: again, 0: the session is over. */
 int slu_minit_receive(struct slu_mount *m, struct fuse_buf *b);
 void slu_minit_process(struct slu_mount *m, struct fuse_buf *b);
 /* Handles INIT, the first request: it is answered when m->init.answered says so.  0, -errno. */

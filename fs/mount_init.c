@@ -170,15 +170,16 @@ static ssize_t next_request(struct slu_mount *m, int fd, void *buf, size_t n)
 	return r;
 }
 
+int slu_minit_room(struct fuse_buf *b)
+{
+	b->mem = slu_malloc(SLU_MWRITE_MAX + HEADROOM);
+	return b->mem ? 0 : -ENOMEM;
+}
+
 int slu_minit_receive(struct slu_mount *m, struct fuse_buf *b)
 {
 	ssize_t r;
 
-	if (!b->mem) {
-		b->mem = slu_malloc(SLU_MWRITE_MAX + HEADROOM);
-		if (!b->mem)
-			return -ENOMEM;
-	}
 	r = next_request(m, m->device >= 0 ? m->device : fuse_session_fd(m->se), b->mem,
 			 SLU_MWRITE_MAX + HEADROOM);
 	if (r >= (ssize_t)sizeof(struct fuse_in_header)) {

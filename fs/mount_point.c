@@ -140,26 +140,32 @@ int slu_mpoint_each(slu_mpoint_fn *fn, void *user)
 	return r;
 }
 
-/* What the kernel calls the topmost mount there; 0: it does not tell.  No request goes to a server. */
-static uint64_t unique_id(const char *canon)
+/* What the kernel calls the topmost mount there; an id of 0: it does not tell.  No request goes to a server. */
+static bool kernel_id(const char *canon, struct slu_mid *ret)
 {
 	struct statx x;
 
 	if (statx(AT_FDCWD, canon, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW,
-		  STATX_MNT_ID_UNIQUE, &x) ||
-	    !(x.stx_mask & STATX_MNT_ID_UNIQUE))
-		return 0;
-	return x.stx_mnt_id;
+		  STATX_MNT_ID_UNIQUE, &x))
+		return false;
+	*ret = (struct slu_mid){x.stx_dev_major, x.stx_dev_minor,
+				x.stx_mask & STATX_MNT_ID_UNIQUE ? x.stx_mnt_id : 0};
+	return true;
 }
 
+/* Without the table, for which no memory or no descriptor was free, its type is not known. */
 bool slu_mpoint_id(const char *canon, struct slu_mid *ret)
 {
 	struct slu_mpoint mp;
+	int r = slu_mpoint_find(canon, &mp);
 
-	if (slu_mpoint_find(canon, &mp) <= 0 || !slu_streq(mp.type, SLU_MPOINT_TYPE))
+	if (r == 0 || (r > 0 && !slu_streq(mp.type, SLU_MPOINT_TYPE)))
 		return false;
-	*ret = (struct slu_mid){mp.major, mp.minor, unique_id(canon)};
-	return true;
+	if (kernel_id(canon, ret))
+		return true;
+	if (r > 0)
+		*ret = (struct slu_mid){mp.major, mp.minor, 0};
+	return r > 0;
 }
 
 struct trace {
@@ -181,17 +187,16 @@ static int trace(void *user, const char *path, const struct slu_mpoint *mp)
 	return 1;
 }
 
-char *slu_mpoint_trace(const char *canon, const struct slu_mid *id)
+const char *slu_mpoint_trace(const char *canon, const struct slu_mid *id, char **ret_moved)
 {
 	struct trace t = {.id = id};
 	struct slu_mid there;
 
 	if (slu_mpoint_id(canon, &there) && there.major == id->major && there.minor == id->minor &&
 	    there.id == id->id)
-		return slu_strdup(canon);
-	/* No table to look at: no descriptor was free. */
-	if (slu_mpoint_each(trace, &t) < 0 && unique_id(canon) == id->id)
-		return slu_strdup(canon);
+		return canon;
+	(void)slu_mpoint_each(trace, &t);
+	*ret_moved = t.path;
 	return t.path;
 }
 

@@ -27,10 +27,10 @@ struct slu_mid {
 };
 /* Of the topmost mount at this place, which is not asked anything.  False: none of ours is there. */
 bool slu_mpoint_id(const char *canon, struct slu_mid *ret);
-/* Where this mount is now, since folders above it may be renamed; at `canon` itself, in doubt.  NULL: nowhere,
- * or another one covers it.  Without its id it must not have ended yet, else what has its number now may be
- * the next one.  The caller frees. */
-char *slu_mpoint_trace(const char *canon, const struct slu_mid *id);
+/* Where this mount is now, since folders above it may be renamed; `canon` itself, in doubt and where it still
+ * is, which needs no memory; else *ret_moved, which the caller frees.  NULL: nowhere, or another one covers
+ * it.  Without its id it must not have ended yet, else what has its number now may be the next one. */
+const char *slu_mpoint_trace(const char *canon, const struct slu_mid *id, char **ret_moved);
 /* Ends what the kernel still waits for from a server that is stopped or stuck: a program whose request
  * was taken cannot even be killed.  False: it may not be done here. */
 bool slu_mpoint_abort(uint32_t minor);

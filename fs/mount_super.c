@@ -516,7 +516,8 @@ static void leave_place(struct super *s, bool ours)
 	const struct slu_mshare *h = s->share;
 	const struct slu_mid id = {h->major, h->minor, h->mount_id};
 	bool to_end = s->phase == ENDING || atomic_load(&h->ended);
-	SLU_AUTO(slu_freep) char *where = NULL;
+	SLU_AUTO(slu_freep) char *moved = NULL;
+	const char *where = NULL;
 
 	if (!h->where[0])
 		return;
@@ -529,7 +530,7 @@ static void leave_place(struct super *s, bool ours)
 		return;
 	}
 	if (to_end && (ours || id.id))
-		where = slu_mpoint_trace(h->where, &id);
+		where = slu_mpoint_trace(h->where, &id, &moved);
 	if (where && slu_mpoint_detach(where, true, NULL))
 		slu_debug("mount", "'%s' is left mounted", where);
 }

@@ -195,7 +195,8 @@ static void outlast_worker(const struct mount_view *mv)
 	bool late = false;
 
 	while (!late) {
-		SLU_AUTO(slu_freep) char *there = slu_mpoint_trace(mv->v.where, &mv->id);
+		SLU_AUTO(slu_freep) char *moved = NULL;
+		const char *there = slu_mpoint_trace(mv->v.where, &mv->id, &moved);
 
 		if (!there)
 			return;
