@@ -184,8 +184,8 @@ int sluice_plan(struct sluice *s, const char *ref, const char *target,
 
 struct verify {
 	const struct sluice_view_options *o;
-	const struct slu_manifest *m, *record; /* record: NULL, none */
-	const struct slu_tree *tree;           /* of m; NULL: m is the record */
+	const struct slu_tree *tree;           /* NULL: against the record */
+	const struct slu_manifest *m, *record; /* m: what should be there; record: NULL, none */
 	struct json_t *found;
 };
 
@@ -283,6 +283,7 @@ static int verify_dir(struct sluice *s, int dirfd, const char *dir, struct verif
 	struct slu_verify_counts n;
 	int r;
 
+	v->m = v->tree ? v->tree->manifest : v->record;
 	v->found = slu_json_array();
 	r = v->found ? slu_verify(v->m, dirfd, dir, &o, slu_context_pool(s), &n, e)
 		     : slu_fail_oom(e);
@@ -318,10 +319,8 @@ int sluice_verify(struct sluice *s, const char *dir, const char *ref,
 	if (r == 0 && ref)
 		r = slu_api_dataset(s, ref, o->manifest, &dataset, &er);
 	if (r == 0) {
-		struct verify v = {.o = o,
-				   .m = dataset ? dataset->tree->manifest : record,
-				   .record = record,
-				   .tree = dataset ? dataset->tree : NULL};
+		struct verify v = {
+			.o = o, .tree = dataset ? dataset->tree : NULL, .record = record};
 
 		r = verify_dir(s, fd, dir, &v, ret_json, &er);
 	}

@@ -304,6 +304,9 @@ static void no_block(struct slu_nreq *q, const struct slu_nn_call *c)
 		if (q->s->shun)
 			shun_clear(q->s->shun);
 		next_block(q);
+	} else if (c->rpc.rc == -EAGAIN && w->exclude.n && w->pipe.err.code) {
+		finish(q, slu_fail(&q->op->err, EAGAIN, "no DataNode is left that takes data: %s",
+				   w->pipe.err.msg));
 	} else {
 		finish(q, c->rpc.rc);
 	}

@@ -4,7 +4,7 @@
 # What each rung needs and how it gets here.  A need is met when its check holds, whoever installed
 # it; only unmet ones are installed, so that a second run makes no call of apt or pip.
 
-DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob bench-mount fuzz libfuse demo all"
+DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob bench-hdfs bench-mount fuzz libfuse demo all"
 
 # rung | check | package | why.  Checks: cmd:PROGRAM, pc:PKG-CONFIG-MODULE, file:PATH, java:VERSION,
 # py:MODULE (of the system's python3).
@@ -97,6 +97,7 @@ deps_groups()
 	scenario) echo build man mount python java scenario spark hdfs kerberos node blob web ;;
 	asan | tsan) echo build unit mount python java scenario hdfs node blob web ;;
 	bench-blob) echo build mount python scenario node blob curl ;;
+	bench-hdfs) echo build mount python java scenario hdfs curl ;;
 	bench-mount) echo build mount python scenario web curl ;;
 	fuzz) echo build clang ;;
 	libfuse) echo build libfuse ;;
