@@ -115,7 +115,6 @@ static void nonsense_is_told_with_name_value_and_what_is_wanted(void **state)
 		   {"memory=1", "from 4MiB to 64TiB, or auto"},
 		   {"read_block=0", "'read_block' is '0'"},
 		   {"read_block=1", "from 64KiB to 1GiB, or auto"},
-		   {"read_threads=0", "from 1 to 4096, or auto"},
 		   {"cache_threads=0", "from 1 to 1024, or auto"},
 		   {"cache_queue=1", "from 1MiB to"},
 		   {"cache_size=0", "'cache_size' is 0"},
