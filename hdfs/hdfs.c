@@ -12,6 +12,8 @@
 #include "common/time.h"
 #include "hdfs/native.h"
 #include "hdfs/request.h"
+#include "hdfs/token.h"
+#include "io/crypt.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -98,6 +100,13 @@ static int hdfs_hadoop(struct slu_store *s, const char *path, struct slu_hadoop 
 	return 0;
 }
 
+static void wipe(char *s)
+{
+	if (s)
+		explicit_bzero(s, strlen(s));
+	free(s);
+}
+
 static void hdfs_free(struct slu_store *s)
 {
 	struct slu_hdfs *h = (struct slu_hdfs *)s;
@@ -111,6 +120,8 @@ static void hdfs_free(struct slu_store *s)
 	free(h->csrf);
 	slu_json_free(h->properties);
 	slu_signin_free(h->signin);
+	free((char *)h->who.token_name);
+	wipe((char *)h->who.token_password);
 	slu_gss_free(h->gss);
 	free(h->doas);
 	free(h->web);
@@ -307,10 +318,28 @@ static int fill(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_er
 	return r;
 }
 
-/* A token says as whom; simple authentication does not, and on behalf of others goes by WebHDFS. */
+/* On behalf of others goes by WebHDFS. */
 static bool wants_native(const struct slu_hdfs_conf *c)
 {
-	return c->rpc && !c->token && !c->kerberos && !c->doas && c->protocol != SLU_HDFS_WEB;
+	return c->rpc && !c->doas && c->protocol != SLU_HDFS_WEB;
+}
+
+/* Whom RPC has to be convinced of: name and password are the parts of a token. */
+static int who_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_err *e)
+{
+	struct slu_hdfs_token t = {0};
+	int r;
+
+	h->who.gss = h->gss;
+	if (h->gss || !c->token)
+		return 0;
+	r = slu_hdfs_token_parse(c->token, &t, e);
+	if (r < 0)
+		return r;
+	h->who.token_name = slu_base64(t.id, t.id_len);
+	h->who.token_password = slu_base64(t.password, t.password_len);
+	slu_hdfs_token_done(&t);
+	return h->who.token_name && h->who.token_password ? 0 : slu_fail_oom(e);
 }
 
 static int native_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_pool *pool,
@@ -321,6 +350,7 @@ static int native_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct 
 		.namenodes = c->rpc,
 		.root = h->root,
 		.user = c->user,
+		.who = h->who.gss || h->who.token_name ? &h->who : NULL,
 		.where = where,
 		.domain_socket = c->domain_socket,
 		.only = c->protocol == SLU_HDFS_NATIVE,
@@ -358,6 +388,8 @@ int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, stru
 	r = fill(h, conf, e);
 	if (r == 0)
 		r = sign_in_new(h, conf, pool, e);
+	if (r == 0)
+		r = who_new(h, conf, e);
 	if (r == 0 && wants_native(conf))
 		r = native_new(h, conf, pool, e);
 	if (r < 0) {

@@ -117,6 +117,7 @@ static struct slu_rpc *rpc_of(struct slu_nn *nn, unsigned i)
 		.host = nn->set->at[i].host,
 		.port = nn->set->at[i].port,
 		.user = nn->set->user,
+		.who = nn->set->who,
 		.client_id = nn->set->client_id,
 	};
 

@@ -25,6 +25,8 @@ struct slu_nn_set {
 	} at[SLU_NN_MAX];
 	unsigned n;
 	char *user;
+	const struct slu_rpc_who
+		*who; /* NULL: the user, unproven; the caller's to set, after init */
 	uint8_t client_id[SLU_RPC_CLIENT_ID];
 	atomic_int next_id;
 	atomic_uint active; /* the one that answered last */

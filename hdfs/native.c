@@ -124,6 +124,12 @@ void slu_nreq_ask(struct slu_nreq *q, const char *method, const ProtobufCMessage
 		    cleaning ? slu_deadline_in(CLEANING_NS) : slu_nreq_patience(q));
 }
 
+/* WebHDFS signs in another way, and knows of a newer token. */
+static bool is_unsigned(const struct slu_rpc_call *c)
+{
+	return slu_streq(c->err.svc, "SaslException") || slu_streq(c->err.svc, "InvalidToken");
+}
+
 const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c)
 {
 	/* Said to whom comes without Kerberos, before anything was looked at. */
@@ -131,6 +137,11 @@ const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c)
 	    strstr(c->rpc.err.msg, "authentication is not enabled")) {
 		atomic_store(&q->n->closed_until, INT64_MAX);
 		return "its NameNode wants Kerberos";
+	}
+	if (!q->n->conf.only && q->n->conf.who && is_unsigned(&c->rpc)) {
+		atomic_store(&q->n->closed_until, slu_deadline_in(CLOSED_NS));
+		slu_debug("hdfs", "RPC: %s", c->rpc.err.msg);
+		return "its NameNode does not let us in by RPC";
 	}
 	if (is_closed(q, c)) {
 		atomic_store(&q->n->closed_until, slu_deadline_in(CLOSED_NS));
@@ -319,6 +330,7 @@ int slu_native_new(const struct slu_native_conf *conf, struct slu_native **ret, 
 	n->conf = *conf;
 	pthread_mutex_init(&n->lock, NULL);
 	r = slu_nn_set_init(&n->set, conf->namenodes, conf->user, conf->pool, e);
+	n->set.who = conf->who;
 	if (r == 0 && conf->domain_socket && slu_sc_new(conf->domain_socket, conf->pool, &n->sc))
 		r = slu_fail_oom(e);
 	if (r == 0 && slu_random_id(id, 8))

@@ -8,6 +8,7 @@
 #define SLU_HDFS_NATIVE_H
 
 #include "fs/store.h"
+#include "hdfs/rpc_sign.h"
 
 struct slu_loops;
 struct slu_native;
@@ -16,6 +17,7 @@ struct slu_native_conf {
 	const char *namenodes; /* "host:port", several joined by commas */
 	const char *root;      /* "" or "/a/b" */
 	const char *user;
+	const struct slu_rpc_who *who; /* NULL: the user, unproven; the caller's, lives as long */
 	const char *where;         /* what messages call the file system: "hdfs://..." */
 	const char *domain_socket; /* of DataNodes on this machine; NULL: none */
 	bool only;                 /* nothing is handed back but what it cannot do at all */

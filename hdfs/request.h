@@ -13,6 +13,7 @@
 #include "common/hash.h"
 #include "fs/store.h"
 #include "hdfs/answer.h"
+#include "hdfs/rpc_sign.h"
 #include "hdfs/signin.h"
 #include "io/xfer.h"
 
@@ -38,6 +39,7 @@ struct slu_hdfs {
 	struct json_t *properties; /* for Hadoop's programs; NULL: none */
 	char *doas;                /* "&doas=x" or "" */
 	struct slu_gss *gss;       /* NULL: no Kerberos */
+	struct slu_rpc_who who;    /* for RPC */
 	struct slu_signin *signin; /* as whom */
 	char *ca_file;
 	bool tls, plain_ok;

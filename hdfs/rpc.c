@@ -29,7 +29,7 @@
 #define CONNECT_NS (5 * SLU_SEC)
 #define IDLE_NS (10 * SLU_SEC) /* ipc.client.connection.maxidletime */
 
-enum state { IDLE, DIALING, READY };
+enum state { IDLE, DIALING, SIGNING, READY };
 
 struct slu_rpc {
 	struct slu_rpc_conf conf;
@@ -39,7 +39,8 @@ struct slu_rpc {
 	struct slu_watch *watch;
 	struct slu_timer *timer;
 	struct slu_rpc_call *first, *last; /* not answered, oldest first */
-	struct slu_buf out;
+	struct slu_rpc_sign *sign;         /* NULL: simple authentication */
+	struct slu_buf out, inner;         /* inner: frames that came protected */
 	size_t out_off;
 	uint8_t *in;
 	size_t in_len, in_cap;
@@ -130,8 +131,10 @@ static void add_greeting(struct slu_rpc *r)
 	Slu__Pb__IpcConnectionContext c = SLU__PB__IPC_CONNECTION_CONTEXT__INIT;
 	size_t at;
 
-	slu_buf_add(&r->out, "hrpc\x09\0\0", 7); /* version 9, service class 0, no SASL */
-	user.effective_user = (char *)r->conf.user;
+	if (!r->sign) {
+		slu_buf_add(&r->out, "hrpc\x09\0\0", 7); /* version 9, service class 0, no SASL */
+		user.effective_user = (char *)r->conf.user;
+	}
 	c.user_info = &user;
 	c.protocol = (char *)PROTOCOL;
 	at = begin_frame(&r->out);
@@ -198,7 +201,10 @@ static void close_socket(struct slu_rpc *r)
 		close(r->fd);
 	r->fd = -1;
 	r->state = IDLE;
+	slu_rpc_sign_free(r->sign);
+	r->sign = NULL;
 	slu_buf_clear(&r->out);
+	slu_buf_clear(&r->inner);
 	r->out_off = 0;
 	r->in_len = 0;
 }
@@ -290,22 +296,60 @@ static int take_frame(struct slu_rpc *r, const uint8_t *p, size_t n)
 	return fatal ? -ECONNRESET : 0;
 }
 
+/* A frame that others are in; those may be cut anywhere. */
+static int take_sealed(struct slu_rpc *r, const uint8_t *p, size_t n)
+{
+	struct slu_buf *b = &r->inner;
+	struct slu_err e;
+	size_t at = 0;
+	int rc = slu_rpc_sign_open(r->sign, p, n, b, &e);
+
+	while (!rc && !r->freed && r->state == READY && b->len - at >= 4) {
+		uint32_t len = slu_be32((uint8_t *)b->p + at);
+
+		if (len > FRAME_MAX)
+			return -EPROTO;
+		if (b->len - at - 4 < len)
+			break;
+		rc = take_frame(r, (uint8_t *)b->p + at + 4, len);
+		at += 4 + (size_t)len;
+	}
+	if (at && at <= b->len) {
+		memmove(b->p, b->p + at, b->len - at);
+		b->len -= at;
+	}
+	return rc;
+}
+
+static int take_any(struct slu_rpc *r, const uint8_t *p, size_t n)
+{
+	if (r->state == SIGNING)
+		slu_rpc_sign_frame(r->sign, p, n);
+	else if (r->sign && slu_rpc_sign_seals(r->sign))
+		return take_sealed(r, p, n);
+	else
+		return take_frame(r, p, n);
+	return 0;
+}
+
 /* All whole frames of what is there. */
 static int take_frames(struct slu_rpc *r)
 {
 	size_t at = 0;
 	int rc = 0;
 
-	while (!rc && !r->freed && r->in_len - at >= 4) {
+	while (!rc && !r->freed && r->fd >= 0 && r->in_len - at >= 4) {
 		uint32_t n = slu_be32(r->in + at);
 
 		if (n > FRAME_MAX)
 			return -EPROTO;
 		if (r->in_len - at - 4 < n)
 			break;
-		rc = take_frame(r, r->in + at + 4, n);
+		rc = take_any(r, r->in + at + 4, n);
 		at += 4 + (size_t)n;
 	}
+	if (r->fd < 0)
+		return rc;
 	if (at) {
 		memmove(r->in, r->in + at, r->in_len - at);
 		r->in_len -= at;
@@ -345,7 +389,7 @@ static int receive(struct slu_rpc *r)
 			return -ECONNRESET;
 		r->in_len += (size_t)n;
 		rc = take_frames(r);
-		if (rc || r->freed || r->state != READY)
+		if (rc || r->freed || r->fd < 0)
 			return rc;
 	}
 }
@@ -370,10 +414,20 @@ static int transmit(struct slu_rpc *r)
 	return 0;
 }
 
+/* What was added since at is protected, where that was agreed. */
+static int seal(struct slu_rpc *r, size_t at, struct slu_err *e)
+{
+	if (!r->sign || !slu_rpc_sign_seals(r->sign))
+		return 0;
+	return slu_rpc_sign_seal(r->sign, &r->out, at, e);
+}
+
 static void really_free(struct slu_rpc *r)
 {
 	slu_timer_free(r->timer);
+	slu_rpc_sign_free(r->sign);
 	slu_buf_done(&r->out);
+	slu_buf_done(&r->inner);
 	free(r->in);
 	free(r);
 }
@@ -397,12 +451,85 @@ static void on_socket(void *arg, short revents)
 		rc = transmit(r);
 	if (!rc && revents & (POLLIN | POLLERR | POLLHUP))
 		rc = receive(r);
-	if (rc && !r->freed && r->state == READY)
+	if (rc && !r->freed && r->fd >= 0)
 		broken(r, -rc, "the connection was lost to");
 	leave(r);
 }
 
 /* --- connecting --- */
+
+/* From now on calls are sent: those that wait first. */
+static int get_ready(struct slu_rpc *r, struct slu_err *e)
+{
+	size_t at = r->out.len;
+	int rc;
+
+	r->state = READY;
+	add_greeting(r);
+	for (struct slu_rpc_call *c = r->first; c; c = c->next) {
+		add_call(r, c);
+		c->sent = true;
+	}
+	rc = slu_buf_err(&r->out);
+	if (rc)
+		return slu_fail_oom(e);
+	rc = seal(r, at, e);
+	if (!rc && (rc = transmit(r)))
+		slu_fail_sys(e, -rc, "the connection was lost to '%s:%u'", r->conf.host,
+			     r->conf.port);
+	return rc;
+}
+
+/* Signing in goes on, or is over. */
+static void on_sign(void *user, int rc, const struct slu_err *why)
+{
+	struct slu_rpc *r = user;
+	bool was_busy = r->busy;
+	struct slu_err e = {0};
+
+	r->busy = true;
+	if (rc) {
+		e = *why;
+		e.code = -rc;
+		slu_fail_more(&e, "signing in at '%s:%u'", r->conf.host, r->conf.port);
+	} else {
+		slu_rpc_sign_take(r->sign, &r->out);
+		if (slu_rpc_sign_over(r->sign))
+			rc = get_ready(r, &e);
+		else if ((rc = slu_buf_err(&r->out) ? -ENOMEM : transmit(r)))
+			slu_fail_sys(&e, -rc, "the connection was lost to '%s:%u'", r->conf.host,
+				     r->conf.port);
+	}
+	if (rc)
+		end_all(r, &e);
+	r->busy = was_busy;
+	if (!was_busy)
+		leave(r);
+}
+
+static int begin_signing(struct slu_rpc *r, struct slu_err *e)
+{
+	struct slu_rpc_sign_conf conf = {
+		.who = r->conf.who,
+		.loop = r->conf.loop,
+		.pool = r->conf.pool,
+		.host = r->conf.host,
+		.event = on_sign,
+		.user = r,
+	};
+
+	r->state = SIGNING;
+	if (slu_rpc_sign_new(&conf, &r->sign))
+		return slu_fail_oom(e);
+	slu_rpc_sign_begin(r->sign, &r->out);
+	if (slu_buf_err(&r->out))
+		return slu_fail_oom(e);
+	int rc = transmit(r);
+
+	return rc < 0 ? slu_fail_sys(e, -rc, "the connection was lost to '%s:%u'", r->conf.host,
+				     r->conf.port)
+		      : 0;
+}
 
 static void dialed(struct slu_dial *d)
 {
@@ -419,18 +546,7 @@ static void dialed(struct slu_dial *d)
 			slu_fail_oom(&d->err);
 	}
 	if (!rc) {
-		r->state = READY;
-		add_greeting(r);
-		for (struct slu_rpc_call *c = r->first; c; c = c->next) {
-			add_call(r, c);
-			c->sent = true;
-		}
-		rc = slu_buf_err(&r->out);
-		if (rc)
-			slu_fail_oom(&d->err);
-		else if ((rc = transmit(r)))
-			slu_fail_sys(&d->err, -rc, "the connection was lost to '%s:%u'",
-				     r->conf.host, r->conf.port);
+		rc = r->conf.who ? begin_signing(r, &d->err) : get_ready(r, &d->err);
 	}
 	if (rc)
 		end_all(r, &d->err);
@@ -468,10 +584,13 @@ void slu_rpc_send(struct slu_rpc *r, struct slu_rpc_call *c)
 	list_add(r, c);
 	if (r->state == READY) {
 		bool idle = r->out_off == r->out.len;
+		size_t at = r->out.len;
 
 		c->sent = true;
 		add_call(r, c);
 		rc = slu_buf_err(&r->out);
+		if (!rc)
+			rc = seal(r, at, NULL);
 		if (!rc && idle)
 			rc = transmit(r);
 		if (rc)
@@ -521,6 +640,7 @@ int slu_rpc_new(const struct slu_rpc_conf *conf, struct slu_rpc **ret)
 	r->conf = *conf;
 	r->fd = -1;
 	r->out = SLU_BUF(OUT_MAX);
+	r->inner = SLU_BUF(2 * (size_t)FRAME_MAX);
 	rc = slu_timer_new(conf->loop, on_timer, r, &r->timer);
 	if (rc) {
 		free(r);

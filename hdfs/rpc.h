@@ -9,6 +9,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "hdfs/rpc_sign.h"
 #include "io/loop.h"
 #include "io/pool.h"
 
@@ -26,7 +27,8 @@ struct slu_rpc_conf {
 	struct slu_pool *pool;
 	const char *host;
 	uint16_t port;
-	const char *user; /* as whom, with simple authentication */
+	const char *user;              /* as whom, with simple authentication */
+	const struct slu_rpc_who *who; /* NULL: that */
 	const uint8_t
 		*client_id; /* of the process: with a call's id, what the retry cache knows it by */
 };

@@ -22,11 +22,13 @@
 #include <gssapi/gssapi_krb5.h>
 #include <krb5.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define LEAST_S                                                                                    \
 	300 /* tickets that end so soon are got anew; and those that are past half of their life */
 
 struct slu_gss {
+	atomic_uint refs;
 	char *principal, *keytab, *password, *ccache, *source;
 	pthread_mutex_t lock; /* one asks the KDC at a time; guards what follows */
 	krb5_context k;       /* NULL: tickets are not ours to get */
@@ -192,6 +194,7 @@ int slu_gss_new(const struct slu_gss_conf *conf, struct slu_gss **ret, struct sl
 
 	if (!g)
 		return slu_fail_oom(e);
+	atomic_store(&g->refs, 1);
 	pthread_mutex_init(&g->lock, NULL);
 	if (copy_conf(g, conf) < 0) {
 		slu_gss_free(g);
@@ -203,7 +206,7 @@ int slu_gss_new(const struct slu_gss_conf *conf, struct slu_gss **ret, struct sl
 
 void slu_gss_free(struct slu_gss *g)
 {
-	if (!g)
+	if (!g || atomic_fetch_sub(&g->refs, 1) > 1)
 		return;
 	if (g->own)
 		krb5_cc_destroy(g->k, g->own);
@@ -218,6 +221,12 @@ void slu_gss_free(struct slu_gss *g)
 	free(g->ccache);
 	free(g->source);
 	free(g);
+}
+
+struct slu_gss *slu_gss_ref(struct slu_gss *g)
+{
+	atomic_fetch_add(&g->refs, 1);
+	return g;
 }
 
 const char *slu_gss_source(const struct slu_gss *g)
@@ -547,6 +556,11 @@ int slu_gss_new(const struct slu_gss_conf *conf, struct slu_gss **ret, struct sl
 void slu_gss_free(struct slu_gss *g)
 {
 	(void)g;
+}
+
+struct slu_gss *slu_gss_ref(struct slu_gss *g)
+{
+	return g;
 }
 
 const char *slu_gss_source(const struct slu_gss *g)

@@ -27,7 +27,8 @@ struct slu_gss_conf {
 struct slu_gss;
 /* Asks nobody.  -ENOTSUP: built without Kerberos. */
 int slu_gss_new(const struct slu_gss_conf *conf, struct slu_gss **ret, struct slu_err *e);
-void slu_gss_free(struct slu_gss *g); /* no context left; NULL fine */
+struct slu_gss *slu_gss_ref(struct slu_gss *g); /* one more who has to free it */
+void slu_gss_free(struct slu_gss *g);           /* the last one's context is gone; NULL fine */
 /* What the tickets are got with, for people: "the keytab '/x'".  Lives as long as g. */
 const char *slu_gss_source(const struct slu_gss *g);
 /* Whose ticket it is (caller frees) and for how many seconds from now.  Any thread.  -EACCES with what is missing and

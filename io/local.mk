@@ -5,7 +5,7 @@ libio_la_SOURCES += \
 	io/cause.c \
 	io/core.h \
 	io/crc.c io/crc.h \
-	io/crypt.c io/crypt.h io/crypt_cert.c \
+	io/crypt.c io/crypt.h io/crypt_cert.c io/crypt_cipher.c io/cipher.h \
 	io/dial.c io/dial.h \
 	io/easy.c \
 	io/engine.c \

@@ -91,6 +91,7 @@ class SecureHdfs(Hdfs):
     """Kerberos for all; the superuser is `nn`, whose keytab is .services."""
 
     host = "localhost"
+    more_core = {}
 
     def __init__(self, folder, kdc, **settings):
         self.kdc = kdc
@@ -107,6 +108,7 @@ class SecureHdfs(Hdfs):
             "hadoop.http.authentication.kerberos.principal": http["principal"],
             "hadoop.http.authentication.kerberos.keytab": http["keytab"],
             "hadoop.user.group.static.mapping.overrides": "alice=supergroup",
+            **self.more_core,
         }
         inner = "java.security.jgss/sun.security.krb5=ALL-UNNAMED"
         self.jvm = [f"-Djava.security.krb5.conf={kdc.conf}", f"--add-exports={inner}", f"--add-opens={inner}"]

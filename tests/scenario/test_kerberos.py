@@ -195,6 +195,41 @@ def test_a_kdc_that_is_down(ws):
     assert "Cannot contact any KDC" in told(ws) and "krb5.conf" in told(ws)
 
 
+# --- by Hadoop's own protocols ---
+
+
+def test_rpc_by_keytab_without_webhdfs(ws, secure):
+    """Kerberos (GSSAPI) at the NameNode, tokens of blocks at the DataNode."""
+    ws.with_keytab(namenode=secure.rpc, http_address="localhost:1", protocol="native")
+    ws.put("a/b")
+    assert ws.run("cat", "d:a/b", text=False).out == DATA
+    assert ws.run("ls", "-R", "d:").out.split() == ["a/b"]
+    assert "alice@SLUICE.TEST (auth:KERBEROS)" in secure.calls("create", "rpc")
+
+
+def test_rpc_by_token_without_webhdfs(ws, secure, token_file):
+    """DIGEST-MD5 with the token of a job."""
+    ws.entry(namenode=secure.rpc, http_address="localhost:1", protocol="native", credential=f"file:{token_file}")
+    ws.put("t")
+    assert ws.run("cat", "d:t", text=False).out == DATA
+    assert secure.calls("open", "rpc")[-1] == "alice@SLUICE.TEST (auth:TOKEN)"
+
+
+@needs_fuse
+def test_a_mount_by_rpc_and_kerberos(ws, secure):
+    ws.with_keytab(rpc_address=secure.rpc)
+    ws.put("f")
+    opened = len(secure.calls("open"))
+    with ws.mounted("d:") as m:
+        assert (m / "f").read_bytes() == DATA
+    assert len(secure.calls("open")) == opened  # none by WebHDFS
+
+
+def test_rpc_without_a_ticket_says_so(ws, secure):
+    ws.entry(namenode=secure.rpc, http_address="localhost:1", protocol="native", kerberos={})
+    refused(ws, "no Kerberos ticket", "run kinit")
+
+
 # --- tokens ---
 
 

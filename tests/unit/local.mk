@@ -26,7 +26,7 @@ UNIT_TESTS += tests/unit/test-settings tests/unit/test-mountnodes
 UNIT_TESTS += tests/unit/test-stats tests/unit/test-ahead tests/unit/test-control tests/unit/test-verdict
 UNIT_TESTS += tests/unit/test-cache tests/unit/test-cachelife
 UNIT_TESTS += tests/unit/test-webhdfs tests/unit/test-hdfs tests/unit/test-hdfs-ha
-UNIT_TESTS += tests/unit/test-packets tests/unit/test-namenode tests/unit/test-pipeline tests/unit/test-shortcircuit tests/unit/test-hadoopconf tests/unit/test-hdfstoken
+UNIT_TESTS += tests/unit/test-packets tests/unit/test-namenode tests/unit/test-pipeline tests/unit/test-shortcircuit tests/unit/test-hadoopconf tests/unit/test-hdfstoken tests/unit/test-sasl
 UNIT_TESTS += tests/unit/test-web tests/unit/test-fuzz
 
 UNIT_TESTS += tests/unit/test-jobspec tests/unit/test-graph tests/unit/test-subst \
