@@ -8,9 +8,9 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/time.h"
+#include "hdfs/dn_dial.h"
 #include "hdfs/packets.h"
 #include "hdfs/rpc.h"
-#include "io/dial.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -36,7 +36,7 @@ struct slu_dn_conn {
 	struct slu_dn *dn;
 	struct slu_dn_conn *prev, *next; /* of dn->unused */
 	struct slu_dn_read *rd;          /* NULL: unused */
-	struct slu_dial dial;
+	struct slu_dn_dial dial;
 	char host[64], key[80];
 	int fd;
 	struct slu_watch *watch;
@@ -50,6 +50,7 @@ struct slu_dn_conn {
 struct slu_dn {
 	struct slu_loop *loop;
 	struct slu_pool *pool;
+	struct slu_dn_trust *trust;
 	char *client;
 	struct slu_dn_conn *unused, *unused_last; /* newest first */
 	unsigned nunused;
@@ -332,14 +333,16 @@ static void start(struct slu_dn *dn, struct slu_dn_read *rd, bool fresh)
 	c->phase = DIALING;
 	snprintf(c->key, sizeof(c->key), "%s", key);
 	snprintf(c->host, sizeof(c->host), "%.60s", id->ip_addr);
-	c->dial = (struct slu_dial){.loop = dn->loop,
-				    .pool = dn->pool,
-				    .host = c->host,
-				    .port = (uint16_t)id->xfer_port,
-				    .deadline = rd->deadline,
-				    .done = dialed,
-				    .user = c};
-	slu_dial_start(&c->dial);
+	c->dial = (struct slu_dn_dial){.dial = {.loop = dn->loop,
+						.pool = dn->pool,
+						.host = c->host,
+						.port = (uint16_t)id->xfer_port,
+						.deadline = rd->deadline,
+						.done = dialed,
+						.user = c},
+				       .trust = dn->trust,
+				       .token = rd->token};
+	slu_dn_dial_start(&c->dial);
 }
 
 void slu_dn_read(struct slu_dn *dn, struct slu_dn_read *rd)
@@ -357,13 +360,13 @@ void slu_dn_cancel(struct slu_dn_read *rd)
 	if (!c) /* it is being read from files */
 		return;
 	if (c->phase == DIALING)
-		slu_dial_cancel(&c->dial);
+		slu_dn_dial_cancel(&c->dial);
 	else
 		end(c, slu_fail(&rd->err, ECANCELED, "canceled"), false);
 }
 
-int slu_dn_new(struct slu_loop *loop, struct slu_pool *pool, const char *client,
-	       struct slu_dn **ret)
+int slu_dn_new(struct slu_loop *loop, struct slu_pool *pool, struct slu_dn_trust *trust,
+	       const char *client, struct slu_dn **ret)
 {
 	struct slu_dn *dn = slu_new0(struct slu_dn);
 
@@ -371,6 +374,7 @@ int slu_dn_new(struct slu_loop *loop, struct slu_pool *pool, const char *client,
 		return -ENOMEM;
 	dn->loop = loop;
 	dn->pool = pool;
+	dn->trust = trust;
 	dn->client = slu_strdup(client);
 	if (!dn->client) {
 		free(dn);

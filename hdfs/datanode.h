@@ -17,9 +17,11 @@
 
 struct slu_dn;
 struct slu_dn_conn;
+struct slu_dn_trust;
 
-int slu_dn_new(struct slu_loop *loop, struct slu_pool *pool, const char *client,
-	       struct slu_dn **ret);
+/* trust NULL: data transfer is not protected. */
+int slu_dn_new(struct slu_loop *loop, struct slu_pool *pool, struct slu_dn_trust *trust,
+	       const char *client, struct slu_dn **ret);
 void slu_dn_free(struct slu_dn *dn); /* no read in flight; NULL fine */
 
 /* A range of one replica.  In the caller's memory until done(). */

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
 
 #define HEX 33
 #define MESSAGE_MAX (64u << 20)
@@ -419,45 +420,59 @@ int slu_digest_md5_wrap(struct slu_digest_md5 *d, const void *p, size_t n, struc
 	return r < 0 ? slu_fail(e, EIO, "a message cannot be protected") : 0;
 }
 
+/* Is it of the form that the next message has? */
+static bool is_next(const struct side *s, const uint8_t *p, size_t n)
+{
+	uint8_t tail[TAIL] = {0, 1};
+
+	put32(tail + 2, s->seq);
+	if (n < TAIL + MAC || n > MESSAGE_MAX || memcmp(p + n - TAIL, tail, TAIL) != 0)
+		return false;
+	return !s->cipher || (n >= TAIL + 16 && (n - TAIL) % 8 == 0);
+}
+
+/* m: four bytes of room, then what was sealed, which is opened; the length of the text, or -EBADMSG. */
+static ssize_t open_message(const struct side *s, uint8_t *m, size_t sealed)
+{
+	uint8_t theirs[MAC], mac[16], diff = 0;
+	size_t pad = 0, len;
+
+	if (s->cipher) {
+		if (slu_cipher_run(s->cipher, m + 4, m + 4, sealed))
+			return -EBADMSG;
+		pad = m[4 + sealed - MAC - 1];
+		if (!pad || pad > 8 || pad > sealed - MAC)
+			return -EBADMSG;
+	}
+	len = sealed - MAC - pad;
+	memcpy(theirs, m + 4 + len + pad, MAC);
+	if (make_mac(s, m, len, mac))
+		return -EBADMSG;
+	for (unsigned i = 0; i < MAC; i++)
+		diff |= mac[i] ^ theirs[i];
+	return diff ? -EBADMSG : (ssize_t)len;
+}
+
 int slu_digest_md5_unwrap(struct slu_digest_md5 *d, const void *p, size_t n, struct slu_buf *out,
 			  struct slu_err *e)
 {
 	struct side *s = &d->from;
-	uint8_t mac[16], seq[4], *m = NULL, diff = 0;
-	size_t sealed, len, pad = 0;
-	int r = -EBADMSG;
+	ssize_t len = -EBADMSG;
+	uint8_t *m = NULL;
 
-	put32(seq, s->seq);
-	if (n < TAIL + MAC || n > MESSAGE_MAX ||
-	    memcmp((const uint8_t *)p + n - TAIL, "\0\1", 2) != 0 ||
-	    memcmp((const uint8_t *)p + n - 4, seq, 4) != 0 || (s->cipher && (n - TAIL) % 8))
-		goto bad;
-	sealed = n - TAIL;
-	m = slu_malloc(4 + sealed);
-	if (!m)
-		return slu_fail_oom(e);
-	memcpy(m + 4, p, sealed);
-	if (s->cipher) {
-		if (sealed < 16 || slu_cipher_run(s->cipher, m + 4, m + 4, sealed))
-			goto bad;
-		pad = m[4 + sealed - MAC - 1];
-		if (!pad || pad > 8 || pad > sealed - MAC)
-			goto bad;
+	if (is_next(s, p, n)) {
+		m = slu_malloc(4 + n - TAIL);
+		if (!m)
+			return slu_fail_oom(e);
+		memcpy(m + 4, p, n - TAIL);
+		len = open_message(s, m, n - TAIL);
 	}
-	len = sealed - MAC - pad;
-	uint8_t theirs[MAC];
-
-	memcpy(theirs, m + 4 + len + pad, MAC);
-	if (make_mac(s, m, len, mac))
-		goto bad;
-	for (unsigned i = 0; i < MAC; i++)
-		diff |= mac[i] ^ theirs[i];
-	if (diff)
-		goto bad;
-	s->seq++;
-	slu_buf_add(out, m + 4, len);
-	r = slu_buf_err(out) ? slu_fail_oom(e) : 0;
-bad:
+	if (len >= 0) {
+		s->seq++;
+		slu_buf_add(out, m + 4, (size_t)len);
+	}
 	free(m);
-	return r == -EBADMSG ? slu_fail(e, EBADMSG, "a message is not as the server sent it") : r;
+	if (len < 0)
+		return slu_fail(e, EBADMSG, "a message is not as the server sent it");
+	return slu_buf_err(out) ? slu_fail_oom(e) : 0;
 }

@@ -41,7 +41,7 @@ static void end(struct slu_dn_ask *a, int rc)
 
 static void fail(struct slu_dn_ask *a, int code, const char *what)
 {
-	end(a, slu_fail(&a->err, code, "the DataNode '%s:%u' %s", a->host, a->dial.port, what));
+	end(a, slu_fail(&a->err, code, "the DataNode '%s:%u' %s", a->host, a->dial.dial.port, what));
 }
 
 static void take(struct slu_dn_ask *a, Slu__Pb__BlockOpResponse *m)
@@ -54,7 +54,7 @@ static void take(struct slu_dn_ask *a, Slu__Pb__BlockOpResponse *m)
 		return;
 	}
 	slu_fail(&a->err, m->status == TOKEN_REFUSED ? EKEYEXPIRED : EREMOTEIO,
-		 "the DataNode '%s:%u' refused: %.*s", a->host, a->dial.port,
+		 "the DataNode '%s:%u' refused: %.*s", a->host, a->dial.dial.port,
 		 (int)strcspn(text, "\r\n"), text);
 	slu__pb__block_op_response__free_unpacked(m, NULL);
 	end(a, -a->err.code);
@@ -144,20 +144,22 @@ void slu_dn_ask(struct slu_dn_ask *a)
 		return;
 	}
 	snprintf(a->host, sizeof(a->host), "%.60s", id->ip_addr);
-	a->dial = (struct slu_dial){.loop = a->loop,
-				    .pool = a->pool,
-				    .host = a->host,
-				    .port = (uint16_t)id->xfer_port,
-				    .deadline = a->deadline,
-				    .done = dialed,
-				    .user = a};
-	slu_dial_start(&a->dial);
+	a->dial = (struct slu_dn_dial){.dial = {.loop = a->loop,
+						.pool = a->pool,
+						.host = a->host,
+						.port = (uint16_t)id->xfer_port,
+						.deadline = a->deadline,
+						.done = dialed,
+						.user = a},
+				       .trust = a->trust,
+				       .token = a->token};
+	slu_dn_dial_start(&a->dial);
 }
 
 void slu_dn_ask_cancel(struct slu_dn_ask *a)
 {
 	if (a->fd < 0)
-		slu_dial_cancel(&a->dial);
+		slu_dn_dial_cancel(&a->dial);
 	else
 		end(a, slu_fail(&a->err, ECANCELED, "canceled"));
 }

@@ -5,8 +5,8 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "hdfs/dn_dial.h"
 #include "hdfs/hdfs.pb-c.h"
-#include "io/dial.h"
 
 #define SLU_DN_ANSWER 4096
 
@@ -14,6 +14,8 @@
 struct slu_dn_ask {
 	struct slu_loop *loop;
 	struct slu_pool *pool;
+	struct slu_dn_trust *trust;  /* NULL: data transfer is not protected */
+	const Slu__Pb__Token *token; /* of the block */
 	const Slu__Pb__DatanodeInfo *node;
 	const void *request; /* with version and op */
 	size_t request_len;
@@ -27,7 +29,7 @@ struct slu_dn_ask {
 	Slu__Pb__BlockOpResponse *answer; /* the caller's when rc is 0 */
 
 	/* dnask.c only */
-	struct slu_dial dial;
+	struct slu_dn_dial dial;
 	char host[64];
 	int fd;
 	struct slu_watch *watch;

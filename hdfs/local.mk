@@ -24,6 +24,7 @@ libhdfs_la_SOURCES += hdfs/read.c
 libhdfs_la_SOURCES += hdfs/request.c hdfs/request.h
 libhdfs_la_SOURCES += hdfs/rpc.c hdfs/rpc.h
 libhdfs_la_SOURCES += hdfs/digest.c hdfs/digest.h hdfs/sasl.c hdfs/sasl.h
+libhdfs_la_SOURCES += hdfs/dn_dial.c hdfs/dn_dial.h hdfs/dn_relay.c
 libhdfs_la_SOURCES += hdfs/rpc_sign.c hdfs/rpc_sign.h
 libhdfs_la_SOURCES += hdfs/signin.c hdfs/signin.h hdfs/signin_ask.c hdfs/signin_impl.h
 libhdfs_la_SOURCES += hdfs/token.c hdfs/token.h

@@ -158,6 +158,7 @@ static void shard_free(struct slu_shard *s)
 	slu_native_shun_free(s->shun);
 	slu_nn_free(s->nn);
 	slu_dn_free(s->dn);
+	slu_dn_trust_close(&s->n->trust, s->loop);
 	if (s->places)
 		slu_hash_free(s->places, slu_place_free);
 	if (s->dead)
@@ -177,7 +178,7 @@ static struct slu_shard *shard_new(struct slu_native *n, struct slu_loop *loop)
 	s->dead = slu_hash_new();
 	if (!s->places || !s->dead || slu_lease_new(s, &s->lease) ||
 	    slu_nn_new(&n->set, loop, &s->nn) ||
-	    slu_dn_new(loop, n->conf.pool, n->client, &s->dn)) {
+	    slu_dn_new(loop, n->conf.pool, &n->trust, n->client, &s->dn)) {
 		shard_free(s);
 		return NULL;
 	}
@@ -230,10 +231,17 @@ static void begin(void *arg)
 		steps[q->op->type](q);
 }
 
+bool slu_native_locked_out(const struct slu_native *n)
+{
+	return !n->conf.only && atomic_load(&n->trust.way) == SLU_DN_CANNOT;
+}
+
 static bool can(struct slu_native *n, const struct slu_op *op)
 {
 	int64_t now = slu_now();
 
+	if ((op->type == SLU_OP_READ || has_data(op)) && slu_native_locked_out(n))
+		return false;
 	return steps[op->type] && now >= atomic_load(&n->closed_until) &&
 	       (!has_data(op) || now >= atomic_load(&n->unwritable_until));
 }
@@ -331,6 +339,7 @@ int slu_native_new(const struct slu_native_conf *conf, struct slu_native **ret, 
 	pthread_mutex_init(&n->lock, NULL);
 	r = slu_nn_set_init(&n->set, conf->namenodes, conf->user, conf->pool, e);
 	n->set.who = conf->who;
+	slu_dn_trust_init(&n->trust, conf->who);
 	if (r == 0 && conf->domain_socket && slu_sc_new(conf->domain_socket, conf->pool, &n->sc))
 		r = slu_fail_oom(e);
 	if (r == 0 && slu_random_id(id, 8))
@@ -392,6 +401,7 @@ void slu_native_free(struct slu_native *n)
 	for (unsigned i = 0; i < n->nshards; i++)
 		close_on_loop(n->shard[i]);
 	slu_nn_set_done(&n->set);
+	slu_dn_trust_done(&n->trust);
 	slu_sc_free(n->sc);
 	pthread_mutex_destroy(&n->lock);
 	free(n->root);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * All ops by Hadoop's own protocols: RPC to the NameNodes, data transfer from and to the DataNodes.
- * What it cannot do (encrypted and erasure-coded files, clusters with Kerberos, NameNodes whose RPC port
+ * What it cannot do (encrypted and erasure-coded files, data encrypted by the NameNode's key, NameNodes whose RPC port
  * does not answer) it hands back, for WebHDFS.
  */
 #ifndef SLU_HDFS_NATIVE_H
@@ -18,9 +18,9 @@ struct slu_native_conf {
 	const char *root;      /* "" or "/a/b" */
 	const char *user;
 	const struct slu_rpc_who *who; /* NULL: the user, unproven; the caller's, lives as long */
-	const char *where;         /* what messages call the file system: "hdfs://..." */
-	const char *domain_socket; /* of DataNodes on this machine; NULL: none */
-	bool only;                 /* nothing is handed back but what it cannot do at all */
+	const char *where;             /* what messages call the file system: "hdfs://..." */
+	const char *domain_socket;     /* of DataNodes on this machine; NULL: none */
+	bool only;                     /* nothing is handed back but what it cannot do at all */
 	struct slu_loops *loops;
 	struct slu_pool *pool;
 	/* Takes an op that is handed back. */

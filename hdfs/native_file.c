@@ -275,6 +275,7 @@ static void send_block(struct slu_nreq *q)
 	w->pipe = (struct slu_pipe){
 		.loop = q->s->loop,
 		.pool = q->n->conf.pool,
+		.trust = &q->n->trust,
 		.client = q->n->client,
 		.block = w->block->block,
 		.data = (const char *)q->op->data + w->pos,

@@ -11,6 +11,7 @@
 #include "common/hash.h"
 #include "hdfs/answer.h"
 #include "hdfs/datanode.h"
+#include "hdfs/dn_dial.h"
 #include "hdfs/namenode.h"
 #include "hdfs/native.h"
 #include "hdfs/shortcircuit.h"
@@ -49,6 +50,7 @@ struct slu_native {
 	struct slu_native_conf conf;
 	char *root, *where, *client;
 	struct slu_nn_set set;
+	struct slu_dn_trust trust;
 	struct slu_sc *sc; /* NULL: no local replicas */
 	atomic_uint turn;
 	atomic_llong closed_until;     /* the RPC port does not answer: handed back till then */
@@ -103,6 +105,8 @@ void slu_nreq_ask(struct slu_nreq *q, const char *method, const ProtobufCMessage
 int64_t slu_nreq_patience(const struct slu_nreq *q);
 /* Why an op whose call ended so is better handed back; NULL: it is not. */
 const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c);
+/* Do the DataNodes want what is not ours to give?  Then data goes the other way. */
+bool slu_native_locked_out(const struct slu_native *n);
 /* root and path, to be freed; NULL: no memory. */
 char *slu_native_path(const struct slu_native *n, const char *path);
 int slu_native_stale(const struct slu_nreq *q, const char *now, struct slu_err *e); /* -ESTALE */

@@ -93,6 +93,8 @@ static bool ask_node(struct ask *k)
 		return false;
 	k->a.loop = q->s->loop;
 	k->a.pool = q->n->conf.pool;
+	k->a.trust = &q->n->trust;
+	k->a.token = k->b->token;
 	k->a.node = k->b->locs[k->node];
 	k->a.request = k->request.p;
 	k->a.request_len = k->request.len;

@@ -10,9 +10,9 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "hdfs/dn_dial.h"
 #include "hdfs/rpc.h"
 #include "io/crypt.h"
-#include "io/dial.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -33,7 +33,7 @@
 
 struct slu_pipe_conn {
 	struct slu_pipe *p;
-	struct slu_dial dial;
+	struct slu_dn_dial dial;
 	char *names[NODES_MAX], *host;
 	int fd;
 	struct slu_watch *watch;
@@ -356,14 +356,18 @@ void slu_pipe_start(struct slu_pipe *p)
 		return;
 	}
 	c->acks.who = c->names[0];
-	c->dial = (struct slu_dial){.loop = p->loop,
-				    .pool = p->pool,
-				    .host = c->host,
-				    .port = (uint16_t)p->block->locs[0]->id->xfer_port,
-				    .deadline = p->deadline,
-				    .done = dialed,
-				    .user = c};
-	slu_dial_start(&c->dial);
+	c->dial = (struct slu_dn_dial){
+		.dial = {.loop = p->loop,
+			 .pool = p->pool,
+			 .host = c->host,
+			 .port = (uint16_t)p->block->locs[0]->id->xfer_port,
+			 .deadline = p->deadline,
+			 .done = dialed,
+			 .user = c},
+		.trust = p->trust,
+		.token = p->block->token,
+	};
+	slu_dn_dial_start(&c->dial);
 }
 
 void slu_pipe_cancel(struct slu_pipe *p)
@@ -371,7 +375,7 @@ void slu_pipe_cancel(struct slu_pipe *p)
 	struct slu_pipe_conn *c = p->conn;
 
 	if (c->fd < 0)
-		slu_dial_cancel(&c->dial);
+		slu_dn_dial_cancel(&c->dial);
 	else
 		end(c, slu_fail(&p->err, ECANCELED, "canceled"));
 }

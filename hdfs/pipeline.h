@@ -17,12 +17,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct slu_dn_trust;
 struct slu_pipe_conn;
 
 /* In the caller's memory until done(). */
 struct slu_pipe {
 	struct slu_loop *loop;
 	struct slu_pool *pool;
+	struct slu_dn_trust *trust;         /* NULL: data transfer is not protected */
 	const char *client;                 /* who holds the lease */
 	const Slu__Pb__LocatedBlock *block; /* with the DataNodes, nearest first; at least one */
 	const void *data;
