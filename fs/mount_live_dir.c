@@ -33,8 +33,8 @@ struct mark {
 struct slu_mlist {
 	struct slu_mlist *next;
 	uint64_t fh, ino;
-	unsigned refs; /* the kernel's handle, and the ask that uses it */
-	bool busy;     /* an ask has it */
+	unsigned refs;            /* the kernel's handle, and the ask that uses it */
+	bool busy;                /* an ask has it */
 	struct slu_mask *waiting; /* for that: an interrupted one has it until the store answers */
 	struct slu_list page;
 	bool loaded, told;
