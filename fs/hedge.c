@@ -257,7 +257,7 @@ static int make_second(struct pair *x)
 	bool oom = false;
 
 	x->second = (struct slu_op){.type = op->type,
-				    .flags = op->flags,
+				    .flags = op->flags | SLU_OPF_BESIDE,
 				    .path = copy(x, 0, op->path, &oom),
 				    .off = op->off,
 				    .len = op->len,

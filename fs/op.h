@@ -44,7 +44,9 @@ enum {
 	/* LIST: an entry that leads nowhere is left out (a debug line) instead of failing it all */
 	SLU_OPF_LENIENT = 1u << 6,
 	/* STAT of a file: attr.sum too, also where that is work for the store; "" where there is none */
-	SLU_OPF_SUM = 1u << 7
+	SLU_OPF_SUM = 1u << 7,
+	/* READ: one like it is under way and takes long, so by another way, if there is one */
+	SLU_OPF_BESIDE = 1u << 8
 };
 
 enum slu_kind { SLU_KIND_FILE = 1, SLU_KIND_DIR };

@@ -265,14 +265,20 @@ static void all_read(struct slu_nreq *q)
 static const Slu__Pb__DatanodeInfo *choose(struct slu_block_read *r, unsigned *ret_i)
 {
 	const Slu__Pb__LocatedBlock *b = r->b;
+	unsigned n = b->n_locs < 64 ? (unsigned)b->n_locs : 64;
+	/* the first is what another read waits for */
+	unsigned from = r->q->op->flags & SLU_OPF_BESIDE ? 1 : 0;
 
 	/* They come sorted by distance.  First those of which nothing bad is known. */
 	for (int dead = 0; dead < 2; dead++)
-		for (unsigned i = 0; i < b->n_locs && i < 64; i++)
+		for (unsigned k = 0; k < n; k++) {
+			unsigned i = (k + from) % n;
+
 			if (!(r->tried >> i & 1) && (dead || !is_dead(r->q->s, b->locs[i], b))) {
 				*ret_i = i;
 				return b->locs[i];
 			}
+		}
 	return NULL;
 }
 

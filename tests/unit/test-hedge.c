@@ -175,6 +175,8 @@ static void the_first_wins_and_the_second_is_canceled(void **state)
 	held.slow_cancel = true;
 	begin(&op);
 	second = other(&op);
+	assert_true(second->flags & SLU_OPF_BESIDE); /* so that a driver takes another way */
+	assert_false(op.flags & SLU_OPF_BESIDE);
 	let_go(&op, 0, 'a');
 	await(&done, 1);
 	assert_memory_equal(buf, "aaaaaaaa", 8);
