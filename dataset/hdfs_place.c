@@ -34,7 +34,9 @@ void slu_hdfs_place_done(struct slu_hdfs_place *p)
 
 static size_t host_len(const char *address)
 {
-	return address[0] == '[' ? strcspn(address, "]") + 1 : strcspn(address, ":,");
+	size_t n = strcspn(address, address[0] == '[' ? "]" : ":,");
+
+	return address[n] == ']' ? n + 1 : n;
 }
 
 /* Each of a list with a port; `replace`: with this one, since theirs is of another server. */

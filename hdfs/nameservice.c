@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "common/str.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -63,7 +64,21 @@ static bool in_list(const char *list, const char *name)
 
 static size_t host_len(const char *address)
 {
-	return address[0] == '[' ? strcspn(address, "]") + 1 : strcspn(address, ":");
+	size_t n = strcspn(address, address[0] == '[' ? "]" : ":");
+
+	return address[n] == ']' ? n + 1 : n;
+}
+
+/* It becomes part of URLs: host:port and nothing else. */
+static bool is_address(const char *s)
+{
+	size_t n = host_len(s);
+	int64_t port;
+
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)s[i]) && !strchr(s[0] == '[' ? "[:.]" : "._-", s[i]))
+			return false;
+	return n && s[n] == ':' && slu_i64(s + n + 1, 1, 65535, &port);
 }
 
 /* A server that listens on all addresses is on the host of its other door. */
@@ -114,7 +129,12 @@ static int complete_node(const char *rpc, const char *web, const char *host, boo
 {
 	ret->web = complete(web, host, tls ? HTTPS_PORT : HTTP_PORT);
 	ret->rpc = rpc ? complete(rpc, host, RPC_PORT) : NULL;
-	return ret->web && (ret->rpc || !rpc) ? 0 : slu_fail_oom(e);
+	if (!ret->web || (rpc && !ret->rpc))
+		return slu_fail_oom(e);
+	if (is_address(ret->web) && (!rpc || is_address(ret->rpc)))
+		return 0;
+	return slu_fail(e, EINVAL, "'%s' in Hadoop's configuration is no address: host:port",
+			is_address(ret->web) ? ret->rpc : ret->web);
 }
 
 /* Of a logical name; suffix: "ns.nn1" or "ns". */
@@ -331,6 +351,8 @@ int slu_nameservice_find(const struct slu_hconf *c, const char *which, struct sl
 	if (r == 0 && a.web && !logical) {
 		s.web = complete(s.name, s.name, a.tls ? HTTPS_PORT : HTTP_PORT);
 		r = s.web ? 0 : slu_fail_oom(e);
+		if (r == 0 && !is_address(s.web))
+			r = slu_fail(e, EINVAL, "'%s' is no address: host:port", s.web);
 	} else if (r == 0) {
 		r = logical ? find_logical(c, &s, e) : find_single(c, &s, e);
 	}

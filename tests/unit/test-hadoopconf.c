@@ -276,6 +276,12 @@ static void single_namenodes(void **state)
 	assert_true(t.tls);
 	assert_null(t.rpc);
 	assert_string_equal(t.web, "gw:9871");
+	static const char *const bad[] = {"hdfs://[::1", "hdfs://h:x",        "hdfs://h:1:2",
+					  "hdfs://h%41", "webhdfs://h:70000", "hdfs://h;x"};
+	struct slu_nameservice none;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_failed(slu_nameservice_find(c, bad[i], &none, &e), e, EINVAL, "address");
 	find(c, "hdfs://[::1]", &u);
 	assert_string_equal(u.rpc, "[::1]:8020");
 }
