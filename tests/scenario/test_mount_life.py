@@ -210,14 +210,23 @@ def dies_when_it_answers(pid):
 def test_a_request_of_any_kind_ends_when_its_worker_dies(files, how, hide):
     """Asked again where the kernel does that, EIO where it cannot; and nobody waits for ever."""
     for kind, ask in KINDS.items():
-        with files.mounted(files.ref("in"), None, *how, env={"SLUICE_FUSE_MASK": f"{hide:x}"}) as m:
-            old = until("a worker", lambda: worker_of(m))
-            with dies_when_it_answers(old):
-                p = subprocess.Popen([sys.executable, "-c", ASK.format(ask), m], stderr=subprocess.DEVNULL)
-                code = p.wait(timeout=30)
-                until("its death", lambda old=old: gone(old))
-            assert code == (errno.EIO if hide & NO_RESEND else 0), kind
-            assert subprocess.run([sys.executable, "-c", ASK.format(ask), m], timeout=30).returncode == 0, kind
+        # Another program that looks at all mounts may be the one whose request was lost.
+        codes = [lose_one(files, how, hide, ask)]
+        while hide & NO_RESEND and codes[-1] == 0 and len(codes) < 4:
+            codes.append(lose_one(files, how, hide, ask))
+        assert codes[-1] == (errno.EIO if hide & NO_RESEND else 0), (kind, codes)
+
+
+def lose_one(files, how, hide, ask):
+    """The exit status of the program whose request was taken by a worker that died; the next one is answered."""
+    with files.mounted(files.ref("in"), None, *how, env={"SLUICE_FUSE_MASK": f"{hide:x}"}) as m:
+        old = until("a worker", lambda: worker_of(m))
+        with dies_when_it_answers(old):
+            p = subprocess.Popen([sys.executable, "-c", ASK.format(ask), m], stderr=subprocess.DEVNULL)
+            code = p.wait(timeout=30)
+            until("its death", lambda: gone(old))
+        assert subprocess.run([sys.executable, "-c", ASK.format(ask), m], timeout=30).returncode == 0, ask
+        return code
 
 
 # --- before it is usable ---
@@ -233,7 +242,8 @@ def test_nothing_is_left_of_a_mount_that_is_killed_while_it_lists(files, whom):
     worker = until("a worker", lambda: worker_of(point))
     supervisor = server_of(point)
     for pid in {"all": [p.pid, supervisor, worker], "supervisor": [supervisor], "worker": [worker]}[whom]:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has noticed the end of the one before
+            os.kill(pid, signal.SIGKILL)
     said = p.communicate(timeout=60)[1]
     assert p.returncode == -signal.SIGKILL if whom == "all" else "was killed by signal 9" in said
     until("their end", lambda: gone(supervisor) and gone(worker))
