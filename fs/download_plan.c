@@ -43,6 +43,36 @@ static int open_near(const char *target, bool *ret_there, struct slu_err *e)
 	return fd < 0 ? slu_fail_sys(e, errno, "cannot open the target '%s'", target) : fd;
 }
 
+/* The target as a whole. */
+static void look_target(const struct slu_download *d, struct slu_err *refused)
+{
+	if (!slu_download_writable(d, refused))
+		(void)slu_download_names(d, refused);
+	if (!refused->code && d->partfd >= 0 && slu_download_folds(d))
+		(void)slu_download_fold(d->t->manifest, d->target, refused);
+}
+
+/* What is in it, counted also where the download is refused already. */
+static int look_inside(struct slu_download *d, struct slu_plan *p, uint64_t *ret_back,
+		       struct slu_err *e)
+{
+	struct slu_err why = {0}, *to;
+	int r = slu_download_recall(d, e);
+
+	if (r == -EISDIR || r == -ELOOP)
+		p->refused = *e;
+	else if (r)
+		return r;
+	to = p->refused.code ? &why : &p->refused;
+	r = slu_download_places(d, ret_back, to);
+	if (!r)
+		r = slu_download_may_empty(d, to);
+	if (!r && (d->o->policy == SLU_POLICY_FAIL || d->o->policy == SLU_POLICY_REPLACE))
+		(void)slu_download_others(d, to);
+	p->removals = d->removals;
+	return 0;
+}
+
 /* What the download's preflight would find; a refusal is a result. */
 static int look(struct slu_download *d, struct slu_plan *p, struct slu_err *e)
 {
@@ -57,25 +87,11 @@ static int look(struct slu_download *d, struct slu_plan *p, struct slu_err *e)
 		d->partfd = openat(d->dirfd, SLU_DL_PARTS,
 				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	d->part_made = d->partfd < 0;
-	r = slu_download_writable(d, &p->refused);
-	if (!r)
-		(void)slu_download_names(d, &p->refused);
-	if (!p->refused.code && d->partfd >= 0 && slu_download_folds(d))
-		(void)slu_download_fold(d->t->manifest, d->target, &p->refused);
+	look_target(d, &p->refused);
 	if (there) {
-		r = slu_download_recall(d, e);
-		if (r == -EISDIR || r == -ELOOP)
-			p->refused = *e;
-		else if (r)
+		r = look_inside(d, p, &back, e);
+		if (r)
 			return r;
-		struct slu_err why = {0}, *to = p->refused.code ? &why : &p->refused;
-
-		r = slu_download_places(d, &back, to);
-		if (!r)
-			r = slu_download_may_empty(d, to);
-		if (!r && (d->o->policy == SLU_POLICY_FAIL || d->o->policy == SLU_POLICY_REPLACE))
-			(void)slu_download_others(d, to);
-		p->removals = d->removals;
 	}
 	slu_download_count(d);
 	if (!p->refused.code)
