@@ -59,6 +59,7 @@ libfs_la_SOURCES += fs/mount_opened.c fs/mount_opened.h
 libfs_la_SOURCES += fs/mount_ops.c
 libfs_la_SOURCES += fs/mount_order.c
 libfs_la_SOURCES += fs/mount_point.c fs/mount_point.h
+libfs_la_SOURCES += fs/mount_killed.c
 libfs_la_SOURCES += fs/mount_read.c
 libfs_la_SOURCES += fs/mount_share.c fs/mount_share.h
 libfs_la_SOURCES += fs/mount_spawn.c

@@ -152,9 +152,15 @@ void slu_mcontrol_stop(struct slu_mount *m, bool hand_over); /* before anything 
 /* --- mount_ops.c --- */
 extern const struct fuse_lowlevel_ops slu_mount_ops;
 
+/* --- mount_killed.c --- */
+/* True: the thread was killed, and dies as soon as what it waits for is over. */
+bool slu_mkilled(pid_t tid);
+bool slu_mkilled_text(const char *status); /* of /proc/TID/status */
+
 /* --- mount_read.c --- */
 int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret);
-void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t off);
+void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t off,
+	       const struct fuse_file_info *fi);
 /* slu_reader_prefetch of file `at` of the manifest; 0 also when it cannot be opened.  Any thread. */
 uint64_t slu_mreads_prefetch(struct slu_mreads *rs, uint32_t at, uint64_t off, uint64_t len);
 void slu_mreads_stats(struct slu_mreads *rs, struct slu_reader_stats *ret);

@@ -279,8 +279,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	(void)fi;
-	slu_mread(fuse_req_userdata(req), req, ino, size, (uint64_t)off);
+	slu_mread(fuse_req_userdata(req), req, ino, size, (uint64_t)off, fi);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)

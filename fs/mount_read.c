@@ -27,6 +27,9 @@
 #define IO_TIMEOUT (60 * SLU_SEC)
 #define IDLE_NS (5 * SLU_SEC)
 #define TICK_NS SLU_SEC
+#define LOOK_NS                                                                                    \
+	(SLU_SEC /                                                                                 \
+	 4) /* that a direct read waits before anybody looks whether its program was killed */
 #define KEPT_NS (60 * SLU_SEC)          /* unread, of an order that is being followed */
 #define FILES_MAX (4 * SLU_AHEAD_FILES) /* readers kept */
 #define HASH 1024
@@ -45,10 +48,11 @@ struct slot {
 	struct slu_read rd;
 	struct slu_mreads *rs;
 	struct slot *next;        /* free list */
-	struct slot *late;        /* a list that take_due() builds */
+	struct slot *late;        /* a list that take_due() or take_direct() builds */
 	struct slot *prev, *succ; /* due list, oldest first */
 	fuse_req_t req;
 	uint64_t unique; /* its number */
+	pid_t direct;    /* the thread that reads past the page cache; 0: another kind of read */
 	struct file *file;
 	unsigned refs;
 	bool starting; /* the time keeper keeps off */
@@ -355,11 +359,13 @@ static void interrupted(fuse_req_t req, void *slot)
 }
 
 /* Lock held. */
-static void slot_open(struct slot *s, fuse_req_t req, struct file *f, size_t size, uint64_t off)
+static void slot_open(struct slot *s, fuse_req_t req, struct file *f, size_t size, uint64_t off,
+		      bool direct)
 {
 	struct slu_mreads *rs = s->rs;
 
 	s->req = req;
+	s->direct = direct ? fuse_req_ctx(req)->pid : 0;
 	s->unique = slu_minit_defer();
 	s->file = f;
 	s->refs = 1;
@@ -391,7 +397,8 @@ static bool slot_admit(struct slot *s)
 	return start;
 }
 
-void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t off)
+void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t off,
+	       const struct fuse_file_info *fi)
 {
 	struct slu_mreads *rs = m->reads;
 	uint64_t at, length;
@@ -421,7 +428,7 @@ void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size,
 	pthread_mutex_lock(&rs->lock);
 	s = slot_get(rs);
 	if (s)
-		slot_open(s, req, f, size, off);
+		slot_open(s, req, f, size, off, fi->flags & O_DIRECT);
 	else
 		f->users--;
 	wake = !rs->ticking;
@@ -506,15 +513,51 @@ static void answer_late(struct slu_mreads *rs, struct slot *list, int rc, const 
 	}
 }
 
+/* Lock held.  Lists, without claiming them, the direct reads that have waited for a while. */
+static struct slot *take_direct(struct slu_mreads *rs, int64_t now)
+{
+	struct slot *list = NULL;
+
+	for (struct slot *s = rs->due; s && now - (s->due - rs->timeout) >= LOOK_NS; s = s->succ) {
+		if (!s->direct || s->starting)
+			continue;
+		s->refs++;
+		s->late = list;
+		list = s;
+	}
+	return list;
+}
+
+/* No lock held.  Answers those whose program was killed, which nothing else lets go. */
+static void answer_killed(struct slu_mreads *rs, struct slot *list)
+{
+	while (list) {
+		struct slot *s = list;
+		bool mine = slu_mkilled(s->direct);
+
+		list = s->late;
+		pthread_mutex_lock(&rs->lock);
+		mine = mine && claim(s);
+		pthread_mutex_unlock(&rs->lock);
+		if (mine) {
+			fuse_reply_err(s->req, EINTR);
+			slu_minit_answered(rs->m, s->unique);
+			count_answer(s, s->due, -EINTR);
+		}
+		release(s);
+	}
+}
+
 int64_t slu_mreads_tick(struct slu_mreads *rs)
 {
 	struct file *old = NULL;
-	struct slot *late;
+	struct slot *late, *direct;
 	bool kept = rs->m->ahead && slu_ahead_keeps(rs->m->ahead), idle;
 	int64_t now = slu_now(), old_ns = kept ? KEPT_NS : 2 * IDLE_NS, wait;
 
 	pthread_mutex_lock(&rs->lock);
 	late = take_due(rs, false);
+	direct = take_direct(rs, now);
 	idle = !rs->busy && !kept && now - rs->last >= IDLE_NS;
 	if (idle) {
 		old = files_take(rs, 0, INT64_MAX);
@@ -527,6 +570,7 @@ int64_t slu_mreads_tick(struct slu_mreads *rs)
 		wait = rs->due->due > now ? rs->due->due - now : 0;
 	pthread_mutex_unlock(&rs->lock);
 	files_free(old);
+	answer_killed(rs, direct);
 	for (size_t i = 0; i < slu_manifest_sources(rs->m->t->manifest); i++)
 		slu_store_trim(rs->m->t->sources[i].store);
 	if (late)

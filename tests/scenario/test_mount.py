@@ -228,6 +228,16 @@ def test_unmount_frees_the_readers_of_a_stopped_server(files):
             reader.wait(timeout=10)
 
 
+def test_a_direct_reader_of_a_store_that_hangs_can_be_killed(files):
+    """The kernel does not say that it was: it lets go of the mount long before the read's time is over."""
+    slow = {"SLUICE_FAULT": "read:1:delay=600s"}
+    with files.mounted(files.ref("in"), None, "--io-timeout=300s", env=slow) as m:
+        reader = subprocess.Popen(["dd", "if=" + str(m / "big"), "of=/dev/null", "iflag=direct", "bs=4096"])
+        until("a reader in the mount", lambda: has_open(reader.pid, m / "big") and state(reader.pid) in "DS")
+        reader.kill()
+        assert reader.wait(timeout=60) == -signal.SIGKILL
+
+
 def test_a_killed_server_gives_enotconn_and_the_next_mount_takes_over(files):
     """Promise 4."""
     with files.mounted(files.ref("in"), None, "--no-supervisor") as m:

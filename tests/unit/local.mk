@@ -21,7 +21,7 @@ UNIT_TESTS += tests/unit/test-budget tests/unit/test-streams tests/unit/test-rea
 UNIT_TESTS += tests/unit/test-download tests/unit/test-few tests/unit/test-journal tests/unit/test-resume tests/unit/test-verify tests/unit/test-hadoopsum tests/unit/test-hdfsview \
 	tests/unit/test-mounttree tests/unit/test-mount tests/unit/test-mountview
 UNIT_TESTS += tests/unit/test-mountshare tests/unit/test-mountsuper
-UNIT_TESTS += tests/unit/test-mountopened tests/unit/test-mountpass
+UNIT_TESTS += tests/unit/test-mountkilled tests/unit/test-mountopened tests/unit/test-mountpass
 UNIT_TESTS += tests/unit/test-settings tests/unit/test-mountnodes
 UNIT_TESTS += tests/unit/test-stats tests/unit/test-ahead tests/unit/test-control tests/unit/test-verdict
 UNIT_TESTS += tests/unit/test-cache tests/unit/test-cachelife
