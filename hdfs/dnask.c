@@ -41,7 +41,8 @@ static void end(struct slu_dn_ask *a, int rc)
 
 static void fail(struct slu_dn_ask *a, int code, const char *what)
 {
-	end(a, slu_fail(&a->err, code, "the DataNode '%s:%u' %s", a->host, a->dial.dial.port, what));
+	end(a,
+	    slu_fail(&a->err, code, "the DataNode '%s:%u' %s", a->host, a->dial.dial.port, what));
 }
 
 static void take(struct slu_dn_ask *a, Slu__Pb__BlockOpResponse *m)
