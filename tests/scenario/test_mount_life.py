@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import is_mount, local_only, needs_fuse, needs_root, read_tree, server_of, until, worker_of
+from conftest import is_mount, local_only, needs_fuse, needs_root, read_tree, server_of, traced, until, worker_of
 
 pytestmark = needs_fuse
 
@@ -133,7 +133,7 @@ def test_a_stopped_mount_is_aborted_by_its_connection(files):
         minor = os.minor(os.stat(m).st_dev)
         command = subprocess.Popen(
             ["unshare", "-m", "--propagation", "private", "sh", "-c", ours, "sh", trace, m],
-            env=files.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=traced(files.env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert command.stdout.readline() == "ready\n"
         with stopped(*reversed(pids)):
