@@ -5,6 +5,7 @@
 #include "dataset/api_view.h"
 
 #include "common/json.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define FOUND_MAX 10000
@@ -187,22 +189,28 @@ struct verify {
 	const struct slu_tree *tree;           /* NULL: against the record */
 	const struct slu_manifest *m, *record; /* m: what should be there; record: NULL, none */
 	struct json_t *found;
+	atomic_bool told; /* that the store does not tell a checksum */
 };
 
 /* What the store computes of its file, as long as that is the one that is meant. */
-static bool ask_store(const struct verify *v, size_t at, char ret[SLU_ID_MAX])
+static bool ask_store(struct verify *v, size_t at, char ret[SLU_ID_MAX])
 {
 	const struct slu_file *f = slu_manifest_at(v->m, at);
 	SLU_AUTO(slu_freep) char *path = NULL;
 	struct slu_store *store;
+	struct slu_err e;
 	struct slu_op op;
 
 	if (slu_tree_locate(v->tree, at, &store, &path) < 0)
 		return false;
 	slu_op_stat(&op, path);
 	op.flags = SLU_OPF_SUM;
-	if (slu_store_wait(store, &op, NULL) < 0 || !op.attr.sum[0] ||
-	    !slu_streq(op.attr.id, f->id))
+	if (slu_store_wait(store, &op, &e) < 0) {
+		if (!atomic_exchange(&v->told, true))
+			slu_warn("verify", "the store's own checksum is not known: %s", e.msg);
+		return false;
+	}
+	if (!op.attr.sum[0] || !slu_streq(op.attr.id, f->id))
 		return false;
 	memcpy(ret, op.attr.sum, SLU_ID_MAX);
 	return true;
@@ -212,7 +220,7 @@ static bool ask_store(const struct verify *v, size_t at, char ret[SLU_ID_MAX])
  * from another state of the same object is not taken for this one. */
 static bool sum_of(void *user, size_t at, char ret[SLU_ID_MAX])
 {
-	const struct verify *v = user;
+	struct verify *v = user;
 	const struct slu_file *f = slu_manifest_at(v->m, at);
 	size_t i = SIZE_MAX;
 
