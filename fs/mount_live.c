@@ -114,6 +114,7 @@ static void reply_found(struct slu_mask *a, const struct slu_attr *attr)
 	if (r) {
 		fuse_reply_err(a->req, -r);
 	} else {
+		slu_mlive_keep_folder(a->l, &n);
 		slu_mlive_entry(a->l, &n, &p);
 		if (fuse_reply_entry(a->req, &p)) /* the kernel does not know of it after all */
 			slu_lnodes_forget(a->l->nodes, n.id, 1);
@@ -179,6 +180,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	/* What a listing told just now need not be asked again. */
 	if (!slu_lnodes_child(l->nodes, parent, name, false, &n) && fresh(l, &n) &&
 	    !slu_lnodes_child(l->nodes, parent, name, true, &n)) {
+		slu_mlive_keep_folder(l, &n);
 		slu_mlive_entry(l, &n, &p);
 		if (fuse_reply_entry(req, &p))
 			slu_lnodes_forget(l->nodes, n.id, 1);

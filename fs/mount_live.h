@@ -105,6 +105,8 @@ void slu_mlive_entry(const struct slu_mlive *l, const struct slu_lnode *n,
 void slu_mlive_keep_begin(struct slu_mlive *l);
 /* One opener more, or one less: noted before the opener hears of it, and before it is forgotten. */
 void slu_mlive_keep_note(struct slu_mlive *l, uint64_t ino, bool opened);
+/* The kernel is about to get to know of n: if it is a folder, a program may come to stand in it. */
+void slu_mlive_keep_folder(struct slu_mlive *l, const struct slu_lnode *n);
 
 /* --- mount_live_dir.c --- */
 void slu_mlive_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

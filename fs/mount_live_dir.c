@@ -304,6 +304,7 @@ static int add_child(struct slu_mask *a, const struct slu_mlist *d, const struct
 
 	if (r)
 		return r;
+	slu_mlive_keep_folder(a->l, &n);
 	slu_mlive_entry(a->l, &n, &p);
 	return add(a, e->name, &p, next) ? 0 : 1;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What programs have open in a live mount, written down for the next worker: numbers follow from path and
- * state, so it only has to know which those are.  A log of opens and closes in a memory file that the
- * supervisor keeps, "o|c SIZE TIME IDENTITY PATH NUL" (a folder: size "-"); when it has grown, what is
- * open is written into a new one.  A record without its end was being written at the death: not counted.
+ * What programs have open in a live mount, and which folders they may stand in, written down for the next
+ * worker: numbers follow from path and state, so it only has to know which those are.  A log in a memory
+ * file that the supervisor keeps: "o|c|d SIZE TIME IDENTITY PATH NUL", opened, closed, or a folder that the
+ * kernel got to know of (of a folder SIZE is "-"); when it has grown, what holds is written into a new one.  A record without its end was being written at the death: not counted.
  */
 #include "fs/mount_live.h"
 
@@ -19,6 +19,7 @@
 
 #define LOG_FIRST (1u << 20)
 #define LOG_MAX (64u << 20)
+#define FOLDERS_MAX (16u << 20) /* of those that nobody has open; then they are left out */
 
 static void put(struct slu_buf *b, char what, const char *path, const struct slu_attr *a)
 {
@@ -73,7 +74,7 @@ static void restore(struct slu_mlive *l, char *record)
 		return;
 	else
 		memcpy(a.id, id, strlen(id) + 1);
-	if (slu_lnodes_restore(l->nodes, record, &a, &n))
+	if (slu_lnodes_restore(l->nodes, record, &a, *what != 'd', &n))
 		return;
 	if (*what == 'c') { /* the opener of the record before, and what restore added */
 		slu_lnodes_close(l->nodes, n.id);
@@ -94,9 +95,12 @@ static void read_log(struct slu_mlive *l, int fd)
 
 /* --- writing: keep_lock held --- */
 
-static void put_open(void *buf, const char *path, const struct slu_attr *a)
+static void put_held(void *buf, const char *path, const struct slu_attr *a, bool open)
 {
-	put(buf, 'o', path, a);
+	const struct slu_buf *b = buf;
+
+	if (open || b->len < FOLDERS_MAX)
+		put(buf, open ? 'o' : 'd', path, a);
 }
 
 /* A file with what is open now, in place of the one that there is. */
@@ -105,7 +109,7 @@ static void begin_anew(struct slu_mlive *l)
 	SLU_AUTO(slu_closep) int fd = memfd_create("sluice-live", MFD_CLOEXEC);
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(LOG_MAX);
 
-	slu_lnodes_each_open(l->nodes, put_open, &b);
+	slu_lnodes_each_held(l->nodes, put_held, &b);
 	if (fd < 0 || slu_buf_err(&b) || !write_all(fd, &b) ||
 	    slu_mlink_keep(&l->m->link, SLU_KEEP_LIVE, fd)) {
 		slu_debug("mount", "what is open cannot be written down");
@@ -130,7 +134,7 @@ void slu_mlive_keep_begin(struct slu_mlive *l)
 	pthread_mutex_unlock(&l->keep_lock);
 }
 
-void slu_mlive_keep_note(struct slu_mlive *l, uint64_t ino, bool opened)
+static void note(struct slu_mlive *l, uint64_t ino, char what)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(64u << 10);
 	SLU_AUTO(slu_freep) char *path = NULL;
@@ -144,13 +148,24 @@ void slu_mlive_keep_note(struct slu_mlive *l, uint64_t ino, bool opened)
 	a.size = n.size;
 	a.mtime_ns = n.mtime_ns;
 	slu_lnodes_id(l->nodes, ino, a.id);
-	put(&b, opened ? 'o' : 'c', path, &a);
+	put(&b, what, path, &a);
 	if (slu_buf_err(&b))
 		return;
 	pthread_mutex_lock(&l->keep_lock);
-	if (write_all(l->keep_fd, &b))
+	if ((what != 'd' || l->keep_len < LOG_MAX / 2) && write_all(l->keep_fd, &b))
 		l->keep_len += b.len;
 	if (l->keep_len > l->keep_max)
 		begin_anew(l);
 	pthread_mutex_unlock(&l->keep_lock);
+}
+
+void slu_mlive_keep_folder(struct slu_mlive *l, const struct slu_lnode *n)
+{
+	if (n->dir && n->first)
+		note(l, n->id, 'd');
+}
+
+void slu_mlive_keep_note(struct slu_mlive *l, uint64_t ino, bool opened)
+{
+	note(l, ino, opened ? 'o' : 'c');
 }

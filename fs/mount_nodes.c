@@ -379,9 +379,10 @@ static int enter(struct slu_lnodes *t, uint64_t parent, const char *name, const 
 			d->asked = asked;
 			d->mtime_ns = a->mtime_ns;
 		}
-		d->lookups += lookups;
 		used(t, d);
 		tell(d, ret);
+		ret->first = lookups && !d->lookups;
+		d->lookups += lookups;
 		drop_unused(t);
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -454,9 +455,10 @@ int slu_lnodes_child(struct slu_lnodes *t, uint64_t parent, const char *name, bo
 	if (!d) {
 		r = up ? -ENOENT : -ESTALE;
 	} else {
-		d->lookups += lookup;
 		used(t, d);
 		tell(d, ret);
+		ret->first = lookup && !d->lookups;
+		d->lookups += lookup;
 	}
 	pthread_mutex_unlock(&t->lock);
 	return r;
@@ -558,7 +560,7 @@ void slu_lnodes_close(struct slu_lnodes *t, uint64_t id)
 	pthread_mutex_unlock(&t->lock);
 }
 
-int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_attr *a,
+int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_attr *a, bool open,
 		       struct slu_lnode *ret)
 {
 	const struct slu_attr folder = {.kind = SLU_KIND_DIR};
@@ -577,8 +579,8 @@ int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_
 			name[len] = '\0';
 			last = !path[len];
 			/* How often the kernel was told of it nobody knows any more: so it stays as long as
-			 * it is open, and a number that is gone is looked up again. */
-			r = enter(t, n.id, name, last ? a : &folder, INT64_MIN, 0, &n);
+			 * it is open, or until it is forgotten, and a number that is gone is looked up again. */
+			r = enter(t, n.id, name, last ? a : &folder, INT64_MIN, last && !open, &n);
 		}
 		if (r) {
 			slu_lnodes_forget(t, up.id, 0);
@@ -587,11 +589,12 @@ int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_
 		path += len + 1;
 	}
 	*ret = n;
-	return slu_lnodes_open(t, n.id);
+	return open ? slu_lnodes_open(t, n.id) : 0;
 }
 
-void slu_lnodes_each_open(struct slu_lnodes *t,
-			  void (*fn)(void *user, const char *path, const struct slu_attr *a),
+void slu_lnodes_each_held(struct slu_lnodes *t,
+			  void (*fn)(void *user, const char *path, const struct slu_attr *a,
+				     bool open),
 			  void *user)
 {
 	pthread_mutex_lock(&t->lock);
@@ -602,11 +605,15 @@ void slu_lnodes_each_open(struct slu_lnodes *t,
 					     .size = d->size,
 					     .mtime_ns = d->mtime_ns};
 
-			if (!d->opens || d == t->root || put_path(t, d, "", NULL, &b))
+			bool known = d->dir && d->lookups;
+
+			if ((!d->opens && !known) || d == t->root || put_path(t, d, "", NULL, &b))
 				continue;
 			snprintf(a.id, sizeof a.id, "%s", identity(d));
 			for (uint32_t k = 0; k < d->opens; k++)
-				fn(user, b.p, &a);
+				fn(user, b.p, &a, true);
+			if (known)
+				fn(user, b.p, &a, false);
 		}
 	}
 	pthread_mutex_unlock(&t->lock);

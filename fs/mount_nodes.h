@@ -25,6 +25,7 @@ struct slu_lnode {
 	int64_t mtime_ns;
 	int64_t asked; /* slu_now when the store told of it; INT64_MIN: to be asked again */
 	bool dir;
+	bool first; /* of what was entered or looked up: the kernel did not know of it before */
 };
 
 /* keep: files without opener that are kept; 0: SLU_LNODE_FILES. */
@@ -55,13 +56,15 @@ int slu_lnodes_path(struct slu_lnodes *t, uint64_t id, const char *base, const c
 void slu_lnodes_id(struct slu_lnodes *t, uint64_t id, char out[SLU_ID_MAX]); /* "" when unknown */
 void slu_lnodes_forget(struct slu_lnodes *t, uint64_t id, uint64_t n);
 int slu_lnodes_open(struct slu_lnodes *t, uint64_t id); /* one opener more: 0, -ESTALE */
-/* As it was told to a process before this one: the folders on the way, then the node, open once.  path:
- * below the root.  0, -EINVAL, -ENOMEM. */
-int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_attr *a,
+/* As it was told to a process before this one: the folders on the way, then the node, open once; not open: only
+ * known to the kernel.  path: below the root.  0, -EINVAL, -ENOMEM. */
+int slu_lnodes_restore(struct slu_lnodes *t, const char *path, const struct slu_attr *a, bool open,
 		       struct slu_lnode *ret);
-/* Every node that somebody has open, as often as that is; fn must not call the table. */
-void slu_lnodes_each_open(struct slu_lnodes *t,
-			  void (*fn)(void *user, const char *path, const struct slu_attr *a),
+/* Every node that somebody has open, as often as that is, and every folder that the kernel knows, once; fn must not
+ * call the table. */
+void slu_lnodes_each_held(struct slu_lnodes *t,
+			  void (*fn)(void *user, const char *path, const struct slu_attr *a,
+				     bool open),
 			  void *user);
 void slu_lnodes_close(struct slu_lnodes *t, uint64_t id);
 

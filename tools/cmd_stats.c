@@ -153,9 +153,10 @@ static void show_head(const struct json_t *m)
 	}
 	render_size(size, (uint64_t)slu_json_int(o, "bytes", 0));
 	if (slu_json_bool(o, "live", false))
-		puts("  live");
+		fputs("  live", stdout);
 	else
-		printf("  %lld files, %s\n", (long long)slu_json_int(o, "files", 0), size);
+		printf("  %lld files, %s", (long long)slu_json_int(o, "files", 0), size);
+	puts(slu_json_bool(o, "io_uring", false) ? ", over io_uring" : "");
 }
 
 /* The mount at the same place in the earlier answer. */

@@ -140,6 +140,21 @@ def test_a_worker_that_dies_is_not_seen(files):
         os.close(folder)
 
 
+@pytest.mark.only_on("local", "blob")
+def test_a_program_stays_in_its_folder_when_a_worker_dies(files):
+    """It has nothing open there: the next worker was told which folders the kernel knows."""
+    with live(files) as m:
+        inside = [
+            subprocess.Popen(["sh", "-c", "read go; exec cat 001"], cwd=m / "1", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        for p in inside:  # the second one outlives two workers
+            worker = worker_of(m)
+            os.kill(worker, signal.SIGKILL)
+            until("the next worker", lambda w=worker: worker_of(m) not in (None, w))
+            assert p.communicate(b"go\n", timeout=60)[0] == files.placed["in/1/001"]
+
+
 def test_a_hanging_store_is_answered_by_the_deadline(files):
     env = {"SLUICE_FAULT": "stat:#3:hang,list:1:hang"}
     with live(files, "--io-timeout", "500ms", env=env) as m:

@@ -137,15 +137,19 @@ static void memory_is_bounded(void **state)
 }
 
 struct seen {
-	int n;
+	int n, folders;
 	char path[64];
 	struct slu_attr attr;
 };
 
-static void see(void *user, const char *path, const struct slu_attr *a)
+static void see(void *user, const char *path, const struct slu_attr *a, bool open)
 {
 	struct seen *s = user;
 
+	if (!open) {
+		s->folders += a->kind == SLU_KIND_DIR && slu_streq(path, "d");
+		return;
+	}
 	s->n++;
 	snprintf(s->path, sizeof s->path, "%s", path);
 	s->attr = *a;
@@ -165,10 +169,11 @@ static void what_is_open_can_be_told_to_another_process(void **state)
 
 	(void)enter(t, d.id, "closed", &v);
 	assert_int_equal(slu_lnodes_open(t, f.id), 0);
-	slu_lnodes_each_open(t, see, &s);
+	slu_lnodes_each_held(t, see, &s);
 	assert_int_equal(s.n, 1);
+	assert_int_equal(s.folders, 1);
 	assert_string_equal(s.path, "d/x");
-	assert_int_equal(slu_lnodes_restore(u, s.path, &s.attr, &n), 0);
+	assert_int_equal(slu_lnodes_restore(u, s.path, &s.attr, true, &n), 0);
 	assert_true(n.id == f.id && n.ino == f.ino && n.size == 3 && n.mtime_ns == 5);
 	assert_int_equal(slu_lnodes_get(u, d.id, &n), 0);
 	/* Open: nothing that the kernel forgets takes it away. */
@@ -178,15 +183,23 @@ static void what_is_open_can_be_told_to_another_process(void **state)
 	assert_int_equal(slu_lnodes_get(u, f.id, &n), -ESTALE);
 	/* As often as it was opened and closed: nothing stays. */
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(slu_lnodes_restore(u, "d/x", &s.attr, &n), 0);
+		assert_int_equal(slu_lnodes_restore(u, "d/x", &s.attr, true, &n), 0);
 		slu_lnodes_close(u, n.id);
 	}
-	assert_int_equal(slu_lnodes_restore(u, "d/..", &v, &n), -EINVAL);
-	assert_int_equal(slu_lnodes_restore(u, "d/x/y", &v, &n), 0);
+	assert_int_equal(slu_lnodes_restore(u, "d/..", &v, true, &n), -EINVAL);
+	assert_int_equal(slu_lnodes_restore(u, "d/x/y", &v, true, &n), 0);
 	slu_lnodes_close(u, n.id);
 	assert_int_equal(slu_lnodes_count(u), 1);
-	assert_int_equal(slu_lnodes_restore(u, "../x", &v, &n), -EINVAL);
-	assert_int_equal(slu_lnodes_restore(u, "", &v, &n), -EINVAL);
+	/* A folder that is known only stays until the kernel forgets it. */
+	assert_int_equal(slu_lnodes_restore(u, "d", &folder, false, &n), 0);
+	assert_int_equal(slu_lnodes_get(u, d.id, &n), 0);
+	assert_false(enter(u, SLU_LNODE_ROOT, "d", &folder).first);
+	slu_lnodes_forget(u, d.id, 9);
+	assert_int_equal(slu_lnodes_count(u), 1);
+	assert_true(enter(u, SLU_LNODE_ROOT, "d", &folder).first);
+	slu_lnodes_forget(u, d.id, 1);
+	assert_int_equal(slu_lnodes_restore(u, "../x", &v, true, &n), -EINVAL);
+	assert_int_equal(slu_lnodes_restore(u, "", &v, true, &n), -EINVAL);
 	slu_lnodes_free(t);
 	slu_lnodes_free(u);
 }
