@@ -145,7 +145,9 @@ def test_a_program_stays_in_its_folder_when_a_worker_dies(files):
     """It has nothing open there: the next worker was told which folders the kernel knows."""
     with live(files) as m:
         inside = [
-            subprocess.Popen(["sh", "-c", "read go; exec cat 001"], cwd=m / "1", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            subprocess.Popen(
+                ["sh", "-c", "read go; exec cat 001"], cwd=m / "1", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
             for _ in range(2)
         ]
         for p in inside:  # the second one outlives two workers
