@@ -174,7 +174,7 @@ static void make_dn(void *arg)
 {
 	struct client *k = arg;
 
-	assert_int_equal(slu_dn_new(k->loop, pool, "me", &k->dn), 0);
+	assert_int_equal(slu_dn_new(k->loop, pool, NULL, "me", &k->dn), 0);
 	sem_post(&k->done);
 }
 
