@@ -8,7 +8,7 @@
  *   learned   the order in which files were read for the first time, until they began to repeat
  *   listing   the manifest's, also every second, third, ... sixteenth file of it
  * The last two are guesses.  A guess has to come true twice before anything is fetched for it (once where
- * the walk began with the first file of a folder), then goes a few files ahead, and further each time that
+ * the walk began with the first file of a folder, four times where files are large), then goes a few files ahead, and further each time that
  * its reader had to wait, as long as that makes it faster: never more than SLU_AHEAD_FIRST or four times of
  * what came true.  It ends at once when it is wrong; each time that happens, more is asked of the
  * next.  Small files are fetched whole, others their beginning; how much in all is bounded by the memory

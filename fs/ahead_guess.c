@@ -16,6 +16,8 @@
 
 #define SPAN 16u          /* steps of disorder */
 #define SPAN_OPEN 64u     /* of a cursor that was right before */
+#define NEAR 4u           /* steps to the next file, of a cursor that has to show that it is one */
+#define NEED_LARGE 2u     /* times as much is asked for, where a file is fetched in part only */
 #define IDLE 128u         /* visits after which a cursor's reader has gone */
 #define SPAN_LEARNED 256u /* several processes have made that order together */
 #define STEP_MAX 16u
@@ -97,16 +99,28 @@ static void retire(struct slu_ahead *a, struct slu_cursor *c)
 /* Does the place fit what the cursor has seen? */
 static bool fits(const struct slu_cursor *c, uint32_t place)
 {
-	uint64_t span =
-		c->window ? (uint64_t)(c->learned ? SPAN_LEARNED : SPAN_OPEN) * c->step : SPAN;
+	uint32_t d = place > c->head ? place - c->head : c->head - place;
 
-	return place <= c->head + span && place + span >= c->head;
+	if (c->window)
+		return d <= (uint64_t)(c->learned ? SPAN_LEARNED : SPAN_OPEN) * c->step;
+	if (d > SPAN)
+		return false;
+	/* In a small folder any two files are near: a walk's distances have a common measure. */
+	return c->learned || !c->run || !d || d / gcd(c->step, d) <= NEAR;
 }
 
-static bool begins_folder(const struct slu_ahead *a, const struct slu_cursor *c)
+/* How often it has to come true first: a file of which the beginning is fetched gains one round trip, and
+ * costs as much as hundreds of small ones when the guess is wrong. */
+static uint32_t need_of(const struct slu_ahead *a, const struct slu_cursor *c)
 {
-	return a->conf.first && a->need == SLU_AHEAD_NEED && !c->learned &&
-	       a->conf.first(a->conf.user, c->start);
+	bool large = a->conf.size(a->conf.user, file_at(a, c, c->head)) > SLU_AHEAD_WHOLE;
+
+	if (large)
+		return a->need * NEED_LARGE;
+	if (a->conf.first && a->need == SLU_AHEAD_NEED && !c->learned &&
+	    a->conf.first(a->conf.user, c->start))
+		return 1;
+	return a->need;
 }
 
 /* Few enough not to matter when the guess is wrong. */
@@ -155,8 +169,7 @@ static void open_window(struct slu_ahead *a, struct slu_cursor *c, const struct 
 		return;
 	}
 	/* most of what lies between would not be read */
-	if ((c->run < a->need && !begins_folder(a, c)) ||
-	    2ull * c->run * c->step < c->head - c->start)
+	if (c->run < need_of(a, c) || 2ull * c->run * c->step < c->head - c->start)
 		return;
 	c->tip = c->head + c->step;
 	c->tail = c->head;
@@ -176,7 +189,8 @@ static void advance(struct slu_ahead *a, struct slu_cursor *c, uint32_t place,
 	if (!d)
 		return;
 	c->step = gcd(c->step, d);
-	c->run++;
+	/* a walk goes forward, be it that some overtake others */
+	c->run += c->learned || c->window || place > c->head;
 	c->good += v->hit;
 	if (place > c->head)
 		c->head = place;

@@ -219,13 +219,37 @@ static void test_a_short_walk_wastes_little(void **state)
 	visit(&w, 12);
 	assert_int_equal(w.fetched, SLU_AHEAD_FIRST);
 	world_done(&w);
-	/* of larger files fewer: what is wasted counts in bytes */
+	/* of larger files fewer, and later: what is wasted counts in bytes */
 	world_make(&w, false);
 	w.size = SLU_AHEAD_FIRST_BYTES;
-	for (uint32_t i = 10; i < 13; i++)
+	for (uint32_t i = 10; i < 14; i++)
 		visit(&w, i);
-	assert_in_range(w.fetched, 1, 4);
+	assert_int_equal(w.fetched, 0);
+	visit(&w, 14);
+	assert_in_range(w.fetched, 1, 8);
 	world_done(&w);
+}
+
+/* Where there are few files, any two of them are near one another. */
+static void test_large_files_of_a_small_folder_at_random(void **state)
+{
+	uint32_t *p = shuffled(64);
+	unsigned fetched = 0;
+
+	(void)state;
+	for (int turn = 0; turn < 20; turn++) {
+		struct world w;
+
+		world_make(&w, false);
+		w.size = 64u << 20;
+		for (uint32_t i = 0; i < 16; i++)
+			visit(&w, p[(i + 3 * (unsigned)turn) % 64]);
+		fetched += w.fetched;
+		world_done(&w);
+	}
+	/* of 320 that were read */
+	assert_in_range(fetched, 0, 32);
+	free(p);
 }
 
 static void test_every_second_file(void **state)
@@ -378,7 +402,7 @@ static void test_long_files_at_their_end(void **state)
 	(void)state;
 	world_make(&w, false);
 	w.size = size;
-	for (uint32_t i = 0; i < 3; i++) {
+	for (uint32_t i = 0; i < 5; i++) {
 		for (uint64_t off = 0; off < size; off += 1 << 20) {
 			unsigned before = w.fetched;
 
@@ -587,6 +611,7 @@ int main(void)
 		cmocka_unit_test(test_a_folder_from_its_first_file),
 		cmocka_unit_test(test_what_needs_no_fetching_is_not_credited),
 		cmocka_unit_test(test_a_short_walk_wastes_little),
+		cmocka_unit_test(test_large_files_of_a_small_folder_at_random),
 		cmocka_unit_test(test_every_second_file),
 		cmocka_unit_test(test_random_reads_cost_nothing),
 		cmocka_unit_test(test_many_walkers),
