@@ -187,7 +187,8 @@ static void serve(struct node *d, int fd)
 	else if (d->how == GARBAGE)
 		send(fd, "\xff\xff\xff\xff\xff\xff", 6, MSG_NOSIGNAL);
 	else if (d->how == SILENT)
-		(void)read(fd, &c, 1); /* until it is given up */
+		while (read(fd, &c, 1) > 0) /* until it is given up */
+			;
 	else
 		answer(fd, 0, "");
 	if (d->how != SILENT)
