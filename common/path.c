@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Paths as text: checking, cleaning, joining, taking apart.  What touches the disk under a folder
- * is in path_open.c and path_tree.c; only slu_path_absolute asks the kernel here.
+ * is in path_open.c and path_tree.c; only slu_path_absolute and
+ * slu_path_home ask the system here.
  */
 #include "common/path.h"
 #include "common/buf.h"
@@ -11,6 +12,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 bool slu_path_ok(const char *s)
 {
@@ -154,4 +158,18 @@ int slu_path_absolute(const char *s, char **ret, struct slu_err *e)
 		return slu_fail(e, ENAMETOOLONG, "a path is longer than %zu bytes", b.max);
 	*ret = slu_buf_take(&b);
 	return *ret ? 0 : slu_fail_oom(e);
+}
+
+char *slu_path_home(void)
+{
+	const char *home = getenv("HOME");
+	struct passwd pw, *found = NULL;
+	char text[4096];
+
+	if (home && *home == '/')
+		return slu_strdup(home);
+	if (getpwuid_r(geteuid(), &pw, text, sizeof(text), &found) == 0 && found && found->pw_dir &&
+	    *found->pw_dir == '/')
+		return slu_strdup(found->pw_dir);
+	return NULL;
 }

@@ -46,5 +46,8 @@ int slu_path_write_atomic(int dirfd, const char *name, const void *p, size_t n);
 /* The absolute form of a user's path: cwd prefixed, "." and ".." removed by the kernel where it
  * exists, lexically where it does not yet. */
 int slu_path_absolute(const char *s, char **ret, struct slu_err *e);
+/* The user's home folder: HOME, else, since a service manager may set none, the one of the user database.  NULL: neither,
+ * or no memory.  Caller frees. */
+char *slu_path_home(void);
 
 #endif

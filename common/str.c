@@ -234,6 +234,42 @@ void slu_show(struct slu_buf *b, const char *s)
 	}
 }
 
+#define WORD_MAX 64
+
+size_t slu_distance(const char *a, const char *b)
+{
+	size_t row[WORD_MAX + 1], n = strlen(b);
+
+	if (strlen(a) > WORD_MAX || n > WORD_MAX)
+		return SIZE_MAX;
+	for (size_t k = 0; k <= n; k++)
+		row[k] = k;
+	for (size_t i = 0; a[i]; i++) {
+		size_t before = row[0]++; /* of one byte less of both */
+
+		for (size_t k = 0; k < n; k++) {
+			size_t least = before + (a[i] != b[k]);
+
+			before = row[k + 1];
+			if (least > before + 1)
+				least = before + 1;
+			if (least > row[k] + 1)
+				least = row[k] + 1;
+			row[k + 1] = least;
+		}
+	}
+	return row[n];
+}
+
+const char *slu_nearer(const char *typed, const char *best, const char *name)
+{
+	size_t d = slu_distance(typed, name);
+
+	if (d > 2 || 3 * d > strlen(typed) + 1 || (best && slu_distance(typed, best) < d))
+		return best;
+	return name;
+}
+
 void slu_hex(char *out, const void *p, size_t n)
 {
 	const unsigned char *u = p;

@@ -34,6 +34,13 @@ bool slu_is_ident(const char *s);
 /* Names of datasets, datastores, versions: [A-Za-z0-9_][A-Za-z0-9_.-]{0,254}, no "." or "..". */
 bool slu_is_name(const char *s);
 
+/* How many bytes have to be put in, taken out or replaced to make b of a; SIZE_MAX when one of the two is
+ * longer than 64. */
+size_t slu_distance(const char *a, const char *b);
+/* What was meant by a name that was mistyped: `name` when it is near, and no farther than `best` (NULL:
+ * nothing yet), else `best`. */
+const char *slu_nearer(const char *typed, const char *best, const char *name);
+
 /* Bytes of the well-formed UTF-8 character at s (n bytes are there); 0: none starts here. */
 size_t slu_utf8_len(const char *s, size_t n);
 

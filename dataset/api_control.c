@@ -41,7 +41,7 @@ static int connect_to(const char *where, const struct slu_mpoint *mp, struct slu
 	int r = slu_control_connect(mp->major, mp->minor,
 				    mp->uid == UINT32_MAX ? geteuid() : mp->uid, e);
 
-	return r >= 0 ? r : slu_fail_more(e, "of '%s'", where);
+	return r >= 0 ? r : slu_fail_more(e, "'%s'", where);
 }
 
 /* The mount at a path that a user names. */

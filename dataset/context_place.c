@@ -15,7 +15,6 @@
 #include "io/crypt.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -416,24 +415,11 @@ int slu_context_root(struct sluice *s, struct slu_store **ret, const char **ret_
 
 /* --- the local root --- */
 
-static char *home_folder(void)
-{
-	const char *home = getenv("HOME");
-	struct passwd pw, *found = NULL;
-	char text[4096];
-
-	if (home && *home == '/')
-		return slu_strdup(home);
-	if (getpwuid_r(geteuid(), &pw, text, sizeof(text), &found) == 0 && found && pw.pw_dir)
-		return slu_strdup(pw.pw_dir);
-	return NULL;
-}
-
 /* A folder of the user's own for a workspace whose root is not local. */
 static int state_folder(struct sluice *s, char **ret, struct slu_err *e)
 {
 	const char *state = getenv("XDG_STATE_HOME");
-	SLU_AUTO(slu_freep) char *home = home_folder();
+	SLU_AUTO(slu_freep) char *home = slu_path_home();
 	uint8_t sum[SLU_DIGEST_MAX];
 	char hex[2 * 8 + 1];
 	bool own = state && *state == '/';

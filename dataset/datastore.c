@@ -507,9 +507,6 @@ static int check_keys(const char *what, const struct json_t *o, const struct key
 					    {"tags", V_OBJECT, false},
 					    {NULL, V_END, false}};
 
-	for (const struct key *k = keys; k->name; k++)
-		if (k->needed && !slu_json_get(o, k->name))
-			return slu_fail(e, EINVAL, "%s needs the key '%s'", what, k->name);
 	for (void *it = slu_json_iter(o); it; it = slu_json_next(o, it)) {
 		const char *key = slu_json_iter_key(it);
 		const struct key *k = keys;
@@ -524,6 +521,10 @@ static int check_keys(const char *what, const struct json_t *o, const struct key
 		if (r < 0)
 			return r;
 	}
+	/* Last: it may be there under a name that was mistyped. */
+	for (const struct key *k = keys; k->name; k++)
+		if (k->needed && !slu_json_get(o, k->name))
+			return slu_fail(e, EINVAL, "%s needs the key '%s'", what, k->name);
 	return 0;
 }
 

@@ -33,18 +33,17 @@
 int slu_cache_default_dir(char **ret, struct slu_err *e)
 {
 	const char *own = getenv("SLUICE_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME");
-	const char *home = getenv("HOME");
+	SLU_AUTO(slu_freep) char *home = slu_path_home();
 	char *dir = NULL;
 
 	if (own && *own)
 		return slu_path_absolute(own, ret, e);
 	if (xdg && *xdg == '/')
 		dir = slu_path_join(xdg, "sluice");
-	else if (home && *home == '/')
+	else if (home)
 		dir = slu_path_join(home, ".cache/sluice");
 	else
-		return slu_fail(e, ENOENT,
-				"no home folder for the disk cache: set SLUICE_CACHE_DIR");
+		return slu_fail(e, ENOENT, "no home folder for the disk cache: set cache_dir");
 	if (!dir)
 		return slu_fail_oom(e);
 	*ret = dir;

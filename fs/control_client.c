@@ -9,6 +9,7 @@
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/mem.h"
+#include "common/path.h"
 #include "common/str.h"
 #include "common/time.h"
 
@@ -28,11 +29,14 @@
 
 static char *cache_dir(void)
 {
-	const char *set = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	const char *set = getenv("XDG_CACHE_HOME");
 
 	if (set && set[0] == '/')
 		return slu_asprintf("%s/sluice-run", set);
-	if (home && home[0] == '/')
+
+	SLU_AUTO(slu_freep) char *home = slu_path_home();
+
+	if (home)
 		return slu_asprintf("%s/.cache/sluice-run", home);
 	return slu_strdup("");
 }

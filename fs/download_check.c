@@ -180,7 +180,7 @@ int slu_download_room(const struct slu_download *d, uint64_t back, struct slu_er
 /* Emptying one of these is a mistake, whatever was asked. */
 int slu_download_may_empty(const struct slu_download *d, struct slu_err *e)
 {
-	const char *home = getenv("HOME");
+	SLU_AUTO(slu_freep) char *home = slu_path_home();
 	struct stat a, b;
 
 	if (d->o->policy != SLU_POLICY_REPLACE)

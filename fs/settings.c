@@ -325,7 +325,8 @@ static int nonsense(const struct row *row, const char *where, const char *text, 
 	SLU_AUTO(slu_buf_done) struct slu_buf range = SLU_BUF(256);
 
 	slu_buf_str(&range, wanted[row->type]);
-	if (row->type != TYPE_flag && row->type != TYPE_share && row->max) {
+	if (row->type != TYPE_flag && row->type != TYPE_share && row->type != TYPE_room &&
+	    row->max) {
 		slu_buf_str(&range, ", from ");
 		put_limit(&range, row, row->min);
 		slu_buf_str(&range, " to ");
@@ -410,6 +411,18 @@ static int from_env(struct slu_settings *s, char view, struct slu_err *e)
 	return 0;
 }
 
+/* A name of the view that may have been meant, in brackets; "" when there is none. */
+static void near_name(char view, const char *name, size_t n, char out[NAME_MAX_LEN + 32])
+{
+	SLU_AUTO(slu_freep) char *typed = slu_strndup(name, n);
+	const char *near = NULL;
+
+	for (size_t i = 0; typed && i < SLU_SETTINGS; i++)
+		if (strchr(rows[i].views, view))
+			near = slu_nearer(typed, near, rows[i].name);
+	snprintf(out, NAME_MAX_LEN + 32, near ? " (is '%s' meant?)" : "%s", near ? near : "");
+}
+
 static int from_options(struct slu_settings *s, char view, const char *const *options,
 			struct slu_err *e)
 {
@@ -417,13 +430,15 @@ static int from_options(struct slu_settings *s, char view, const char *const *op
 		const char *eq = strchr(*options, '=');
 		size_t n = eq ? (size_t)(eq - *options) : strlen(*options);
 		const struct row *row = find_row(*options, n);
-		char where[128];
+		char where[128], near[NAME_MAX_LEN + 32];
 
-		if (!row || !strchr(row->views, view))
-			return slu_fail(
-				e, EINVAL,
-				"there is no setting '%.*s' here; --show-settings lists them",
-				(int)n, *options);
+		if (!row || !strchr(row->views, view)) {
+			near_name(view, *options, n, near);
+			return slu_fail(e, EINVAL,
+					"there is no setting '%.*s' here%s; `sluice %s "
+					"--show-settings` lists them",
+					(int)n, *options, near, view == 'd' ? "download" : "mount");
+		}
 		snprintf(where, sizeof where, "the command line's '%s'", row->name);
 		if (!eq)
 			return slu_fail(e, EINVAL, "%s has no value: write %s=VALUE", where,

@@ -134,10 +134,11 @@ static double ms(int64_t us)
 static bool say_trouble(const struct facts *f, char out[SLU_VERDICT])
 {
 	if (f->read_errors * 100 > f->reads) {
-		snprintf(out, SLU_VERDICT,
-			 "Reads fail: %lld of %lld, mostly %s; the mount's log has the names.",
-			 (long long)f->read_errors, (long long)f->reads,
-			 f->error[0] ? f->error : "EIO");
+		snprintf(
+			out, SLU_VERDICT,
+			"Reads fail: %lld of %lld, mostly %s; the mount's log (--log) has the names.",
+			(long long)f->read_errors, (long long)f->reads,
+			f->error[0] ? f->error : "EIO");
 		return true;
 	}
 	if (f->throttled >= 3 && f->throttled * 50 > f->store) {
@@ -218,7 +219,12 @@ static void say_far(const struct facts *f, char out[SLU_VERDICT])
 		snprintf(out, SLU_VERDICT,
 			 "Nothing much: nine bytes of ten were there, or on their way, before they "
 			 "were asked for.");
-	else if (f->store && f->store_p50 < NEAR_US)
+	else if (!f->store)
+		snprintf(out, SLU_VERDICT,
+			 "Nothing much: no request went to the store; half of the reads take %.1f "
+			 "ms or less.",
+			 ms(f->read_p50));
+	else if (f->store_p50 < NEAR_US)
 		snprintf(
 			out, SLU_VERDICT,
 			"The store is near: half of its answers take %.1f ms or less, so what remains "

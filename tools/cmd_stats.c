@@ -416,6 +416,7 @@ struct names {
 	FILE *f;
 	char *line;
 	size_t size;
+	int error; /* of reading them */
 };
 
 static const char *next_name(void *user)
@@ -428,7 +429,17 @@ static const char *next_name(void *user)
 		if (len > 0 && n->line[len - 1] == '\n')
 			n->line[--len] = '\0';
 	} while (len == 0);
+	if (len < 0 && ferror(n->f))
+		n->error = errno;
 	return len > 0 ? n->line : NULL;
+}
+
+static int cannot_read(const struct cli *c, const char *order, int code)
+{
+	struct sluice_error e = {.code = code};
+
+	snprintf(e.message, sizeof e.message, "cannot read '%s': %s", order, strerror(code));
+	return cli_fail(c, -code, &e);
 }
 
 static int names_unknown(const struct cli *c, const struct json_t *j)
@@ -482,13 +493,8 @@ int cmd_prefetch(struct cli *c)
 		return cli_usage(c, "prefetch wants either --order FILE or --drop");
 	if (order && !slu_streq(order, "-")) {
 		n.f = fopen(order, "re");
-		if (!n.f) {
-			r = -errno;
-			e.code = errno;
-			snprintf(e.message, sizeof e.message, "cannot open '%s': %s", order,
-				 strerror(errno));
-			return cli_fail(c, r, &e);
-		}
+		if (!n.f)
+			return cannot_read(c, order, errno);
 	}
 	r = sluice_mount_prefetch(c->args[0], order ? next_name : NULL, &n, order ? &text : NULL,
 				  &e);
@@ -497,5 +503,9 @@ int cmd_prefetch(struct cli *c)
 	free(n.line);
 	if (r < 0)
 		return cli_fail(c, r, &e);
+	if (n.error) {
+		sluice_free(text);
+		return cannot_read(c, order, n.error);
+	}
 	return text ? tell_order(c, text) : 0;
 }

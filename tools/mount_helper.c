@@ -55,7 +55,7 @@ struct call {
 	char **argv; /* made */
 	size_t n;
 	const char *ref, *dir;
-	bool fake, oom;
+	bool fake, oom, again;
 	const char *wrong; /* "-x", or an option without its argument */
 };
 
@@ -73,6 +73,10 @@ static void take_option(struct call *h, const char *word)
 
 	if (!*word || is_general(word))
 		return;
+	if (slu_streq(word, "remount")) {
+		h->again = true;
+		return;
+	}
 	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
 		if (slu_starts(word, own[i])) {
 			push(h, slu_asprintf("--%s", word));
@@ -180,6 +184,12 @@ int cli_mount_helper(int argc, char **argv, int (*run)(int argc, char **argv))
 	take_all(&h, argc, argv);
 	if (h.oom || h.wrong || !h.dir) {
 		status = usage(&h);
+	} else if (h.again) {
+		fprintf(stderr,
+			"sluice: '%s' cannot be mounted with other options while it is there "
+			"(remount): unmount it first\n",
+			h.dir);
+		status = HELPER_FAILED;
 	} else {
 		push(&h, slu_strdup("--"));
 		push(&h, slu_strdup(h.ref));

@@ -181,6 +181,29 @@ static const struct cli_option *option_of(const struct tables *t, int got)
 	return NULL;
 }
 
+/* getopt took word, or a letter out of the next one, for none of ours. */
+static int bad_option(const struct cli *c, const struct tables *t, const char *word)
+{
+	const struct cli_option *o = optopt ? option_of(t, optopt) : NULL;
+	const char letter[] = {'-', (char)optopt, '\0'}, *near = NULL;
+
+	if (optopt > 0 && optopt < 256)
+		word = letter;
+	if (o && o->arg)
+		return cli_usage(c, "option '%s' lacks its argument, %s", word, o->arg);
+	if (o)
+		return cli_usage(c, "option '%s' takes no argument", word);
+
+	SLU_AUTO(slu_freep)
+	char *name = slu_starts(word, "--") ? slu_strndup(word + 2, strcspn(word + 2, "=")) : NULL;
+
+	for (size_t i = 0; name && i < t->n; i++)
+		if (t->all[i]->help)
+			near = slu_nearer(name, near, t->all[i]->name);
+	return cli_usage(c, "option '%s' is unknown%s%s%s", word, near ? " (is '--" : "",
+			 near ? near : "", near ? "' meant?)" : "");
+}
+
 /* Parses argv[1..]; 0, or an exit status to end with (+1 so that success shows). */
 static int parse(struct cli *c, int argc, char **argv)
 {
@@ -194,8 +217,7 @@ static int parse(struct cli *c, int argc, char **argv)
 		const struct cli_option *o = option_of(&t, got);
 
 		if (!o)
-			return 1 + cli_usage(c, "option '%s' is unknown or lacks its argument",
-					     argv[optind - 1]);
+			return 1 + bad_option(c, &t, argv[optind - 1]);
 		if (c->nvalues == CLI_VALUES)
 			return 1 + cli_usage(c, "more than %d options", CLI_VALUES);
 		c->values[c->nvalues++] = (struct cli_value){o, o->arg ? optarg : ""};
@@ -220,10 +242,12 @@ static int check(struct cli *c)
 					     ? "; settings are given by --set NAME=VALUE, and by "
 					       "-o to `mount -t fuse.sluice`"
 					     : "");
-	if ((c->nargs < c->verb->min && !cli_has(c, "show-settings")) ||
-	    (c->verb->max >= 0 && c->nargs > c->verb->max))
-		return 1 + cli_usage(c, "%s arguments",
-				     c->nargs < c->verb->min ? "too few" : "too many");
+	if (c->nargs < c->verb->min && !cli_has(c, "show-settings"))
+		return 1 +
+		       cli_usage(c, "too few arguments: %s wants %s", c->verb->name, c->verb->args);
+	if (c->verb->max >= 0 && c->nargs > c->verb->max)
+		return 1 + cli_usage(c, "too many arguments: %s takes %s", c->verb->name,
+				     c->verb->max ? c->verb->args : "none");
 	if (cli_has(c, "verbose"))
 		sluice_set_log(NULL, NULL, cli_nth(c, "verbose", 1) ? 3 : 2);
 	return 0;
@@ -357,6 +381,26 @@ static bool is_help(const char *word)
 	return slu_streq(word, "--help") || slu_streq(word, "-h") || slu_streq(word, "help");
 }
 
+/* more: the word behind it, or NULL; it may be the second of a verb. */
+static int unknown_verb(const struct cli *none, const char *text, const char *more)
+{
+	SLU_AUTO(slu_freep) char *both = more ? slu_asprintf("%s %s", text, more) : NULL;
+	const char *near = NULL;
+
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		if (v->hidden)
+			continue;
+		if (!strchr(v->name, ' '))
+			near = slu_nearer(text, near, v->name);
+		else if (both)
+			near = slu_nearer(both, near, v->name);
+	}
+	if (none->verb && both) /* the first word is right */
+		text = both;
+	return cli_usage(none, "'%s' is no verb%s%s%s", text, near ? " (is '" : "",
+			 near ? near : "", near ? "' meant?)" : "");
+}
+
 /* `sluice help`, `sluice help data`, `sluice help data create`. */
 static int tell_help(const struct cli *none, int argc, char **argv)
 {
@@ -368,7 +412,7 @@ static int tell_help(const struct cli *none, int argc, char **argv)
 	else if (is_group(argv[2]))
 		help_group(stdout, argv[2]);
 	else
-		return cli_usage(none, "'%s' is no verb", argv[2]);
+		return unknown_verb(none, argv[2], argc > 3 ? argv[3] : NULL);
 	return cli_end(none, 0);
 }
 
@@ -378,11 +422,9 @@ static int no_second(const struct cli *none, int argc, char **argv)
 	bool wanted = argc > 2 && is_help(argv[2]);
 
 	if (argc > 2 && !wanted) {
-		SLU_AUTO(slu_freep) char *text = slu_asprintf("%s %s", argv[1], argv[2]);
 		const struct cli_verb group = {.name = argv[1]};
 
-		return cli_usage(&(struct cli){.verb = &group}, "'%s' is no verb",
-				 text ? text : argv[1]);
+		return unknown_verb(&(struct cli){.verb = &group}, argv[1], argv[2]);
 	}
 	help_group(wanted ? stdout : stderr, argv[1]);
 	return wanted ? cli_end(none, 0) : CLI_USAGE;
@@ -404,7 +446,7 @@ static int no_verb(int argc, char **argv)
 		return tell_help(&none, argc, argv);
 	if (is_group(argv[1]))
 		return no_second(&none, argc, argv);
-	return cli_usage(&none, "'%s' is no verb", argv[1]);
+	return unknown_verb(&none, argv[1], argc > 2 ? argv[2] : NULL);
 }
 
 /* A standard descriptor that the caller closed must not become the number of a file of ours, which

@@ -50,3 +50,20 @@ def test_every_verb_explains_itself(bare):
         text = bare.run(word, "--help").out
         assert text.startswith(f"usage: sluice {word} VERB") and bare.run("help", word).out == text
         assert f"see `sluice {word} --help`" in bare.run(word, "frob", code=USAGE).err
+
+
+@local_only
+def test_what_was_mistyped_is_told_and_what_may_be_meant(bare):
+    def says(text, *argv):
+        assert text in bare.run(*argv, code=USAGE).err, argv
+
+    says("(is 'unmount' meant?)", "umount", "x")
+    says("(is 'datastore list' meant?)", "datasotre", "list")
+    says("'data lst' is no verb (is 'data list' meant?)", "data", "lst")
+    says("'frob' is no verb;", "frob")
+    says("option '-x' is unknown;", "ls", "-xl")
+    says("'--foregroud' is unknown (is '--foreground' meant?)", "mount", "a", "b", "--foregroud")
+    says("'--log' lacks its argument, FILE", "mount", "a", "b", "--log")
+    says("'--long=yes' takes no argument", "ls", "--long=yes")
+    says("too few arguments: download wants REF TARGET", "download", "x")
+    says("too many arguments: ls takes [REF]", "ls", "a", "b")

@@ -62,6 +62,8 @@ def test_the_helper_returns_what_mount_8_expects(files):
         files.run("unmount", m)
         assert "no setting 'frob'" in files.run(files.ref("in"), m, "-o", "frob", code=32).err
         assert "'umask'" in files.run(files.ref("in"), m, "-o", "umask=9", code=32).err
+        assert "'cache_size' meant" in files.run(files.ref("in"), m, "-o", "cache_sise=9", code=32).err
+        assert "unmount it first" in files.run(files.ref("in"), m, "-o", "ro,remount", code=32).err
         assert "no/such" in files.run(files.ref("no/such"), m, "-o", "ro", code=32).err
         assert not is_mount(m)
 

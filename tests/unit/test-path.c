@@ -13,8 +13,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void which_paths_are_store_paths(void **state)
 {
@@ -612,6 +615,30 @@ static void a_failed_write_leaves_the_old(void **state)
 	}
 }
 
+static void home_is_known_without_its_variable(void **state)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+	const char *old = getenv("HOME");
+	SLU_AUTO(slu_freep) char *kept = old ? slu_strdup(old) : NULL;
+
+	(void)state;
+	setenv("HOME", "/some/where", 1);
+	for (int i = 0; i < 3; i++) {
+		SLU_AUTO(slu_freep) char *home = slu_path_home();
+		const char *want = i == 0 ? "/some/where" : pw ? pw->pw_dir : NULL;
+
+		assert_int_equal(home != NULL, want != NULL);
+		if (want)
+			assert_string_equal(home, want);
+		if (i == 0)
+			setenv("HOME", "not/whole", 1);
+		else
+			unsetenv("HOME");
+	}
+	if (kept)
+		setenv("HOME", kept, 1);
+}
+
 #define WITH_TREE(f) cmocka_unit_test_setup_teardown(f, make_tree, drop_tree)
 
 int main(void)
@@ -621,6 +648,7 @@ int main(void)
 		cmocka_unit_test(cleaning),
 		cmocka_unit_test(joining_and_taking_apart),
 		cmocka_unit_test(absolute_paths),
+		cmocka_unit_test(home_is_known_without_its_variable),
 		WITH_TREE(opening_stays_beneath),
 		WITH_TREE(opening_stays_beneath_without_openat2),
 		WITH_TREE(creating_stays_beneath),

@@ -214,6 +214,41 @@ static void utf8_is_told_from_other_bytes(void **state)
 	}
 }
 
+static void mistyped_words_are_near(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		size_t d;
+		bool near;
+	} cases[] = {
+		{"", "", 0, true},
+		{"", "abc", 3, false},
+		{"umount", "unmount", 1, true},
+		{"unmount", "umount", 1, true},
+		{"d0wnl0ad", "download", 2, true},
+		{"cache-size", "cache_size", 1, true},
+		{"list", "ls", 2, false},
+		{"kitten", "sitting", 3, false},
+		{"mount", "count", 1, true},
+		{"x", "y", 1, false},
+	};
+	char longer[66] = "";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (slu_distance(cases[i].a, cases[i].b) != cases[i].d ||
+		    (slu_nearer(cases[i].a, NULL, cases[i].b) != NULL) != cases[i].near)
+			fail_msg("case %zu", i);
+	}
+	memset(longer, 'a', 64);
+	assert_int_equal(slu_distance(longer, ""), 64);
+	longer[64] = 'a';
+	assert_true(slu_distance(longer, longer) == SIZE_MAX && !slu_nearer(longer, NULL, longer));
+	assert_string_equal(slu_nearer("unmont", "unmount", "mount"), "unmount");
+	assert_string_equal(slu_nearer("unmont", "mount", "unmount"), "unmount");
+	assert_string_equal(slu_nearer("frob", "mount", "stat"), "mount");
+}
+
 static void what_is_shown_is_harmless(void **state)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(1000);
@@ -245,6 +280,7 @@ int main(void)
 		cmocka_unit_test(percent_encoding_goes_both_ways),
 		cmocka_unit_test(names),
 		cmocka_unit_test(utf8_is_told_from_other_bytes),
+		cmocka_unit_test(mistyped_words_are_near),
 		cmocka_unit_test(what_is_shown_is_harmless),
 		cmocka_unit_test(hex),
 	};

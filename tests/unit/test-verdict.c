@@ -86,6 +86,8 @@ static void test_sentences(void **state)
 	     END);
 	says("The store is near: half of its answers take 0.3 ms", begun,
 	     "stats.kinds.store_read.hist.20480", 0, "stats.kinds.store_read.hist.320", 1000, END);
+	says("no request went to the store", begun, "stats.kinds.store_read.count", 0,
+	     "stats.kinds.store_read.hist.20480", 0, END);
 }
 
 static void test_disk_of_the_cache(void **state)

@@ -58,6 +58,7 @@ build_quietly()
 {
 	local name
 	name=$(basename "$1")
+	say "building into $name/; the first time takes a minute or two (log: ${logs#"$top"/}/$name.log)"
 	logged "$name" build_tree "$@" && return
 	tail -n 40 "$logs/$name.log" >&2
 	die "the build failed: ${logs#"$top"/}/$name.log"
