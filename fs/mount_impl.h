@@ -96,6 +96,10 @@ int slu_minit_answer(struct slu_mount *m, struct fuse_buf *b);
 /* In a handler that replies after it has returned, or may: the number for slu_minit_answered(). */
 uint64_t slu_minit_defer(void);
 void slu_minit_answered(struct slu_mount *m, uint64_t unique); /* after that reply; any thread */
+/* As fuse_req_interrupt_func(); func may reply, if it does nothing where slu_minit_early() says so: it is
+ * called again. */
+void slu_minit_on_interrupt(fuse_req_t req, fuse_interrupt_func_t func, void *data);
+bool slu_minit_early(fuse_req_t req);
 /* The request that this thread took last came a second time. */
 bool slu_minit_again(void);
 /* The kernel passes files through when asked. */

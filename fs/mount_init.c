@@ -202,6 +202,28 @@ void slu_minit_process(struct slu_mount *m, struct fuse_buf *b)
 		slu_minit_answered(m, current);
 }
 
+/* libfuse tells of an INTERRUPT that was there before the request with a lock held that is part of the request,
+ * and a reply frees that. */
+static _Thread_local fuse_req_t entering;
+
+void slu_minit_on_interrupt(fuse_req_t req, fuse_interrupt_func_t func, void *data)
+{
+	entering = req;
+	fuse_req_interrupt_func(req, func, data);
+	if (!entering)
+		func(req, data);
+	entering = NULL;
+}
+
+bool slu_minit_early(fuse_req_t req)
+{
+	bool early = entering == req;
+
+	if (early)
+		entering = NULL;
+	return early;
+}
+
 bool slu_minit_again(void)
 {
 	return again;

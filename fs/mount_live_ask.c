@@ -55,6 +55,8 @@ static void interrupted(fuse_req_t req, void *ask)
 	uint64_t unique;
 	bool mine;
 
+	if (slu_minit_early(req))
+		return;
 	pthread_mutex_lock(&a->l->lock);
 	mine = a->req == req && claim(a);
 	unique = a->unique;
@@ -105,7 +107,7 @@ struct slu_mask *slu_mask_new(struct slu_mlive *l, fuse_req_t req, uint64_t ino,
 	if (wake)
 		slu_mount_wake(l->m);
 	if (a)
-		fuse_req_interrupt_func(req, interrupted, a);
+		slu_minit_on_interrupt(req, interrupted, a);
 	else
 		fuse_reply_err(req, ENOMEM);
 	return a;

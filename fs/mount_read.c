@@ -346,6 +346,8 @@ static void interrupted(fuse_req_t req, void *slot)
 	int64_t due;
 	bool mine;
 
+	if (slu_minit_early(req))
+		return;
 	pthread_mutex_lock(&s->rs->lock);
 	mine = s->req == req && claim(s);
 	due = s->due;
@@ -440,7 +442,7 @@ void slu_mread(struct slu_mount *m, fuse_req_t req, fuse_ino_t ino, size_t size,
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	fuse_req_interrupt_func(req, interrupted, s);
+	slu_minit_on_interrupt(req, interrupted, s);
 	starting = s;
 	if (slot_admit(s))
 		slu_reader_read(f->reader, &s->rd);

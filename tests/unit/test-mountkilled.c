@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether a program was killed, by what the kernel says of it. */
+/* Whether a program was killed, by what the kernel says of it; and a kill that was there before the request. */
 #include "tests/unit/unit.h"
 
 #include "fs/mount_impl.h"
@@ -33,9 +33,46 @@ static void a_pending_kill_is_seen(void **state)
 	assert_false(slu_mkilled(0));
 }
 
+/* In place of libfuse's: INTERRUPT was there before; a lock in the request is held. */
+static bool was_there, locked;
+
+void fuse_req_interrupt_func(fuse_req_t req, fuse_interrupt_func_t func, void *data)
+{
+	locked = true;
+	if (was_there)
+		func(req, data);
+	locked = false;
+}
+
+static void interrupted(fuse_req_t req, void *replies)
+{
+	if (slu_minit_early(req))
+		return;
+	assert_false(locked);
+	++*(int *)replies;
+}
+
+static void who_was_interrupted_before_is_answered_without_the_lock(void **state)
+{
+	fuse_req_t req = (fuse_req_t)state;
+	int replies = 0;
+
+	was_there = true;
+	slu_minit_on_interrupt(req, interrupted, &replies);
+	assert_int_equal(replies, 1);
+	was_there = false;
+	slu_minit_on_interrupt(req, interrupted, &replies);
+	assert_int_equal(replies, 1);
+	interrupted(req, &replies); /* later */
+	assert_int_equal(replies, 2);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_pending_kill_is_seen)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pending_kill_is_seen),
+		cmocka_unit_test(who_was_interrupted_before_is_answered_without_the_lock),
+	};
 
 	return cmocka_run_group_tests_name("mountkilled", tests, NULL, NULL);
 }
