@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from azure.storage.blob import BlobServiceClient
 from hdfs_server import die_with_parent
+from ports import free_port
 
 ACCOUNT = "devstoreaccount1"
 # The emulator's published key: no secret.
@@ -26,12 +26,6 @@ def program():
     """The file that node runs, or None."""
     path = os.environ.get("SLUICE_AZURITE")
     return path if path and shutil.which("node") and Path(path).is_file() else None
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Azurite:

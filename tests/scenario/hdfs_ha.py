@@ -8,7 +8,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from hdfs_server import JAVA, JVM, LOG, SERVER, die_with_parent, free_ports, jars, write_conf
+from hdfs_server import JAVA, JVM, LOG, SERVER, die_with_parent, jars, write_conf
+from ports import free_ports
 
 NAME = "pair"  # of the file system
 ADMIN = "org.apache.hadoop.hdfs.tools.DFSHAAdmin"

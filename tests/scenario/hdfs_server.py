@@ -7,11 +7,12 @@ import getpass
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
+
+from ports import free_ports
 
 JAVA = Path(os.environ["JAVA_HOME"]) / "bin/java" if "JAVA_HOME" in os.environ else shutil.which("java")
 JVM = [
@@ -32,15 +33,6 @@ def jars():
     """The folder of the jars, or None."""
     folder = os.environ.get("SLUICE_HADOOP_JARS")
     return folder if folder and JAVA and Path(folder).is_dir() else None
-
-
-def free_ports(n):
-    """All bound at once, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
 
 
 def write_conf(path, settings):
@@ -90,6 +82,9 @@ class Hdfs:
                 "dfs.namenode.fs-limits.min-block-size": 4096,
                 "dfs.namenode.safemode.extension": 0,
                 "dfs.heartbeat.interval": 1,
+                # a killed DataNode is known to be dead after 14 s, and all are on one machine anyway
+                "dfs.namenode.heartbeat.recheck-interval": 2000,
+                "dfs.namenode.redundancy.considerLoad": "false",
                 **{k.replace("_", "."): v for k, v in settings.items()},
             },
         )

@@ -9,7 +9,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from hdfs_server import JAVA, JVM, LOG, die_with_parent, free_ports, jars, write_conf
+from hdfs_server import JAVA, JVM, LOG, die_with_parent, jars, write_conf
+from ports import free_ports
 
 
 def jar():

@@ -9,7 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from hdfs_server import JAVA, JVM, Hdfs, die_with_parent, free_ports, jars
+from hdfs_server import JAVA, JVM, Hdfs, die_with_parent, jars
+from ports import free_ports
 
 REALM = "SLUICE.TEST"
 PATH = f"{os.environ['PATH']}:/usr/sbin"

@@ -67,7 +67,7 @@ class Behind:
 
 @pytest.fixture
 def proxy(tmp_path, azurite):
-    from azurite import free_port
+    from ports import free_port
 
     program = os.environ.get("SLUICE_TOXIPROXY") or shutil.which("toxiproxy-server")
     if not program:

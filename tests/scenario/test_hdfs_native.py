@@ -395,13 +395,13 @@ def test_a_datanode_that_dies_in_the_middle(tmp_path):
         (tmp_path / "ws").mkdir()
         ws = workspace(server, tmp_path / "ws")
         ws.put("f", DATA * 60)
+        ws.put("d/other", "1")  # by WebHDFS, which may be sent to a dead one
         without_web(ws)
         with ws.mounted(ws.ref()) as m, open(m / "f", "rb", buffering=0) as f:
             assert os.pread(f.fileno(), 100, 0) == DATA[:100]
             server.processes[1].kill()
             server.processes[1].wait()
             assert f.read() == DATA * 60
-        ws.put("d/other", "1")
         job = writing(ws, "d/f")
         server.processes[2].kill()
         server.processes[2].wait()

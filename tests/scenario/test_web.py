@@ -25,6 +25,7 @@ from conftest import (
     read_tree,
     until,
 )
+from ports import free_port
 
 BODY = bytes(range(256)) * 4096
 CSV = b"a,b\n1,2\n3,4\n"
@@ -127,9 +128,7 @@ def nginx(tmp_path):
         pytest.skip("nginx is not installed")
     folder = tmp_path / "www"
     folder.mkdir()
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     temp = "".join(f"{x}_temp_path {tmp_path}/{x};" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     conf = tmp_path / "nginx.conf"
     conf.write_text(

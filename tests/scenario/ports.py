@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports for servers that cannot be told to choose one themselves."""
+
+import contextlib
+import random
+import socket
+
+BELOW = 32768  # from there on the kernel gives them to whoever connects, until the server is up
+
+
+def free_ports(n):
+    """All bound at once, so that they differ; at random, as tests run side by side."""
+    found = []
+    with contextlib.ExitStack() as stack:
+        while len(found) < n:
+            s = stack.enter_context(socket.socket())
+            port = random.SystemRandom().randrange(BELOW // 3, BELOW)
+            with contextlib.suppress(OSError):
+                s.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
+
+
+def free_port():
+    return free_ports(1)[0]
