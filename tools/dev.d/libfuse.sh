@@ -51,7 +51,7 @@ cmd_libfuse()
 			die "libfuse could not be built (all it said: $cache/libfuse.log)"
 		}
 	}
-	PKG_CONFIG_PATH=$libfuse_dir/usr/lib/pkgconfig LD_RUN_PATH=$libfuse_dir/usr/lib \
+	PKG_CONFIG_PATH=$libfuse_dir/usr/lib/pkgconfig LDFLAGS=-Wl,-rpath,$libfuse_dir/usr/lib \
 		build_quietly "$dir" bench-programs
 	say "built: build-uring/.libs/sluice, with libfuse" \
 		"$(PKG_CONFIG_PATH=$libfuse_dir/usr/lib/pkgconfig pkg-config --modversion fuse3)"
