@@ -10,6 +10,7 @@
 #include "common/err.h"
 #include "common/fault.h"
 #include "common/mem.h"
+#include "common/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -164,6 +165,14 @@ int slu_buf_read_fd(struct slu_buf *b, int fd)
 			return 0;
 		b->len += (size_t)r;
 	}
+}
+
+bool slu_buf_write_fd(const struct slu_buf *b, int fd)
+{
+	int r = slu_write_all(fd, b->p, b->len);
+
+	errno = r < 0 ? -r : errno;
+	return r == 0;
 }
 
 int slu_buf_read_at(struct slu_buf *b, int dirfd, const char *path)

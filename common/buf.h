@@ -6,6 +6,7 @@
 #ifndef SLU_COMMON_BUF_H
 #define SLU_COMMON_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,7 @@ void slu_buf_done(struct slu_buf *b);  /* for SLU_AUTO(slu_buf_done) too */
 
 /* Reads a whole descriptor or file into b (appends), at most b->max bytes: else -EFBIG. */
 int slu_buf_read_fd(struct slu_buf *b, int fd);
+bool slu_buf_write_fd(const struct slu_buf *b, int fd); /* all of it; false: errno says why */
 int slu_buf_read_at(struct slu_buf *b, int dirfd, const char *path);
 /* The same of a file that a user named: the failure says which and why. */
 int slu_buf_read_file(struct slu_buf *b, const char *path, struct slu_err *e);

@@ -45,6 +45,7 @@ static inline void slu_closep(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
+	*fd = -1;
 }
 
 SLU_DEFINE_CLEANUP(FILE *, fclose, slu_fclosep)

@@ -144,16 +144,18 @@ int slu_fail_oom(struct slu_err *e)
 static const struct {
 	int code, exit;
 } exits[] = {
-	{ENOENT, 3},       {EACCES, 4},    {EKEYREJECTED, 4},  {EPERM, 4},      {EROFS, 4},
-	{EEXIST, 5},       {ENOTEMPTY, 5}, {EBUSY, 5},         {EINVAL, 6},     {EBADMSG, 6},
-	{ENAMETOOLONG, 6}, {EILSEQ, 6},    {ELOOP, 6},         {EXDEV, 6},      {E2BIG, 6},
-	{EISDIR, 6},       {ENOTDIR, 6},   {ESTALE, 7},        {EIO, 8},        {ETIMEDOUT, 8},
-	{EAGAIN, 8},       {ENOTCONN, 8},  {ECONNREFUSED, 8},  {ECONNRESET, 8}, {ECONNABORTED, 8},
-	{EPIPE, 8},        {EPROTO, 8},    {EHOSTUNREACH, 8},  {EHOSTDOWN, 8},  {ENETUNREACH, 8},
-	{ENETDOWN, 8},     {ENETRESET, 8}, {EADDRNOTAVAIL, 8}, {ESHUTDOWN, 8},  {ENONET, 8},
-	{EREMOTEIO, 8},    {ENOSPC, 9},    {EDQUOT, 9},        {ENOMEM, 9},     {EMFILE, 9},
-	{ENFILE, 9},       {EFBIG, 9},     {ECHILD, 10},       {ECANCELED, 11}, {ENOSYS, 12},
-	{EOPNOTSUPP, 12},
+	{ENOENT, 3},       {EACCES, 4},        {EKEYREJECTED, 4}, {EKEYEXPIRED, 4},
+	{EPERM, 4},        {EROFS, 4},         {EEXIST, 5},       {ENOTEMPTY, 5},
+	{EBUSY, 5},        {EINVAL, 6},        {EBADMSG, 6},      {ENAMETOOLONG, 6},
+	{EILSEQ, 6},       {ELOOP, 6},         {EXDEV, 6},        {E2BIG, 6},
+	{EISDIR, 6},       {ENOTDIR, 6},       {ESTALE, 7},       {EIO, 8},
+	{ETIMEDOUT, 8},    {EAGAIN, 8},        {ENOTCONN, 8},     {ECONNREFUSED, 8},
+	{ECONNRESET, 8},   {ECONNABORTED, 8},  {EPIPE, 8},        {EPROTO, 8},
+	{EHOSTUNREACH, 8}, {EHOSTDOWN, 8},     {ENETUNREACH, 8},  {ENETDOWN, 8},
+	{ENETRESET, 8},    {EADDRNOTAVAIL, 8}, {ESHUTDOWN, 8},    {ENONET, 8},
+	{EREMOTEIO, 8},    {ENOSPC, 9},        {EDQUOT, 9},       {ENOMEM, 9},
+	{EMFILE, 9},       {ENFILE, 9},        {EFBIG, 9},        {ECHILD, 10},
+	{ECANCELED, 11},   {ENOSYS, 12},       {EOPNOTSUPP, 12},
 };
 
 int slu_exit_code(int rc)

@@ -185,6 +185,20 @@ int slu_json_need_str(const struct json_t *j, const char *key, const char *what,
 	return 0;
 }
 
+const char *slu_json_unknown_key(const struct json_t *o, const char *const *known)
+{
+	for (void *it = slu_json_iter(o); it; it = slu_json_next(o, it)) {
+		const char *key = slu_json_iter_key(it);
+		size_t i = 0;
+
+		while (known[i] && !slu_streq(known[i], key))
+			i++;
+		if (!known[i])
+			return key;
+	}
+	return NULL;
+}
+
 void *slu_json_iter(const struct json_t *j)
 {
 	return json_object_iter((json_t *)j);

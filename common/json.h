@@ -58,6 +58,9 @@ bool slu_json_equal(const struct json_t *a, const struct json_t *b);
 int slu_json_need_str(const struct json_t *j, const char *key, const char *what, const char **ret,
 		      struct slu_err *e);
 
+/* The first key of an object that is not in the list, which ends with NULL; NULL: all are known.  Borrowed. */
+const char *slu_json_unknown_key(const struct json_t *o, const char *const *known);
+
 /* for (void *it = slu_json_iter(o); it; it = slu_json_next(o, it)) */
 void *slu_json_iter(const struct json_t *j);
 void *slu_json_next(const struct json_t *j, void *it);

@@ -4,6 +4,7 @@ libcommon_la_SOURCES += \
 	common/err.c common/err.h \
 	common/fault.c common/fault.h \
 	common/hash.c common/hash.h \
+	common/jprops.c common/jprops.h \
 	common/json.c common/json.h \
 	common/json_parse.c \
 	common/json_text.c common/json_text.h \
@@ -15,8 +16,10 @@ libcommon_la_SOURCES += \
 	common/path_tree.c \
 	common/redact.c common/redact.h \
 	common/str.c common/str.h \
+	common/tail.c common/tail.h \
 	common/time.c common/time.h \
 	common/vec.c common/vec.h \
+	common/write.c common/write.h \
 	common/xml.c common/xml.h \
 	common/yaml.c common/yaml.h common/yaml_impl.h \
 	common/yaml_scalar.c \

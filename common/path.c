@@ -101,6 +101,21 @@ char *slu_path_join(const char *a, const char *b)
 	return slu_asprintf("%s%s%s", a, a[n - 1] == '/' ? "" : "/", b);
 }
 
+void slu_path_common(char *base, const char *other)
+{
+	size_t n = 0, same = 0;
+
+	for (;; n++) {
+		bool end_a = !base[n] || base[n] == '/', end_b = !other[n] || other[n] == '/';
+
+		if (end_a && end_b)
+			same = n;
+		if (base[n] != other[n] || !base[n])
+			break;
+	}
+	base[same] = '\0';
+}
+
 const char *slu_path_base(const char *s)
 {
 	const char *p = strrchr(s, '/');

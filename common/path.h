@@ -19,8 +19,10 @@ bool slu_path_ok(const char *s);
 /* Brings user input ("/a//b/./c/", "a/../b") into that form; leaving the root: -EINVAL. */
 int slu_path_clean(const char *s, char **ret, struct slu_err *e);
 char *slu_path_join(const char *a, const char *b); /* "" parts vanish; NULL: no memory */
-const char *slu_path_base(const char *s);          /* last part, in s */
-char *slu_path_dir(const char *s); /* all but the last part, "" at the top; caller frees */
+/* Cuts base to the folder that it has in common with other. */
+void slu_path_common(char *base, const char *other);
+const char *slu_path_base(const char *s); /* last part, in s */
+char *slu_path_dir(const char *s);        /* all but the last part, "" at the top; caller frees */
 
 enum slu_links {
 	SLU_LINKS_NONE,   /* any symlink on the way or at the end: -ELOOP (targets we write) */
@@ -37,8 +39,12 @@ int slu_path_mkdirs(int dirfd, const char *rel, mode_t mode);
  * descriptor or -errno; *ret_name points into rel. */
 int slu_path_parent(int dirfd, const char *rel, bool make, enum slu_links links,
 		    const char **ret_name);
-/* rm -r of rel beneath dirfd, never across a symlink; 0 when absent. */
+/* rm -r of rel beneath dirfd, never across a symlink nor into what is mounted there (-EBUSY); 0 when absent. */
 int slu_path_rmtree(int dirfd, const char *rel);
+/* The same of what programs of this user wrote: folders of his that are read-only do not stay in the way. */
+int slu_path_rmtree_mine(int dirfd, const char *rel);
+/* Is something mounted there?  name "": at dirfd itself.  What cannot be asked for is none. */
+bool slu_path_is_mount(int dirfd, const char *name);
 /* Writes text to dir/name (one part) atomically (temp, fsync, rename, fsync dir), mode 0600.  On an
  * error of the last step the new content is there, but may not survive a power failure. */
 #define SLU_TMP_PREFIX ".sluice-tmp-" /* of the temp names; a crash can leave one behind */

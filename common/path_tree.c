@@ -8,11 +8,13 @@
 #include "common/fault.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "common/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 enum { DEPTH_MAX = 48, TRIES_MAX = 100 };
 
@@ -20,9 +22,39 @@ struct rmtree {
 	int top;      /* the tree's first folder; -1 before it is open */
 	unsigned seq; /* of names for folders moved up */
 	bool moved;   /* something was moved to the top since it was last read */
+	bool mine;    /* what keeps this user out of his own folders is lifted */
 };
 
 static int rm_entry(struct rmtree *t, int dirfd, const char *name, int depth);
+
+/* A folder of this user that he may not read, write or enter: now he may (true).  fd may be an O_PATH one. */
+static bool let_in(int fd)
+{
+	char path[40];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & S_IRWXU) == S_IRWXU)
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return chmod(path, (st.st_mode & ALLPERMS) | S_IRWXU) == 0;
+}
+
+/* The same of one that is not open; true: it may be worth another try. */
+static bool let_into(const struct rmtree *t, int dirfd, const char *name)
+{
+	int fd, err = errno;
+	bool can;
+
+	if (!t->mine || err != EACCES)
+		return false;
+	fd = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	can = fd >= 0 && let_in(fd);
+	if (fd >= 0)
+		close(fd);
+	errno = err;
+	return can;
+}
 
 /* A folder too deep to enter: it becomes an entry of the top folder, which is read again. */
 static int move_up(struct rmtree *t, int dirfd, const char *name)
@@ -35,6 +67,8 @@ static int move_up(struct rmtree *t, int dirfd, const char *name)
 			t->moved = true;
 			return 0;
 		}
+		if (let_into(t, dirfd, name))
+			continue;
 		if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
 			return -errno;
 	}
@@ -66,13 +100,36 @@ static int rm_entries(struct rmtree *t, DIR *dir, int depth, size_t *ret_n)
 	}
 }
 
+bool slu_path_is_mount(int dirfd, const char *name)
+{
+	const int how = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+	struct statx st;
+
+	return statx(dirfd, name, how | (*name ? 0 : AT_EMPTY_PATH), STATX_TYPE, &st) == 0 &&
+	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+static int open_dir(const struct rmtree *t, int parent, const char *name)
+{
+	int fd;
+
+	do
+		fd = SLU_IO(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	while (fd < 0 && let_into(t, parent, name));
+	if (fd >= 0 && t->mine)
+		(void)let_in(fd);
+	return fd;
+}
+
 static int rm_dir(struct rmtree *t, int parent, const char *name, int depth)
 {
 	SLU_AUTO(slu_closedirp) DIR *dir = NULL;
 	size_t n;
 	int fd, r;
 
-	fd = SLU_IO(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	if (slu_path_is_mount(parent, name)) /* what is mounted there is not ours to remove */
+		return -EBUSY;
+	fd = open_dir(t, parent, name);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	dir = fdopendir(fd);
@@ -113,9 +170,9 @@ static int rm_entry(struct rmtree *t, int dirfd, const char *name, int depth)
 	return err == -ENOTDIR || err == -ELOOP ? -EPERM : err;
 }
 
-int slu_path_rmtree(int dirfd, const char *rel)
+static int rmtree(int dirfd, const char *rel, bool mine)
 {
-	struct rmtree t = {.top = -1};
+	struct rmtree t = {.top = -1, .mine = mine};
 	const char *name = NULL;
 	SLU_AUTO(slu_closep)
 	int parent = slu_path_parent(dirfd, rel, false, SLU_LINKS_NONE, &name);
@@ -123,6 +180,16 @@ int slu_path_rmtree(int dirfd, const char *rel)
 	if (parent < 0)
 		return parent == -ENOENT ? 0 : parent;
 	return rm_entry(&t, parent, name, 0);
+}
+
+int slu_path_rmtree(int dirfd, const char *rel)
+{
+	return rmtree(dirfd, rel, false);
+}
+
+int slu_path_rmtree_mine(int dirfd, const char *rel)
+{
+	return rmtree(dirfd, rel, true);
 }
 
 /* A new file under a name that nobody else uses; a crash leaves it, its prefix tells cleaners. */
@@ -148,21 +215,6 @@ static int open_temp(int dirfd, char *name, size_t size)
 	return -EEXIST;
 }
 
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t r = SLU_IO(write(fd, p, n));
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		p += r;
-		n -= (size_t)r;
-	}
-	return 0;
-}
-
 static int sync_dir(int dirfd)
 {
 	SLU_AUTO(slu_closep)
@@ -184,7 +236,7 @@ int slu_path_write_atomic(int dirfd, const char *name, const void *p, size_t n)
 	fd = open_temp(dirfd, temp, sizeof(temp));
 	if (fd < 0)
 		return fd;
-	r = write_all(fd, p, n);
+	r = slu_write_all(fd, p, n);
 	if (r == 0 && SLU_IO(fsync(fd)) < 0)
 		r = -errno;
 	if (r == 0 && SLU_IO(renameat(dirfd, temp, dirfd, name)) < 0)

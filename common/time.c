@@ -21,6 +21,11 @@ int64_t slu_now(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t slu_boot(void)
+{
+	return read_clock(CLOCK_BOOTTIME);
+}
+
 int64_t slu_wall(void)
 {
 	return read_clock(CLOCK_REALTIME);

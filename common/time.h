@@ -11,6 +11,7 @@
 #define SLU_SEC 1000000000LL
 
 int64_t slu_now(void);               /* monotonic ns */
+int64_t slu_boot(void);              /* the same, with what the machine slept */
 int64_t slu_wall(void);              /* ns since 1970, wall clock */
 int64_t slu_deadline_in(int64_t ns); /* now + ns, saturating */
 bool slu_expired(int64_t deadline);  /* false for 0 */

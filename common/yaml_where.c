@@ -68,6 +68,9 @@ int slu_yaml_fail(const struct slu_yaml *y, const struct json_t *v, const char *
 	va_end(ap);
 	if (!p)
 		p = find(y, v, NULL);
+	/* An empty file begins there too. */
+	if (!p && v == y->root)
+		return slu_fail(e, EINVAL, "'%s:1:1': %s", y->what, text);
 	if (!p)
 		return slu_fail(e, EINVAL, "'%s': %s", y->what, text);
 	return slu_fail(e, EINVAL, "'%s:%d:%d': %s", y->what, p->line, p->col, text);
