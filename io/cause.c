@@ -149,9 +149,11 @@ static struct cause cause_of(const struct slu_xfer_state *st, CURLcode c)
 		return tunnel(connect);
 	switch (c) {
 	case CURLE_COULDNT_RESOLVE_HOST:
-		return (struct cause){EHOSTUNREACH,
-				      "the name service knows no such host, or does not answer: "
-				      "correct the account or the endpoint, or check the network"};
+		return (struct cause){
+			EHOSTUNREACH,
+			"the name service knows no such host, or does not answer: "
+			"correct the host of the datastore (of Azure: account or endpoint), or "
+			"check the network"};
 	case CURLE_COULDNT_RESOLVE_PROXY:
 		return (struct cause){EHOSTUNREACH,
 				      "the name of the proxy is not known: correct https_proxy (or "

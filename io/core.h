@@ -64,10 +64,11 @@ struct slu_loop {
 	struct slu_timer **heap, *running;
 	size_t n_heap, cap_heap, n_timers; /* cap_heap >= n_timers: arming cannot fail */
 	uint64_t seq;
-	bool cancels;  /* some transfer has its canceled flag set */
-	bool stop;     /* end when nothing is left */
-	bool sleeping; /* in poll, or about to be: wake it */
-	bool woken;    /* wake_fd was written since it began to sleep */
+	bool cancels;         /* some transfer has its canceled flag set */
+	bool stop;            /* end when nothing is left */
+	bool sleeping;        /* in poll, or about to be: wake it */
+	int64_t sleeps_until; /* then for timers: earlier ones have to wake it */
+	bool woken;           /* wake_fd was written since it began to sleep */
 
 	/* Loop thread only. */
 	struct slu_watch **watch; /* NULL: freed, closed up before the next poll */

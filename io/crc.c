@@ -229,27 +229,38 @@ uint64_t slu_crc64(uint64_t crc, const void *p, size_t n)
 	return slu_crc_hard() ? slu_crc64_hard(crc, p, n) : slu_crc64_soft(crc, p, n);
 }
 
-/* The product modulo the polynomial. */
-static uint32_t times32(uint32_t a, uint32_t b)
+/* The product modulo the polynomial.  one: the bit that stands for 1, the highest of the width. */
+static uint64_t times(uint64_t a, uint64_t b, uint64_t poly, uint64_t one)
 {
-	uint32_t v = 0;
+	uint64_t v = 0;
 
-	for (; a; a <<= 1) {
-		if (a >> 31)
+	for (uint64_t bit = one; a; bit >>= 1) {
+		if (a & bit)
 			v ^= b;
-		b = b >> 1 ^ (b & 1 ? POLY32 : 0);
+		a &= ~bit;
+		b = b >> 1 ^ (b & 1 ? poly : 0);
 	}
 	return v;
 }
 
-uint32_t slu_crc32c_join(uint32_t a, uint32_t b, uint64_t b_len)
+static uint64_t join(uint64_t a, uint64_t b, uint64_t b_len, uint64_t poly, uint64_t one)
 {
-	uint32_t shift = 1u << 31, square = 1u << 23; /* 1 and x^8 */
+	uint64_t shift = one, square = one >> 8; /* 1 and x^8 */
 
 	for (; b_len; b_len >>= 1) {
 		if (b_len & 1)
-			shift = times32(shift, square);
-		square = times32(square, square);
+			shift = times(shift, square, poly, one);
+		square = times(square, square, poly, one);
 	}
-	return times32(shift, a) ^ b;
+	return times(shift, a, poly, one) ^ b;
+}
+
+uint32_t slu_crc32c_join(uint32_t a, uint32_t b, uint64_t b_len)
+{
+	return (uint32_t)join(a, b, b_len, POLY32, 1u << 31);
+}
+
+uint64_t slu_crc64_join(uint64_t a, uint64_t b, uint64_t b_len)
+{
+	return join(a, b, b_len, POLY64, 1ull << 63);
 }

@@ -32,6 +32,7 @@ uint32_t slu_crc32(uint32_t crc, const void *p, size_t n);  /* "123456789" -> 0x
 uint64_t slu_crc64(uint64_t crc, const void *p, size_t n);  /* "123456789" -> 0xae8b14860a799888 */
 /* The CRC32C of a and then b, of which only the CRC32C are known, and of b the length in bytes. */
 uint32_t slu_crc32c_join(uint32_t a, uint32_t b, uint64_t b_len);
+uint64_t slu_crc64_join(uint64_t a, uint64_t b, uint64_t b_len); /* the same of CRC64s */
 
 char *slu_base64(const void *p, size_t n); /* caller frees; NULL: no memory */
 /* Strict (padding, no white space).  False: malformed or more than max bytes. */

@@ -370,13 +370,24 @@ uint64_t slu_easy_moved(const struct slu_xfer_state *st)
 	return st->received + (sent > queued ? sent - queued : 0);
 }
 
+/* False: in a queue, or connecting, which has a limit of its own. */
+static bool connected(const struct slu_xfer_state *st)
+{
+	curl_off_t since = 0;
+	return curl_easy_getinfo(st->easy->h, CURLINFO_PRETRANSFER_TIME_T, &since) == CURLE_OK &&
+	       since > 0;
+}
+
+bool slu_easy_unanswered(const struct slu_xfer_state *st)
+{
+	return connected(st) && st->received == 0 && st->sent >= st->x->body_len;
+}
+
 bool slu_easy_flowing(const struct slu_xfer_state *st)
 {
 	const struct slu_xfer *x = st->x;
-	curl_off_t since = 0;
-	if (curl_easy_getinfo(st->easy->h, CURLINFO_PRETRANSFER_TIME_T, &since) != CURLE_OK ||
-	    since <= 0)
-		return false; /* in a queue, or connecting, which has a limit of its own */
+	if (!connected(st))
+		return false;
 	if (x->sink == SLU_SINK_RANGE || st->received > 0)
 		return true;
 	return x->body_len && (st->sent < x->body_len || slu_sock_queued(st->socks, st->fd) > 0);

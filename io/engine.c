@@ -218,6 +218,11 @@ static void on_timer(void *arg)
 		end_failed(st, ETIMEDOUT, "stalled: almost nothing moved for too long");
 		return;
 	}
+	st->mute = slu_easy_unanswered(st) ? st->mute + 1 : 0;
+	if (st->x->answer_ns && (int64_t)st->mute * sample >= st->x->answer_ns) {
+		end_failed(st, ETIMEDOUT, "was asked and has said nothing");
+		return;
+	}
 	int64_t at = now + sample;
 	slu_timer_set(&st->timer, at < st->deadline ? at : st->deadline);
 }

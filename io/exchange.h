@@ -43,6 +43,7 @@ struct slu_xfer_state {
 	int64_t deadline;
 	uint64_t moved; /* progress at the last sample */
 	unsigned slow;  /* samples in a row that were too slow */
+	unsigned mute;  /* the same, without an answer to what was sent */
 };
 
 /* easy.c: sets everything that the exchange needs on st->easy (fresh or reset).  0, -EINVAL for a
@@ -54,6 +55,8 @@ const char *slu_easy_ca(const struct slu_xfer *x);
 uint64_t slu_easy_moved(const struct slu_xfer_state *st);
 /* True when silence of the peer counts as a stall, not as a server that is at work. */
 bool slu_easy_flowing(const struct slu_xfer_state *st);
+/* True when all was sent and nothing of an answer has come. */
+bool slu_easy_unanswered(const struct slu_xfer_state *st);
 /* cause.c: c that ended the exchange, with its cause and the remedy in e; -errno. */
 int slu_easy_explain(const struct slu_xfer_state *st, CURLcode c, struct slu_err *e);
 void slu_easy_free_headers(struct slu_xfer_state *st);

@@ -368,6 +368,12 @@ static int check_life(const struct slu_gss *g, gss_cred_id_t *cred, struct slu_e
 	    left)
 		return 0;
 	gss_release_cred(&minor, cred);
+	if (g->keytab || g->password) /* it is a new one */
+		return slu_fail(
+			e, EACCES,
+			"the Kerberos ticket of %s that the KDC gave has ended by the clock of this "
+			"machine: set the clock",
+			g->principal ? g->principal : "the keytab");
 	return slu_fail(e, EACCES,
 			"the Kerberos ticket%s%s from %s has expired (run kinit, or give the "
 			"datastore a keytab)",

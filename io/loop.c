@@ -157,6 +157,7 @@ static void nap(struct slu_loop *l)
 		int64_t left = next == INT64_MAX ? -1 : next - slu_now();
 		ns = next == INT64_MAX || left > 0 ? left : 0;
 		l->sleeping = ns != 0;
+		l->sleeps_until = next;
 	}
 	pthread_mutex_unlock(&l->lock);
 	if (ns == 0 && n == 1)

@@ -118,7 +118,7 @@ int slu_timer_set(struct slu_timer *t, int64_t at)
 	t->seq = l->seq++;
 	t->fired = false;
 	sift_up(l, l->n_heap++, t);
-	if (t->pos == 0)
+	if (at < l->sleeps_until)
 		slu_loop_wake_locked(l);
 	pthread_mutex_unlock(&l->lock);
 	return 0;

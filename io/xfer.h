@@ -43,6 +43,7 @@ struct slu_xfer {
 	bool once;           /* never sent again on its own: -ECONNRESET says that nobody knows */
 	int64_t deadline;    /* slu_now ns, 0: 60 s from now */
 	int64_t connect_ns;  /* 0: 10 s */
+	int64_t answer_ns;   /* for an answer to begin, roughly; 0: until the deadline */
 
 	enum slu_sink sink;
 	void *buf; /* SLU_SINK_RANGE */
@@ -52,7 +53,7 @@ struct slu_xfer {
 	struct slu_buf resp; /* SLU_SINK_BUF: set .max before */
 
 	/* The result, valid in done().  rc: 0 when the status is 2xx and everything was validated;
-	 * -errno else: transport errors by kind (-ETIMEDOUT for deadline and stall (< 1 KiB/s for
+	 * -errno else: transport errors by kind (-ETIMEDOUT for deadline, answer_ns and stall (< 1 KiB/s for
 	 * 15 s), -ECONNREFUSED, -ECONNRESET also for a body cut short, -EPROTO for an invalid
 	 * answer, -EHOSTUNREACH for names, -EKEYREJECTED for a certificate, -ECANCELED), -ESTALE: the
 	 * right range of an object whose length is not `total`, -EMSGSIZE: more than resp.max,
