@@ -39,6 +39,7 @@ static void blob_submit(struct slu_store *s, struct slu_op *op)
 		[SLU_OP_PUT_BLOCK] = slu_blob_put_block, [SLU_OP_COMMIT] = slu_blob_commit,
 		[SLU_OP_ABORT] = slu_blob_abort,         [SLU_OP_DELETE] = slu_blob_delete,
 		[SLU_OP_MKDIR] = slu_blob_mkdir,         [SLU_OP_COPY] = slu_blob_copy,
+		[SLU_OP_BLOCKS] = slu_blob_blocks,
 	};
 
 	run_op((struct slu_blob *)s, op, run);
@@ -185,10 +186,11 @@ static int open_identity(struct slu_blob *b, const struct json_t *entry, const c
 	r = set_proxy(b, slu_json_str(entry, "proxy"), e);
 	if (r < 0 || !who || !slu_identity_is(who))
 		return r;
-	b->entry = slu_json_copy(who);
-	if (!b->entry)
+	if ((r = slu_identity_replace(who, &b->entry, e)) < 0)
+		return r;
+	if (!b->entry && !(b->entry = slu_json_copy(who)))
 		return slu_fail_oom(e);
-	return slu_identity_new(who, dir, b->at.suffix, b->loops, b->pool, &b->identity, e);
+	return slu_identity_new(b->entry, dir, b->at.suffix, b->loops, b->pool, &b->identity, e);
 }
 
 /* The entry wins over what a connection string says. */
@@ -262,6 +264,8 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 {
 	const char *md5 = slu_json_str(entry, "content_md5");
 	const char *check = slu_json_str(entry, "check_ranges");
+	const char *sum = slu_json_str(entry, "checksum");
+	const char *driver = slu_json_str(entry, "hadoop_driver");
 	struct slu_blob *b = slu_new0(struct slu_blob);
 	struct slu_blob_secret s = {0};
 	int r = 0;
@@ -270,6 +274,7 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 		return slu_fail_oom(e);
 	pthread_mutex_init(&b->lock, NULL);
 	b->no_md5 = md5 && slu_streq(md5, "ignore");
+	b->wasbs = driver && slu_streq(driver, "wasb");
 	b->check = SLU_CHECK_OFF;
 	if (check && slu_blob_check_mode(check, &b->check) < 0)
 		r = slu_fail(e, EINVAL, "'check_ranges': there is no mode '%s'", check);
@@ -279,11 +284,12 @@ int slu_blob_new(const struct json_t *entry, const char *dir, struct slu_loops *
 		.ops = &blob_ops,
 		.caps = SLU_CAP_RANGE_READ | SLU_CAP_COND_READ | SLU_CAP_PUT_ABSENT |
 			SLU_CAP_PUT_MATCH | SLU_CAP_FLAT_LIST | SLU_CAP_COPY | SLU_CAP_PROPS |
-			SLU_CAP_VERSIONS | SLU_CAP_START_LIST,
+			SLU_CAP_VERSIONS | SLU_CAP_START_LIST | SLU_CAP_BLOCKS,
 		.block = SLU_BLOB_BLOCK,
 		.max_put = SLU_BLOB_PUT_MAX,
 		.blocks_max = SLU_BLOB_BLOCKS_MAX,
 		.block_max = SLU_BLOB_BLOCK_MAX,
+		.md5_max = sum && slu_streq(sum, "md5") ? UINT64_MAX : SLU_BLOB_MD5_MAX,
 	};
 	if (r == 0)
 		r = find_cred(b, entry, dir, e);

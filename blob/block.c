@@ -9,6 +9,7 @@
 
 #include "blob/call.h"
 #include "blob/errors.h"
+#include "blob/sum.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "fs/blocks.h"
@@ -20,7 +21,7 @@
 #include <string.h>
 
 #define ID_TXN (SLU_TXN_MAX - 1)
-#define ID_STEP (1u << 20) /* blocks begin at multiples of it */
+#define ID_STEP SLU_BLOB_ID_STEP
 
 /* A transaction whose ids are as long as those of foreign blocks. */
 struct slu_blob_odd {
@@ -159,6 +160,13 @@ void slu_blob_odd_free(struct slu_blob *b)
 
 static void send_block(struct slu_call *c);
 
+static int take_first(void *user, const char *id, uint64_t size, bool committed)
+{
+	(void)size, (void)committed;
+	snprintf(user, SLU_BLOB_BLOCK_ID, "%s", id);
+	return -ECANCELED;
+}
+
 /* Which ids do the leftovers have?  With ours of that length the block is sent again. */
 static void on_leftovers(struct slu_call *c)
 {
@@ -168,7 +176,7 @@ static void on_leftovers(struct slu_call *c)
 	size_t n = 0;
 
 	if (c->x.rc == 0 && c->x.resp.p)
-		slu_blob_left_parse(c->x.resp.p, c->x.resp.len, id);
+		(void)slu_blob_each_block(c->x.resp.p, c->x.resp.len, take_first, id, NULL);
 	if (!slu_base64_decode(id, plain, sizeof(plain), &n) || n < SLU_BLOB_ID_MIN ||
 	    n == c->id_len || learn(c->b, op->txn, (unsigned)n) < 0) {
 		slu_blob_give_up(c, false);
@@ -204,10 +212,9 @@ static int check_block(struct slu_op *op)
 	return 0;
 }
 
-void slu_blob_set_crc64(struct slu_call *c, const void *p, size_t n)
+void slu_blob_set_crc64(struct slu_call *c, uint64_t crc)
 {
 	SLU_AUTO(slu_freep) char *text = NULL;
-	uint64_t crc = slu_crc64(0, p, n);
 	uint8_t le[8];
 
 	for (size_t i = 0; i < sizeof(le); i++)
@@ -228,7 +235,7 @@ static void send_block(struct slu_call *c)
 	slu_call_param(c, "blockid", id);
 	slu_call_param(c, "comp", "block");
 	slu_call_header(c, "content-type", SLU_BLOB_TYPE);
-	slu_blob_set_crc64(c, op->data, op->len);
+	slu_blob_set_crc64(c, op->crc64 ? *op->crc64 : slu_crc64(0, op->data, op->len));
 	c->oom |= !*id;
 	c->x.body = op->data;
 	c->x.body_len = op->len;
@@ -288,6 +295,7 @@ void slu_blob_ask_blocks(struct slu_call *c, const char *which, void (*step)(str
 	slu_call_begin(c, "GET", c->op->path);
 	slu_call_param(c, "blocklisttype", which);
 	slu_call_param(c, "comp", "blocklist");
+	slu_blob_version(c);
 	c->x.sink = SLU_SINK_BUF;
 	c->x.resp = SLU_BUF(SLU_BLOB_LIST_MAX);
 	slu_call_send(c, step);
@@ -330,6 +338,8 @@ void slu_blob_commit_list(struct slu_call *c)
 		slu_blob_type(c);
 		slu_blob_keep_md5(c);
 	}
+	if (op->props && op->props->crc64)
+		slu_blob_keep_crc64(c, *op->props->crc64);
 	slu_call_conditions(c);
 	r = slu_blob_props(c);
 	if (r < 0)
@@ -345,6 +355,42 @@ void slu_blob_commit(struct slu_call *c)
 	c->total = c->op->size;
 	c->id_len = id_len(c->b, c->txn);
 	slu_blob_commit_list(c);
+}
+
+/* One of ours is told by the beginning of its id.  A transaction that is over is not gone on with: its next
+ * commit would find these blocks, and take another's success for its own. */
+static int take_block(void *user, const char *id, uint64_t size, bool committed)
+{
+	struct slu_call *c = user;
+	struct slu_attr a = {.kind = SLU_KIND_FILE, .size = size};
+	uint8_t got[SLU_BLOB_ID_MAX], want[SLU_BLOB_ID_LEN];
+	size_t n = 0;
+
+	usual_id(c->op->txn, 0, want);
+	if (!slu_base64_decode(id, got, sizeof(got), &n) || n != SLU_BLOB_ID_LEN ||
+	    memcmp(got, want, ID_TXN) != 0)
+		return 0;
+	if (committed)
+		return slu_fail(&c->op->err, EEXIST, "'%s' is made of these blocks already",
+				c->op->path);
+	return slu_list_add(c->op->list, (const char *)got + ID_TXN, n - ID_TXN, &a);
+}
+
+static void on_blocks(struct slu_call *c)
+{
+	int r = 0;
+
+	if (c->x.rc == 0 && c->x.resp.p)
+		r = slu_blob_each_block(c->x.resp.p, c->x.resp.len, take_block, c, &c->op->err);
+	if (c->x.rc == 0 || slu_call_is(c, 404, "BlobNotFound"))
+		slu_call_finish(c, r);
+	else
+		slu_call_fail(c);
+}
+
+void slu_blob_blocks(struct slu_call *c)
+{
+	slu_blob_ask_blocks(c, "all", on_blocks);
 }
 
 /* The blocks themselves nobody can see, and the service forgets them. */

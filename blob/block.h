@@ -14,6 +14,8 @@
 #define SLU_BLOB_ID_MIN 10 /* shorter ones could be somebody else's by chance */
 #define SLU_BLOB_ID_MAX 64
 
+#define SLU_BLOB_ID_STEP (1u << 20) /* blocks begin at multiples of it */
+
 struct slu_call;
 
 struct slu_blob_ids {

@@ -7,6 +7,7 @@
 
 #include "blob/errors.h"
 #include "blob/list.h"
+#include "blob/sum.h"
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/str.h"
@@ -484,6 +485,7 @@ int slu_call_attr(struct slu_call *c, struct slu_attr *ret)
 	const char *when = slu_xfer_header(&c->x, "last-modified");
 	const char *size = slu_xfer_header(&c->x, "content-length");
 	const char *md5 = slu_xfer_header(&c->x, "content-md5");
+	const char *kept = slu_xfer_header(&c->x, "x-ms-meta-" SLU_BLOB_SUM_META);
 	struct slu_attr a = {.kind = SLU_KIND_FILE};
 
 	if (etag)
@@ -501,6 +503,8 @@ int slu_call_attr(struct slu_call *c, struct slu_attr *ret)
 					c->op->path, c->b->at.container);
 		if (md5)
 			slu_blob_set_md5(&a, md5);
+		if (kept)
+			slu_blob_kept_sum(&a, kept);
 	}
 	if (slu_streq(c->x.method, "HEAD") && is_folder(c))
 		a = (struct slu_attr){.kind = SLU_KIND_DIR, .mtime_ns = a.mtime_ns};

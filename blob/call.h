@@ -27,6 +27,8 @@
 #define SLU_BLOB_BLOCKS_MAX 50000 /* of one blob */
 #define SLU_BLOB_SIZE_MAX ((uint64_t)SLU_BLOB_BLOCKS_MAX * SLU_BLOB_BLOCK_MAX)
 #define SLU_BLOB_PUT_MAX (256u << 20)
+#define SLU_BLOB_MD5_MAX                                                                           \
+	(64u << 20) /* longer ones are summed up in another way, unless MD5 is asked for */
 #define SLU_BLOB_LIST_MAX (64u << 20) /* bytes of one page */
 
 #define SLU_CALL_HEADERS 56
@@ -43,6 +45,7 @@ struct slu_blob {
 	char *proxy;                   /* NULL: the environment's, "": none */
 	char *cred_key, *cred_ref;     /* "account_key", "env:NAME"; NULL: none */
 	bool hierarchical;             /* the namespace is: folders exist, blob/dfs.c */
+	bool wasbs;                    /* Hadoop is to use its older driver */
 	bool no_md5;                   /* what other writers store as MD5 is not believed */
 	enum slu_check check;          /* of ranges that are read */
 	_Atomic uint64_t refused; /* hash of a host that the service cannot fetch from; 0: none */
@@ -82,8 +85,9 @@ struct slu_call {
 	struct slu_work work;
 	struct slu_err err; /* the error that a look-up may clear */
 	int rc;
-	char md5[25]; /* base64 of what is put */
-	bool again;   /* a second try of its own */
+	char md5[25];   /* base64 of what is put */
+	char crc64[80]; /* sum.c: the metadata */
+	bool again;     /* a second try of its own */
 	/* of a commit: what it makes of which blocks */
 	const char *txn;
 	size_t unit;
@@ -149,6 +153,7 @@ void slu_blob_put(struct slu_call *c);
 void slu_blob_put_block(struct slu_call *c);
 void slu_blob_commit(struct slu_call *c);
 void slu_blob_abort(struct slu_call *c);
+void slu_blob_blocks(struct slu_call *c);
 void slu_blob_mkdir(struct slu_call *c);
 void slu_blob_copy(struct slu_call *c);
 void slu_blob_fetch(struct slu_call *c); /* COPY from anywhere else */
@@ -161,6 +166,7 @@ int slu_blob_check_mode(const char *text, enum slu_check *ret);
 struct slu_blob_ask {
 	bool flat;     /* no delimiter */
 	bool metadata; /* of each blob */
+	bool versions; /* all that are kept, instead of the metadata */
 	const char *max;
 	const char *start;  /* only names that begin so; NULL: all */
 	const char *marker; /* NULL: the first page */
@@ -177,7 +183,7 @@ char *slu_blob_prefix(const char *path);
 
 /* Get Block List: which is "committed" or "uncommitted"; the answer is in c->x.resp. */
 void slu_blob_ask_blocks(struct slu_call *c, const char *which, void (*step)(struct slu_call *c));
-void slu_blob_set_crc64(struct slu_call *c, const void *p, size_t n); /* x-ms-content-crc64 */
+void slu_blob_set_crc64(struct slu_call *c, uint64_t crc); /* x-ms-content-crc64 */
 /* Put Block List of c->txn, with what is kept of the source of a copy; finishes it. */
 void slu_blob_commit_list(struct slu_call *c);
 void slu_blob_fetch_headers(struct slu_call *c); /* what a commit keeps of the source */

@@ -3,6 +3,7 @@
 #include "blob/cred_run.h"
 
 #include "common/cleanup.h"
+#include "common/tail.h"
 #include "common/time.h"
 
 #include <errno.h>
@@ -83,19 +84,9 @@ static int collect(int fd, struct slu_buf *b)
 static void last_words(int fd, char *out, size_t max)
 {
 	static const char *const secret[] = {"sig=", "AccountKey=", "eyJ", "Bearer "};
-	char text[4096];
-	off_t size = lseek(fd, 0, SEEK_END);
-	ssize_t n = pread(fd, text, sizeof(text) - 1, size > 4095 ? size - 4095 : 0);
-	char *line;
+	char text[4096], *line = slu_tail(fd, text, sizeof(text));
 
 	*out = '\0';
-	while (n > 0 && strchr(" \t\r\n", text[n - 1]))
-		n--;
-	if (n <= 0)
-		return;
-	text[n] = '\0';
-	line = strrchr(text, '\n');
-	line = line ? line + 1 : text;
 	for (char *c = line; *c; c++)
 		*c = (unsigned char)*c < ' ' || *c == 0x7f ? ' ' : *c;
 	for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)

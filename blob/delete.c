@@ -18,6 +18,8 @@ static void ask_delete(struct slu_call *c, const char *path, void (*step)(struct
 {
 	slu_call_begin(c, "DELETE", path);
 	slu_call_header(c, "x-ms-delete-snapshots", "include");
+	if (c->op->if_match)
+		slu_call_header(c, "if-match", "\"%s\"", c->op->if_match);
 	slu_call_send(c, step);
 }
 
@@ -80,7 +82,8 @@ static void on_deleted(struct slu_call *c)
 		slu_call_send(c, on_still);
 		return;
 	}
-	if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound"))
+	if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound") &&
+	    !c->op->if_match)
 		slu_blob_ask_list(c, &(struct slu_blob_ask){.flat = true, .max = "2"}, on_listed);
 	else
 		slu_call_fail(c);

@@ -192,14 +192,26 @@ void slu_dfs_mkdir(struct slu_call *c)
 		slu_call_finish(c, 0);
 }
 
-/* --- RENAME --- */
-
-static const char *continuation(const struct slu_call *c)
+/* A step was done: the next one, if the answer names it. */
+static void go_on(struct slu_call *c, const char *what,
+		  void (*ask)(struct slu_call *c, const char *more))
 {
-	const char *more = slu_xfer_header(&c->x, "x-ms-continuation");
+	const char *told = slu_xfer_header(&c->x, "x-ms-continuation");
+	SLU_AUTO(slu_freep) char *more = told && *told ? slu_strdup(told) : NULL;
+	struct slu_err *e = &c->op->err;
 
-	return more && *more ? more : NULL;
+	if (!told || !*told)
+		slu_call_finish(c, 0);
+	else if (!more)
+		slu_call_finish(c, slu_fail_oom(e));
+	else if (++c->tree_gone > ROUNDS_MAX)
+		slu_call_finish(
+			c, slu_fail(e, EPROTO, "the %s of '%s' does not end", what, c->op->path));
+	else
+		ask(c, more);
 }
+
+/* --- RENAME --- */
 
 static void ask_rename(struct slu_call *c, const char *more);
 
@@ -263,8 +275,6 @@ static bool may_have_happened(const struct slu_call *c)
 
 static void on_renamed(struct slu_call *c)
 {
-	SLU_AUTO(slu_freep) char *more = NULL;
-
 	if (!c->again && strchr(c->op->to, '/') &&
 	    slu_call_is(c, 404, "RenameDestinationParentPathNotFound")) {
 		make_parent(c);
@@ -276,21 +286,10 @@ static void on_renamed(struct slu_call *c)
 		slu_call_send(c, on_source);
 		return;
 	}
-	if (c->x.rc < 0) {
+	if (c->x.rc < 0)
 		slu_call_fail(c);
-		return;
-	}
-	if (!continuation(c)) {
-		slu_call_finish(c, 0);
-		return;
-	}
-	more = slu_strdup(continuation(c));
-	if (!more || ++c->tree_gone > ROUNDS_MAX)
-		slu_call_finish(c, more ? slu_fail(&c->op->err, EPROTO,
-						   "the rename of '%s' does not end", c->op->path)
-					: slu_fail_oom(&c->op->err));
 	else
-		ask_rename(c, more);
+		go_on(c, "rename", ask_rename);
 }
 
 static void ask_rename(struct slu_call *c, const char *more)
@@ -351,28 +350,12 @@ static void ask_delete(struct slu_call *c, const char *more);
 
 static void on_deleted(struct slu_call *c)
 {
-	SLU_AUTO(slu_freep) char *more = NULL;
-
-	if (c->x.rc < 0) {
-		bool tree = c->op->flags & SLU_OPF_TREE;
-
-		if (tree && is_absent(c))
-			slu_call_finish(c, 0);
-		else
-			slu_call_fail(c);
-		return;
-	}
-	if (!continuation(c)) {
+	if (c->x.rc == 0)
+		go_on(c, "deletion", ask_delete);
+	else if (c->op->flags & SLU_OPF_TREE && is_absent(c))
 		slu_call_finish(c, 0);
-		return;
-	}
-	more = slu_strdup(continuation(c));
-	if (!more || ++c->tree_gone > ROUNDS_MAX)
-		slu_call_finish(c, more ? slu_fail(&c->op->err, EPROTO,
-						   "the deletion of '%s' does not end", c->op->path)
-					: slu_fail_oom(&c->op->err));
 	else
-		ask_delete(c, more);
+		slu_call_fail(c);
 }
 
 /* Paginated: who has rights by access control lists only has them checked in steps, which would take
@@ -387,6 +370,7 @@ static void ask_delete(struct slu_call *c, const char *more)
 	if (tree && c->b->identity)
 		slu_call_param(c, "paginated", "true");
 	slu_call_param(c, "recursive", tree ? "true" : "false");
+	slu_call_conditions(c);
 	slu_call_send(c, on_deleted);
 }
 

@@ -68,6 +68,9 @@ static const struct {
 	{"InvalidUri", EINVAL, "the service takes no such name: it has at most 1,024 characters"},
 	{"RequestUrlFailedToParse", EINVAL, "the service takes no such name"},
 	{"UnsupportedHttpVerb", EINVAL, "this kind of account cannot do it"},
+	{"FeatureNotSupported", ENOTSUP,
+	 "this emulator cannot do it: Azurite takes checksums of blocks when it is started with "
+	 "--loose"},
 	{"FeatureVersionMismatch", ENOTSUP, "this kind of account cannot do it"},
 	{"BlobTypeNotSupported", EINVAL, "this kind of account cannot do it"},
 	{"BlobImmutableDueToPolicy", EPERM, "a policy of the container forbids to change it"},

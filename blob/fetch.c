@@ -8,6 +8,7 @@
 #include "blob/block.h"
 #include "blob/call.h"
 #include "blob/errors.h"
+#include "blob/sum.h"
 #include "common/hash.h"
 #include "common/mem.h"
 #include "common/str.h"
@@ -19,6 +20,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define ONE_MAX (64u << 20) /* in one request */
 #define PART (64u << 20)
@@ -292,9 +294,10 @@ static int keep_source(struct slu_call *c)
 		if (value && !(i == 0 && p && p->content_type))
 			r = keep(c->fetch, "x-ms-blob-", content[i], value);
 	}
-	while (r == 0 && !(p && p->metadata) &&
-	       (name = slu_xfer_next_header(&c->x, "x-ms-meta-", name, &value)))
-		r = keep(c->fetch, "", name, value);
+	while (r == 0 && (name = slu_xfer_next_header(&c->x, "x-ms-meta-", name, &value)))
+		/* that sum is of the source's own blocks */
+		if (!(p && p->metadata) && strcasecmp(name, "x-ms-meta-" SLU_BLOB_SUM_META) != 0)
+			r = keep(c->fetch, "", name, value);
 	return r;
 }
 

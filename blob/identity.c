@@ -183,14 +183,13 @@ int slu_identity_ask(struct slu_identity *id, const char *who, const char *url,
 
 static void add_endpoint(const struct slu_identity *id, const char *tenant, struct slu_buf *url)
 {
-	const char *authority = slu_identity_env("AZURE_AUTHORITY_HOST");
-	size_t n;
+	SLU_AUTO(slu_freep) char *authority = slu_identity_authority(id);
 
-	if (!authority)
-		authority = id->authority;
-	for (n = strlen(authority); n && authority[n - 1] == '/'; n--)
-		;
-	slu_buf_fmt(url, "%s%.*s/", strstr(authority, "://") ? "" : "https://", (int)n, authority);
+	if (!authority) {
+		url->err = ENOMEM;
+		return;
+	}
+	slu_buf_fmt(url, "%s/", authority);
 	slu_url_encode(url, tenant, strlen(tenant), "");
 	slu_buf_str(url, "/oauth2/v2.0/token");
 }
@@ -416,10 +415,17 @@ static int by_program(const char *command, const char *who, const char *sign_in,
 
 static int az_cli(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
 {
-	(void)id;
-	return by_program("az account get-access-token --resource https://storage.azure.com/ "
-			  "--output json",
-			  "the Azure CLI", "az login", ret, e);
+	static const char fine[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/._-";
+	SLU_AUTO(slu_freep)
+	char *command = slu_asprintf("az account get-access-token --resource %s/ --output json",
+				     id->audience);
+
+	if (!command)
+		return slu_fail_oom(e);
+	if (id->audience[strspn(id->audience, fine)])
+		return slu_fail(e, EINVAL, "the audience '%s' is no URI", id->audience);
+	return by_program(command, "the Azure CLI", "az login", ret, e);
 }
 
 static int azd_cli(struct slu_identity *id, struct slu_token *ret, struct slu_err *e)
@@ -596,10 +602,16 @@ int slu_identity_new(const struct json_t *credential, const char *dir, const cha
 		     struct slu_loops *loops, struct slu_pool *pool, struct slu_identity **ret,
 		     struct slu_err *e)
 {
-	struct slu_identity *id = slu_new0(struct slu_identity);
+	SLU_AUTO(slu_json_freep) struct json_t *job = NULL;
+	struct slu_identity *id;
 	const char *url;
 	bool ok;
+	int r = slu_identity_replace(credential, &job, e);
 
+	if (r < 0)
+		return r;
+	credential = job ? job : credential;
+	id = slu_new0(struct slu_identity);
 	if (!id)
 		return slu_fail_oom(e);
 	id->source = find(credential);
@@ -640,9 +652,17 @@ struct slu_tokens *slu_identity_tokens(struct slu_identity *id)
 	return id->tokens;
 }
 
-const char *slu_identity_authority(const struct slu_identity *id)
+char *slu_identity_authority(const struct slu_identity *id)
 {
-	return id->authority;
+	const char *authority = slu_identity_env("AZURE_AUTHORITY_HOST");
+	size_t n;
+
+	if (!authority)
+		authority = id->authority;
+	for (n = strlen(authority); n && authority[n - 1] == '/'; n--)
+		;
+	return slu_asprintf("%s%.*s", strstr(authority, "://") ? "" : "https://", (int)n,
+			    authority);
 }
 
 const char *slu_identity_secret_ref(const struct slu_identity *id)

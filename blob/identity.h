@@ -28,6 +28,12 @@ struct slu_loops;
 struct slu_pool;
 struct slu_identity;
 
+/* The identity of the job that this process works for, as JSON: a supervisor sets it for itself and what it starts. */
+#define SLU_IDENTITY_OF_JOB "SLUICE_JOB_IDENTITY"
+/* identity_job.c: its text, when it takes the place of this credential; NULL: it does not. */
+const char *slu_identity_of_job(const struct json_t *credential);
+/* The same as a credential; *ret stays NULL when it does not.  -EINVAL: it is none. */
+int slu_identity_replace(const struct json_t *credential, struct json_t **ret, struct slu_err *e);
 /* Is this value of "credential" an identity? */
 bool slu_identity_is(const struct json_t *credential);
 /* credential: checked (dataset/datastore.h); dir: what relative file: references are relative to; suffix:
@@ -43,8 +49,9 @@ const char *slu_identity_type(const struct slu_identity *id);
 const char *slu_identity_link(const struct slu_identity *id);
 /* Where the tokens of a cloud are given. */
 const char *slu_identity_authority_of(const char *suffix);
-/* Of a service principal, borrowed: "https://login...", and where its secret is. */
-const char *slu_identity_authority(const struct slu_identity *id);
+/* Who gives it tokens, "https://login...", without a '/' behind it; caller frees; NULL: no memory. */
+char *slu_identity_authority(const struct slu_identity *id);
+/* Of a service principal, borrowed: where its secret is. */
 const char *slu_identity_secret_ref(const struct slu_identity *id);
 
 /* Reads the answer of a token endpoint: "access_token" or "accessToken" and when it ends.  -EPROTO. */

@@ -4,11 +4,13 @@
  * every version; what a reader relies on (name, size, ETag) has to be there and well-formed.
  */
 #include "blob/list.h"
+#include "blob/sum.h"
 
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/xml.h"
+#include "fs/manifest.h"
 #include "io/crypt.h"
 #include "io/http.h"
 
@@ -57,6 +59,8 @@ struct entry {
 	struct slu_buf name;
 	bool prefix; /* a BlobPrefix */
 	bool sized, dated;
+	char version[SLU_STATE_MAX]; /* "": none */
+	char kept[80];               /* metadata of sum.h */
 };
 
 struct parser {
@@ -76,12 +80,25 @@ static int bad(struct parser *p, const char *what)
 			what);
 }
 
+/* To the entry that was added last. */
+static int add_version(struct parser *p)
+{
+	struct slu_dirent *d = &p->list->p[p->list->n - 1];
+
+	d->version = slu_asprintf("versionid=%s", p->entry.version);
+	if (!d->version)
+		return slu_fail_oom(p->e);
+	return slu_manifest_version_ok(d->version) ? 0 : bad(p, "a version that is none");
+}
+
 static int add_file(struct parser *p, const char *name, size_t n)
 {
 	struct entry *t = &p->entry;
 
 	if (!t->sized || !t->attr.id[0])
 		return bad(p, "no size or no ETag");
+	if (!p->page->no_md5)
+		slu_blob_kept_sum(&t->attr, t->kept);
 	if (p->page->all)
 		return slu_list_add(p->list, name, n, &t->attr) < 0 ? slu_fail_oom(p->e) : 0;
 	if (t->attr.kind == SLU_KIND_DIR) {
@@ -91,7 +108,9 @@ static int add_file(struct parser *p, const char *name, size_t n)
 	}
 	if (n && name[n - 1] == '/' && !t->attr.size)
 		return 0; /* the marker of a folder below */
-	return slu_list_add(p->list, name, n, &t->attr) < 0 ? slu_fail_oom(p->e) : 0;
+	if (slu_list_add(p->list, name, n, &t->attr) < 0)
+		return slu_fail_oom(p->e);
+	return p->page->versions && *t->version ? add_version(p) : 0;
 }
 
 static int add_entry(struct parser *p)
@@ -145,6 +164,7 @@ static int on_open(struct parser *p)
 		p->entry.attr = (struct slu_attr){.kind = SLU_KIND_FILE};
 		p->entry.prefix = slu_streq(name, "BlobPrefix");
 		p->entry.sized = p->entry.dated = false;
+		p->entry.version[0] = p->entry.kept[0] = '\0';
 	} else if (d == 4 && slu_streq(name, "Name")) {
 		const char *encoded = slu_xml_attr(p->x, "Encoded");
 
@@ -185,6 +205,8 @@ static void set_metadata(struct parser *p, const char *name, const char *text)
 {
 	if (strcasecmp(name, "hdi_isfolder") == 0 && strcasecmp(text, "true") == 0)
 		p->entry.attr.kind = SLU_KIND_DIR;
+	else if (strcasecmp(name, SLU_BLOB_SUM_META) == 0)
+		snprintf(p->entry.kept, sizeof(p->entry.kept), "%s", text);
 }
 
 static int on_text(struct parser *p)
@@ -201,6 +223,8 @@ static int on_text(struct parser *p)
 		return 0;
 	if (d == 4 && slu_streq(name, "Name"))
 		return set_name(p, text);
+	if (d == 4 && slu_streq(name, "VersionId"))
+		snprintf(p->entry.version, sizeof(p->entry.version), "%s", text);
 	if (d == 5 && within(p, 4, "Properties"))
 		return set_property(p, name, text);
 	if (d == 5 && within(p, 4, "Metadata"))
@@ -277,27 +301,57 @@ int slu_blob_blocks_parse(const char *xml, size_t n, void (*id)(void *user, uint
 	return 0;
 }
 
-void slu_blob_left_parse(const char *xml, size_t n, char *id)
+/* One <Block>, by its children. */
+struct block_seen {
+	char id[SLU_BLOB_BLOCK_ID];
+	uint64_t size;
+	bool committed, sized;
+	enum { NONE, NAME, SIZE } in;
+};
+
+static void block_opened(struct block_seen *b, const char *name, int depth)
+{
+	if (depth == 2)
+		b->committed = slu_streq(name, "CommittedBlocks");
+	if (depth == 3) {
+		b->id[0] = '\0';
+		b->sized = false;
+	}
+	b->in = depth != 4                ? NONE
+		: slu_streq(name, "Name") ? NAME
+		: slu_streq(name, "Size") ? SIZE
+					  : NONE;
+}
+
+static void block_text(struct block_seen *b, const char *text)
+{
+	if (b->in == NAME)
+		snprintf(b->id, sizeof(b->id), "%s", text);
+	else if (b->in == SIZE)
+		b->sized = slu_u64(text, &b->size);
+}
+
+int slu_blob_each_block(const char *xml, size_t n,
+			int (*each)(void *user, const char *id, uint64_t size, bool committed),
+			void *user, struct slu_err *e)
 {
 	SLU_AUTO(slu_xml_freep) struct slu_xml *x = NULL;
-	bool left = false, name = false;
-	int r;
+	struct block_seen b = {0};
+	int r = slu_xml_new(xml, n, "a block list", &x, e);
 
-	id[0] = '\0';
-	if (slu_xml_new(xml, n, "a block list", &x, NULL) < 0)
-		return;
-	while (!id[0] && (r = slu_xml_next(x, NULL)) > 0) {
+	while (r >= 0 && (r = slu_xml_next(x, e)) > 0) {
 		int d = slu_xml_depth(x);
 
-		if (r == SLU_XML_OPEN && d == 2)
-			left = slu_streq(slu_xml_name(x), "UncommittedBlocks");
 		if (r == SLU_XML_OPEN)
-			name = left && d == 4 && slu_streq(slu_xml_name(x), "Name");
-		else if (r == SLU_XML_TEXT && name)
-			snprintf(id, SLU_BLOB_BLOCK_ID, "%s", slu_xml_text(x));
-		else if (r == SLU_XML_CLOSE)
-			name = false;
+			block_opened(&b, slu_xml_name(x), d);
+		else if (r == SLU_XML_TEXT)
+			block_text(&b, slu_xml_text(x));
+		else if (r == SLU_XML_CLOSE && d == 3 && b.id[0] && b.sized)
+			r = each(user, b.id, b.size, b.committed);
+		if (r == SLU_XML_CLOSE)
+			b.in = NONE;
 	}
+	return r;
 }
 
 /* --- errors --- */

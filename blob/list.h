@@ -15,6 +15,7 @@ struct slu_blob_page {
 	const char *prefix; /* what was asked for, "" or ending in '/' */
 	bool flat;          /* no delimiter: folders are left out */
 	bool all;           /* with flat: not left out, and with markers, the prefix's own as "" */
+	bool versions;      /* with flat: the entries have versions */
 	bool no_md5;        /* stored MD5s are not believed: left empty */
 	bool marks;         /* result: the prefix itself is there as a folder marker */
 };
@@ -30,8 +31,10 @@ int slu_blob_list_parse(const char *xml, size_t n, struct slu_blob_page *p, stru
 /* Are the committed blocks exactly `blocks`, of which the i-th is named id(user, i)?  Into *ret. */
 int slu_blob_blocks_parse(const char *xml, size_t n, void (*id)(void *user, uint64_t i, char *out),
 			  void *user, uint64_t blocks, bool *ret, struct slu_err *e);
-/* The name of one uncommitted block into id[SLU_BLOB_BLOCK_ID], "" when there is none. */
-void slu_blob_left_parse(const char *xml, size_t n, char *id);
+/* Each block: its id as it stands there, and its length.  Stops at the first -errno of each(). */
+int slu_blob_each_block(const char *xml, size_t n,
+			int (*each)(void *user, const char *id, uint64_t size, bool committed),
+			void *user, struct slu_err *e);
 #define SLU_BLOB_BLOCK_ID 96 /* bytes that id() may write, with the NUL */
 
 /* The text of <Code> and <Message> of an error body, empty when there is none.  The message's first

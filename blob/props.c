@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a blob carries beside its bytes, as headers of the request that writes it. */
 #include "blob/call.h"
+#include "blob/sum.h"
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/mem.h"
@@ -59,7 +60,8 @@ static int add_metadata(struct slu_call *c, const struct json_t *all)
 					"'%s': metadata '%s' is refused by the service: names are "
 					"letters, digits and '_', values printable ASCII",
 					c->op->path, name);
-		slu_call_meta(c, name, value);
+		if (strcasecmp(name, SLU_BLOB_SUM_META) != 0) /* of other bytes */
+			slu_call_meta(c, name, value);
 	}
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "blob/call.h"
 #include "blob/errors.h"
 #include "blob/list.h"
+#include "blob/sum.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "io/crypt.h"
@@ -41,6 +42,7 @@ void slu_blob_put_done(struct slu_call *c)
 		op->attr.size = op->type == SLU_OP_PUT ? op->len : c->total;
 		if (c->md5[0])
 			slu_blob_set_md5(&op->attr, c->md5);
+		slu_blob_kept_sum(&op->attr, c->crc64);
 	}
 	slu_call_finish(c, r);
 }

@@ -5,8 +5,10 @@
 #include "blob/dfs.h"
 #include "blob/errors.h"
 #include "blob/list.h"
+#include "blob/sum.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "fs/summer.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -26,7 +28,9 @@ void slu_blob_ask_list(struct slu_call *c, const struct slu_blob_ask *ask,
 	slu_call_param(c, "comp", "list");
 	if (!ask->flat)
 		slu_call_param(c, "delimiter", "/");
-	if (ask->metadata)
+	if (ask->versions)
+		slu_call_param(c, "include", "versions");
+	else if (ask->metadata)
 		slu_call_param(c, "include", "metadata");
 	if (ask->marker)
 		slu_call_param(c, "marker", ask->marker);
@@ -121,6 +125,9 @@ static void on_head(struct slu_call *c)
 			c->op->attr.sum[0] = '\0';
 		if (r == 0 && c->op->flags & SLU_OPF_DETAIL)
 			slu_blob_detail(c);
+		else if (r == 0 && c->op->flags & SLU_OPF_SUM &&
+			 slu_starts(c->op->attr.sum, SLU_CRC64_SUM))
+			slu_blob_confirm_sum(c);
 		else
 			slu_call_finish(c, r);
 	} else if (slu_call_is(c, 404, NULL) && c->op->version) {
@@ -129,7 +136,7 @@ static void on_head(struct slu_call *c)
 					    "never was",
 					    c->op->path, c->b->at.container, c->op->version));
 	} else if (slu_call_is(c, 404, NULL) && !slu_call_is(c, 404, "ContainerNotFound")) {
-		if (c->b->hierarchical)
+		if (c->b->hierarchical || c->op->flags & SLU_OPF_FILE)
 			slu_call_finish(c, no_such(c));
 		else
 			ask_below(c, NULL);
@@ -172,7 +179,8 @@ static void parse_page(struct slu_work *w)
 {
 	struct slu_call *c = (struct slu_call *)((char *)w - offsetof(struct slu_call, work));
 	struct slu_op *op = c->op;
-	struct slu_blob_page page = {.flat = op->flags & SLU_OPF_RECURSIVE};
+	struct slu_blob_page page = {.flat = op->flags & SLU_OPF_RECURSIVE,
+				     .versions = op->flags & SLU_OPF_VERSIONS};
 	int r = slu_blob_take_list(c, &page, op->list, &op->err);
 
 	if (r == 0 && !op->list->n && !op->list->next && !op->marker && !page.marks && *op->path &&
@@ -200,6 +208,7 @@ void slu_blob_list(struct slu_call *c)
 {
 	struct slu_blob_ask ask = {.flat = c->op->flags & SLU_OPF_RECURSIVE,
 				   .metadata = true,
+				   .versions = c->op->flags & SLU_OPF_VERSIONS,
 				   .max = "5000",
 				   .start = c->op->start,
 				   .marker = c->op->marker};
