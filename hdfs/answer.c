@@ -90,6 +90,7 @@ static int read_status(const struct json_t *o, struct slu_attr *ret, struct slu_
 	int64_t size = slu_json_int(o, "length", -1);
 	int64_t mtime = slu_json_int(o, "modificationTime", -1);
 	int64_t inode = slu_json_int(o, "fileId", 0);
+	int64_t block = slu_json_int(o, "blockSize", 0);
 	struct slu_attr a = {.kind = SLU_KIND_FILE};
 
 	if (!type)
@@ -109,6 +110,7 @@ static int read_status(const struct json_t *o, struct slu_attr *ret, struct slu_
 			snprintf(a.id, sizeof(a.id), "%" PRIx64, (uint64_t)inode);
 	} else {
 		a.size = (uint64_t)size;
+		a.unsure = a.kind && block > 0 && slu_hdfs_unsure(a.size, (uint64_t)block);
 		slu_hdfs_id_text(ret_id, a.id);
 	}
 	*ret = a;
@@ -126,6 +128,30 @@ int slu_hdfs_set_mode(struct json_t *o, unsigned v)
 	if (v & 01000)
 		mode[8] = v & 1 ? 't' : 'T';
 	return slu_json_set_str(o, "permissions", mode);
+}
+
+bool slu_hdfs_is_being_written(const char *p, size_t n)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+
+	if (!n || slu_json_parse(p, n, "answer", &j, NULL) < 0)
+		return false;
+	return slu_json_bool(slu_json_get(j, "LocatedBlocks"), "isUnderConstruction", false);
+}
+
+const char *slu_hdfs_coded(const char *p, size_t n)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+	const struct json_t *s;
+
+	if (!n || slu_json_parse(p, n, "answer", &j, NULL) < 0)
+		return NULL;
+	s = slu_json_get(j, "FileStatus");
+	if (slu_json_bool(s, "encBit", false))
+		return "encrypted";
+	if (slu_json_bool(s, "ecBit", false) || *(slu_json_str(s, "ecPolicy") ?: ""))
+		return "erasure-coded";
+	return NULL;
 }
 
 /* Of "1750". */
@@ -308,6 +334,15 @@ int slu_hdfs_location(const char *p, size_t n, char **ret, struct slu_err *e)
 
 /* --- addresses of DataNodes --- */
 
+bool slu_hdfs_is_open(const char *location)
+{
+	const char *s = strchr(location, '?');
+
+	while (s && !slu_iafter(s + 1, "op="))
+		s = strchr(s + 1, '&');
+	return s;
+}
+
 char *slu_hdfs_ranged(const char *location, uint64_t off, size_t len)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(URL_MAX);
@@ -315,6 +350,8 @@ char *slu_hdfs_ranged(const char *location, uint64_t off, size_t len)
 	const char *s = location[n] == '?' ? location + n + 1 : "";
 	char mark = '?';
 
+	if (!slu_hdfs_is_open(location))
+		return slu_strdup(location);
 	slu_buf_add(&b, location, n);
 	while (*s && *s != '#') {
 		size_t one = strcspn(s, "&#");

@@ -14,6 +14,15 @@ struct slu_hdfs_id {
 	uint64_t size;
 };
 
+/* Files are written block by block, and their length is that of the whole blocks until they are closed. */
+static inline bool slu_hdfs_unsure(uint64_t size, uint64_t block)
+{
+	return block && size % block == 0;
+}
+
+/* {"LocatedBlocks": {...}}: is it being written? */
+bool slu_hdfs_is_being_written(const char *p, size_t n);
+
 /* The identity as text, and back (false: not one of ours). */
 void slu_hdfs_id_text(const struct slu_hdfs_id *id, char out[SLU_ID_MAX]);
 bool slu_hdfs_id_parse(const char *s, struct slu_hdfs_id *ret);
@@ -31,6 +40,9 @@ int slu_hdfs_acl(const char *p, size_t n, struct json_t *detail, struct slu_err 
 /* {"FileStatus": {...}}; a symbolic link is -EINVAL. */
 int slu_hdfs_status(const char *p, size_t n, struct slu_attr *ret, struct slu_hdfs_id *ret_id,
 		    struct slu_err *e);
+/* {"FileStatus": {...}} of a file whose checksum is not that of the bytes which are read: "erasure-coded" or
+ * "encrypted"; else NULL. */
+const char *slu_hdfs_coded(const char *p, size_t n);
 /* {"DirectoryListing": ...}: adds the entries to l, without our unfinished work unless `temps`, and
  * sets l->next.  -ENOTDIR: it is the listing of a file. */
 int slu_hdfs_listing(const char *p, size_t n, bool temps, struct slu_list *l, struct slu_err *e);
@@ -39,9 +51,11 @@ int slu_hdfs_boolean(const char *p, size_t n, bool *ret, struct slu_err *e);
 /* {"Location": "..."}; caller frees *ret. */
 int slu_hdfs_location(const char *p, size_t n, char **ret, struct slu_err *e);
 
-/* The address of a DataNode, with offset and length as given instead of those in it; caller frees.
+/* The address of a DataNode, with offset and length as given instead of those in it, where it has any; caller frees.
  * NULL: no memory. */
 char *slu_hdfs_ranged(const char *location, uint64_t off, size_t len);
+/* Does it say itself what is asked for?  A gateway may have encrypted that: then there is no other range to be had by it. */
+bool slu_hdfs_is_open(const char *location);
 /* May a redirect of a server that is asked by http (tls: https) lead to url?  *ret_host: its
  * "host:port", to be freed. */
 int slu_hdfs_check_location(const char *url, bool tls, char **ret_host, struct slu_err *e);

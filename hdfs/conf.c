@@ -269,20 +269,29 @@ static int load_included(struct document *d, const char *href, struct slu_err *e
 	return load_file(d->c, path, d->depth + 1, e);
 }
 
+/* 1: an element was opened; 0: that of this depth is closed. */
+static int next_inside(struct document *d, int depth, struct slu_err *e)
+{
+	int r;
+
+	do {
+		r = slu_xml_next(d->x, e);
+		if (r == SLU_XML_END || (r == SLU_XML_CLOSE && slu_xml_depth(d->x) == depth))
+			return 0;
+	} while (r >= 0 && r != SLU_XML_OPEN);
+	return r < 0 ? r : 1;
+}
+
 /* The rest of an include; what stands in a fallback counts when the file is missing. */
 static int read_fallback(struct document *d, int depth, bool missing, bool *ret_found,
 			 struct slu_err *e)
 {
 	for (;;) {
-		int r = slu_xml_next(d->x, e);
+		int r = next_inside(d, depth, e);
 		bool use;
 
-		if (r < 0)
+		if (r <= 0)
 			return r;
-		if (r == SLU_XML_END || (r == SLU_XML_CLOSE && slu_xml_depth(d->x) == depth))
-			return 0;
-		if (r != SLU_XML_OPEN)
-			continue;
 		use = missing && slu_streq(slu_xml_name(d->x), "fallback");
 		*ret_found |= use;
 		r = use ? read_inside(d, e) : element_text(d, NULL, e);
@@ -320,14 +329,10 @@ static int read_inside(struct document *d, struct slu_err *e)
 	int depth = slu_xml_depth(d->x);
 
 	for (;;) {
-		int r = slu_xml_next(d->x, e);
+		int r = next_inside(d, depth, e);
 
-		if (r < 0)
+		if (r <= 0)
 			return r;
-		if (r == SLU_XML_END || (r == SLU_XML_CLOSE && slu_xml_depth(d->x) == depth))
-			return 0;
-		if (r != SLU_XML_OPEN)
-			continue;
 		if (slu_streq(slu_xml_name(d->x), "property"))
 			r = read_property(d, e);
 		else if (slu_streq(slu_xml_name(d->x), "include"))

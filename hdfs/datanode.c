@@ -25,10 +25,12 @@
 #define REQUEST_MAX (64u << 10) /* tokens are some hundred bytes */
 #define KEEP_NS (3 * SLU_SEC)   /* dfs.datanode.socket.reuse.keepalive is 4 s */
 #define KEEP_MAX 32             /* unused connections of a loop */
+#define OWE_NS (5 * SLU_MS)     /* how a read went is told with the next request, or after that */
 #define STALL_NS (15 * SLU_SEC)
 
 /* Status of datatransfer.proto. */
 enum { DN_ERROR_CHECKSUM = 2, DN_CHECKSUM_OK = 6 };
+#define STATUS(x) 2, 8, (x) /* a message: its length, field 1 as varint, the value */
 
 enum phase { DIALING, READING, UNUSED };
 
@@ -43,6 +45,7 @@ struct slu_dn_conn {
 	struct slu_timer *timer;
 	enum phase phase;
 	bool reused;   /* nothing was heard on it since it was taken from the unused */
+	bool owes;     /* it was not yet told that the last read was right */
 	int64_t since; /* when something last came, or when it became unused */
 	struct slu_packets packets;
 };
@@ -69,10 +72,28 @@ static void unused_del(struct slu_dn_conn *c)
 	dn->nunused--;
 }
 
+static int send_all(struct slu_dn_conn *c, const void *p, size_t n)
+{
+	/* Some hundred bytes into a buffer that is empty: less than all means that it is dead. */
+	ssize_t r = send(c->fd, p, n, MSG_NOSIGNAL);
+
+	return r == (ssize_t)n ? 0 : r < 0 && errno != EAGAIN ? -errno : -EPIPE;
+}
+
+/* Tells how it went, as the protocol wants; the read is over whether or not this arrives. */
+static int send_status(struct slu_dn_conn *c, uint32_t status)
+{
+	const uint8_t m[] = {STATUS((uint8_t)status)};
+
+	return send_all(c, m, sizeof(m));
+}
+
 static void conn_free(struct slu_dn_conn *c)
 {
 	if (c->phase == UNUSED)
 		unused_del(c);
+	if (c->owes)
+		(void)send_status(c, DN_CHECKSUM_OK);
 	slu_watch_free(c->watch);
 	slu_timer_free(c->timer);
 	if (c->fd >= 0)
@@ -93,7 +114,9 @@ static void conn_keep(struct slu_dn_conn *c)
 	*(dn->unused ? &dn->unused->prev : &dn->unused_last) = c;
 	dn->unused = c;
 	dn->nunused++;
-	slu_timer_set(c->timer, slu_deadline_in(KEEP_NS));
+	c->since = slu_now();
+	c->owes = true;
+	slu_timer_set(c->timer, c->since + OWE_NS);
 	if (dn->nunused > KEEP_MAX)
 		conn_free(dn->unused_last);
 }
@@ -133,13 +156,29 @@ static void broke(struct slu_dn_conn *c, int code)
 	end(c, -code, false);
 }
 
+static int64_t stalled_at(const struct slu_dn_conn *c)
+{
+	return c->since + (c->rd->patience ? c->rd->patience : STALL_NS);
+}
+
 static void set_timer(struct slu_dn_conn *c)
 {
-	int64_t at = c->since + STALL_NS;
+	int64_t at = stalled_at(c);
 
 	if (c->rd->deadline && c->rd->deadline < at)
 		at = c->rd->deadline;
 	slu_timer_set(c->timer, at);
+}
+
+static void unused_late(struct slu_dn_conn *c)
+{
+	bool told = c->owes && !send_status(c, DN_CHECKSUM_OK);
+
+	c->owes = false;
+	if (told)
+		slu_timer_set(c->timer, c->since + KEEP_NS);
+	else
+		conn_free(c);
 }
 
 static void on_timer(void *arg)
@@ -147,22 +186,14 @@ static void on_timer(void *arg)
 	struct slu_dn_conn *c = arg;
 
 	if (c->phase == UNUSED)
-		conn_free(c);
-	else if (slu_expired(c->rd->deadline) || slu_now() - c->since >= STALL_NS)
+		unused_late(c);
+	else if (slu_expired(c->rd->deadline) || slu_now() >= stalled_at(c))
 		fail(c, ETIMEDOUT, "stopped sending");
 	else
 		set_timer(c);
 }
 
 /* --- sending --- */
-
-static int send_all(struct slu_dn_conn *c, const void *p, size_t n)
-{
-	/* Some hundred bytes into a buffer that is empty: less than all means that it is dead. */
-	ssize_t r = send(c->fd, p, n, MSG_NOSIGNAL);
-
-	return r == (ssize_t)n ? 0 : r < 0 && errno != EAGAIN ? -errno : -EPIPE;
-}
 
 static int send_request(struct slu_dn_conn *c)
 {
@@ -171,7 +202,7 @@ static int send_request(struct slu_dn_conn *c)
 	Slu__Pb__ClientOperationHeader header = SLU__PB__CLIENT_OPERATION_HEADER__INIT;
 	Slu__Pb__OpReadBlock op = SLU__PB__OP_READ_BLOCK__INIT;
 	const struct slu_dn_read *rd = c->rd;
-	const uint8_t head[] = {0, TRANSFER_VERSION, OP_READ};
+	const uint8_t head[] = {0, TRANSFER_VERSION, OP_READ}, right[] = {STATUS(DN_CHECKSUM_OK)};
 
 	base.block = (Slu__Pb__ExtendedBlock *)rd->block;
 	base.token = (Slu__Pb__Token *)rd->token;
@@ -181,17 +212,12 @@ static int send_request(struct slu_dn_conn *c)
 	op.offset = rd->off;
 	op.len = rd->len;
 	op.has_send_checksums = op.send_checksums = 1;
+	if (c->owes)
+		slu_buf_add(&b, right, sizeof(right));
+	c->owes = false;
 	slu_buf_add(&b, head, sizeof(head));
 	slu_pb_message(&b, &op.base);
 	return slu_buf_err(&b) ? -ENOMEM : send_all(c, b.p, b.len);
-}
-
-/* Tells how it went, as the protocol wants; the read is over whether or not this arrives. */
-static int send_status(struct slu_dn_conn *c, uint32_t status)
-{
-	uint8_t m[3] = {2, 8, (uint8_t)status}; /* length, field 1 as varint, value */
-
-	return send_all(c, m, sizeof(m));
 }
 
 /* --- receiving --- */
@@ -222,8 +248,7 @@ static void on_data(struct slu_dn_conn *c)
 		else if (r < 0)
 			end(c, r, false);
 		else if (r)
-			end(c, 0,
-			    !send_status(c, DN_CHECKSUM_OK) && !slu_packets_left(&c->packets));
+			end(c, 0, !slu_packets_left(&c->packets));
 		if (r)
 			return;
 	}
@@ -341,6 +366,7 @@ static void start(struct slu_dn *dn, struct slu_dn_read *rd, bool fresh)
 						.done = dialed,
 						.user = c},
 				       .trust = dn->trust,
+				       .id = id,
 				       .token = rd->token};
 	slu_dn_dial_start(&c->dial);
 }

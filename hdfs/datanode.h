@@ -33,6 +33,7 @@ struct slu_dn_read {
 	size_t len;
 	char *buf;
 	int64_t deadline;
+	int64_t patience; /* ns without a byte after which another one is better asked; 0: 15 s */
 	void (*done)(struct slu_dn_read *rd);
 	void *user;
 

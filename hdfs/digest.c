@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DIGEST-MD5 (digest.h).  Privacy is 3DES or nothing: Java's servers always offer it.  MD5 and 3DES are old; what Hadoop puts on
+ * DIGEST-MD5 (digest.h).  Privacy is by 3DES, which Java's servers offer unless they are set to RC4 alone.  MD5 and 3DES are old; what Hadoop puts on
  * top where it matters is AES (datanode_sasl.c), and its tokens are random keys that nobody guesses.
  */
 #include "hdfs/digest.h"
@@ -25,13 +25,14 @@
 struct side {
 	uint8_t ki[16];
 	struct slu_cipher *cipher; /* NULL: integrity only */
+	size_t block;              /* of the cipher; messages fill whole ones */
 	uint32_t seq;
 };
 
 struct slu_digest_md5 {
 	char *name, *password, *uri, *realm, *nonce, *cnonce;
 	unsigned qops, qop;
-	bool answered, complete;
+	bool answered, complete, rc4;
 	uint8_t ha1[16];
 	struct side to, from;
 };
@@ -147,8 +148,20 @@ static unsigned qops_of(const char *list)
 
 struct challenge {
 	unsigned qops;
-	bool triple_des;
+	bool triple_des, rc4;
 };
+
+static void read_ciphers(const char *list, struct challenge *ret)
+{
+	while (*list) {
+		size_t n = strcspn(list, ", ");
+
+		ret->triple_des |= n == 4 && strncmp(list, "3des", n) == 0;
+		ret->rc4 |= n == 3 && strncmp(list, "rc4", n) == 0;
+		list += n;
+		list += strspn(list, ", ");
+	}
+}
 
 static int read_challenge(struct slu_digest_md5 *d, const char *text, struct challenge *ret,
 			  struct slu_err *e)
@@ -166,7 +179,7 @@ static int read_challenge(struct slu_digest_md5 *d, const char *text, struct cha
 		else if (slu_streq(name, "qop"))
 			ret->qops = qops_of(v);
 		else if (slu_streq(name, "cipher"))
-			ret->triple_des = strstr(v, "3des") != NULL;
+			read_ciphers(v, ret);
 		else if (slu_streq(name, "algorithm") && !slu_streq(v, "md5-sess"))
 			return malformed(e);
 	}
@@ -293,7 +306,10 @@ static int make_side(struct slu_digest_md5 *d, struct side *s, const char *way, 
 		snprintf(text, sizeof(text), "Digest H(A1) to %s sealing key magic constant", way);
 		r = derive(d, text, kc);
 		if (r == 0)
-			r = make_cipher(kc, encrypt, &s->cipher);
+			r = d->rc4 ? slu_cipher_new(SLU_RC4, encrypt, kc, sizeof(kc), NULL,
+						    &s->cipher)
+				   : make_cipher(kc, encrypt, &s->cipher);
+		s->block = d->rc4 ? 1 : 8;
 		explicit_bzero(kc, sizeof(kc));
 	}
 	return r;
@@ -305,9 +321,10 @@ static int pick_qop(struct slu_digest_md5 *d, const struct challenge *c, struct 
 {
 	unsigned both = c->qops & d->qops;
 
-	d->qop = both & SLU_QOP_PRIVACY && c->triple_des ? SLU_QOP_PRIVACY
-		 : both & SLU_QOP_INTEGRITY              ? SLU_QOP_INTEGRITY
-							 : both & SLU_QOP_AUTH;
+	d->rc4 = !c->triple_des && c->rc4;
+	d->qop = both & SLU_QOP_PRIVACY && (c->triple_des || d->rc4) ? SLU_QOP_PRIVACY
+		 : both & SLU_QOP_INTEGRITY                          ? SLU_QOP_INTEGRITY
+								     : both & SLU_QOP_AUTH;
 	if (d->qop)
 		return 0;
 	return slu_fail(e, ENOTSUP,
@@ -339,7 +356,9 @@ static int respond(struct slu_digest_md5 *d, const char *text, struct slu_buf *o
 		    "charset=utf-8,username=\"%s\",realm=\"%s\",nonce=\"%s\",nc=00000001,"
 		    "cnonce=\"%s\",digest-uri=\"%s\",maxbuf=65536,response=%s,qop=%s%s",
 		    d->name, d->realm, d->nonce, d->cnonce, d->uri, response, qop_name(d->qop),
-		    d->qop == SLU_QOP_PRIVACY ? ",cipher=\"3des\"" : "");
+		    d->qop != SLU_QOP_PRIVACY ? ""
+		    : d->rc4                  ? ",cipher=\"rc4\""
+					      : ",cipher=\"3des\"");
 	d->answered = true;
 	return slu_buf_err(out) ? slu_fail_oom(e) : 0;
 }
@@ -397,7 +416,7 @@ int slu_digest_md5_wrap(struct slu_digest_md5 *d, const void *p, size_t n, struc
 			struct slu_err *e)
 {
 	struct side *s = &d->to;
-	size_t pad = s->cipher ? 8 - (n + MAC) % 8 : 0, sealed = n + pad + MAC;
+	size_t pad = s->block > 1 ? s->block - (n + MAC) % s->block : 0, sealed = n + pad + MAC;
 	uint8_t mac[16], *m = slu_malloc(4 + sealed + TAIL);
 	int r;
 
@@ -428,7 +447,7 @@ static bool is_next(const struct side *s, const uint8_t *p, size_t n)
 	put32(tail + 2, s->seq);
 	if (n < TAIL + MAC || n > MESSAGE_MAX || memcmp(p + n - TAIL, tail, TAIL) != 0)
 		return false;
-	return !s->cipher || (n >= TAIL + 16 && (n - TAIL) % 8 == 0);
+	return s->block <= 1 || (n >= TAIL + 16 && (n - TAIL) % s->block == 0);
 }
 
 /* m: four bytes of room, then what was sealed, which is opened; the length of the text, or -EBADMSG. */
@@ -437,9 +456,9 @@ static ssize_t open_message(const struct side *s, uint8_t *m, size_t sealed)
 	uint8_t theirs[MAC], mac[16], diff = 0;
 	size_t pad = 0, len;
 
-	if (s->cipher) {
-		if (slu_cipher_run(s->cipher, m + 4, m + 4, sealed))
-			return -EBADMSG;
+	if (s->cipher && slu_cipher_run(s->cipher, m + 4, m + 4, sealed))
+		return -EBADMSG;
+	if (s->block > 1) {
 		pad = m[4 + sealed - MAC - 1];
 		if (!pad || pad > 8 || pad > sealed - MAC)
 			return -EBADMSG;

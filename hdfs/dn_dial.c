@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The handshake of protected data transfer (dn_dial.h): a number that no version of the protocol is, then messages, each
- * behind its length, with the steps of DIGEST-MD5 by the block's token.  With privacy AES is offered; a DataNode without it
+ * behind its length, with the steps of DIGEST-MD5 by the NameNode's key or the block's token.  With privacy AES is offered; a DataNode without it
  * stays with what DIGEST-MD5 has.
  */
 #include "hdfs/dn_dial.h"
@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,10 +26,12 @@
 #define SHAKE_NS (15 * SLU_SEC)
 #define AES_CTR 2
 #define IV 16
+#define SERVICE "hdfs/0"
 
 enum { GOOD, UNKNOWN_KEY, ERROR };
 
 static void dial_plain(struct slu_dn_dial *d);
+static void begin(struct slu_dn_dial *d);
 
 /* --- the end --- */
 
@@ -39,6 +42,7 @@ static void clean(struct slu_dn_dial *d)
 	slu_sasl_free(d->sasl);
 	slu_buf_done(&d->in);
 	slu_buf_done(&d->out);
+	slu_dn_key_unref(slu_take(d->wait.key));
 	d->watch = NULL;
 	d->timer = NULL;
 	d->sasl = NULL;
@@ -68,13 +72,29 @@ static void fail(struct slu_dn_dial *d, int code, const char *what)
  * others: it may just have died. */
 static void hung_up(struct slu_dn_dial *d)
 {
-	if (d->heard || atomic_load(&d->trust->way) != SLU_DN_UNKNOWN) {
+	if (d->heard || d->wait.key || atomic_load(&d->trust->way) != SLU_DN_UNKNOWN) {
 		fail(d, ECONNRESET, "hung up");
 		return;
 	}
 	clean(d);
 	close(d->dial.fd);
 	dial_plain(d);
+}
+
+/* The NameNode has a newer one, unless that is the one. */
+static void key_refused(struct slu_dn_dial *d)
+{
+	slu_dn_key_refused(&d->trust->keys, d->wait.key);
+	if (d->again) {
+		fail(d, EAGAIN, "does not know the NameNode's key for encrypted data");
+		return;
+	}
+	clean(d);
+	close(d->dial.fd);
+	d->again = true;
+	d->heard = false;
+	d->steps = 0;
+	begin(d);
 }
 
 static void cannot(struct slu_dn_dial *d, const char *what)
@@ -118,7 +138,8 @@ static void agreed(struct slu_dn_dial *d, const Slu__Pb__DataTransferEncryptorMe
 	struct slu_dn_codec c = {0};
 	int fd, r = 0;
 
-	atomic_store(&d->trust->way, SLU_DN_SASL);
+	if (!d->wait.key)
+		atomic_store(&d->trust->way, SLU_DN_SASL);
 	if (d->in.len) {
 		fail(d, EPROTO, "does not keep to SASL");
 		return;
@@ -179,7 +200,9 @@ static void said(struct slu_dn_dial *d, const Slu__Pb__DataTransferEncryptorMess
 	int r;
 
 	if (m->status != GOOD || !m->has_payload) {
-		if (m->access_token_error)
+		if (d->wait.key && m->status == UNKNOWN_KEY)
+			key_refused(d);
+		else if (m->access_token_error)
 			finish(d, slu_fail(&d->dial.err, EKEYEXPIRED,
 					   "'%s:%u' does not take the block's token", d->dial.host,
 					   d->dial.port));
@@ -255,7 +278,7 @@ static void on_late(void *arg)
 
 /* --- the beginning --- */
 
-static int make_sasl(struct slu_dn_dial *d)
+static int make_token_sasl(struct slu_dn_dial *d)
 {
 	const Slu__Pb__Token *t = d->token;
 	SLU_AUTO(slu_freep) char *name = slu_base64(t->identifier.data, t->identifier.len);
@@ -263,11 +286,19 @@ static int make_sasl(struct slu_dn_dial *d)
 	int r = -ENOMEM;
 
 	if (name && password)
-		r = slu_sasl_digest(name, password, "hdfs/0",
+		r = slu_sasl_digest(name, password, SERVICE,
 				    SLU_QOP_AUTH | SLU_QOP_INTEGRITY | SLU_QOP_PRIVACY, &d->sasl);
 	if (password)
 		explicit_bzero(password, strlen(password));
 	return r;
+}
+
+static int make_sasl(struct slu_dn_dial *d)
+{
+	const struct slu_dn_key *key = d->wait.key;
+
+	return key ? slu_sasl_digest(key->name, key->password, SERVICE, SLU_QOP_PRIVACY, &d->sasl)
+		   : make_token_sasl(d);
 }
 
 static void shake(struct slu_dn_dial *d)
@@ -320,23 +351,49 @@ static void dial_plain(struct slu_dn_dial *d)
 	dial_again(d);
 }
 
-void slu_dn_dial_start(struct slu_dn_dial *d)
+/* With the key, or as the block's token and the others have it. */
+static void keyed(struct slu_dn_key_wait *w)
 {
+	struct slu_dn_dial *d =
+		(struct slu_dn_dial *)((char *)w - offsetof(struct slu_dn_dial, wait));
 	bool token = d->token && d->token->identifier.len;
 
-	d->done = d->dial.done;
-	d->user = d->dial.user;
-	if (!d->trust || atomic_load(&d->trust->way) == SLU_DN_PLAIN || !token ||
-	    d->dial.port < PRIVILEGED) {
-		slu_dial_start(&d->dial);
+	d->waiting = false;
+	if (w->rc) {
+		d->dial.err = w->err;
+		slu_fail_more(&d->dial.err, "how '%s:%u' wants to be spoken to", d->dial.host,
+			      d->dial.port);
+		finish(d, w->rc);
 		return;
 	}
+	d->plain = !w->key && (atomic_load(&d->trust->way) == SLU_DN_PLAIN || !token ||
+			       d->dial.port < PRIVILEGED);
 	dial_again(d);
+}
+
+static void begin(struct slu_dn_dial *d)
+{
+	d->dial.fd = -1;
+	d->wait = (struct slu_dn_key_wait){.done = keyed};
+	d->waiting = true;
+	slu_dn_key_get(&d->trust->keys, d->dial.loop, &d->wait);
+}
+
+void slu_dn_dial_start(struct slu_dn_dial *d)
+{
+	d->done = d->dial.done;
+	d->user = d->dial.user;
+	if (d->trust && d->trust->hostnames && d->id && *d->id->host_name)
+		d->dial.host = d->id->host_name;
+	if (d->trust)
+		begin(d);
+	else
+		slu_dial_start(&d->dial);
 }
 
 void slu_dn_dial_cancel(struct slu_dn_dial *d)
 {
-	if (d->talking)
+	if (d->talking || (d->waiting && slu_dn_key_cancel(&d->wait)))
 		finish(d, slu_fail(&d->dial.err, ECANCELED, "canceled"));
 	else
 		slu_dial_cancel(&d->dial);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections to DataNodes, with SASL by the block's token where the cluster protects its data transfer
- * (SaslDataTransferClient.java, DataTransferSaslUtil.java).  Whoever dials gets a descriptor that plain data transfer is
+ * Connections to DataNodes, with SASL where the cluster protects its data transfer: by the NameNode's key where that
+ * encrypts all, else by the block's token (SaslDataTransferClient.java, DataTransferSaslUtil.java).  Whoever dials gets a descriptor that plain data transfer is
  * spoken on: what is protected goes through a relay on the same loop, which costs a copy and only there.  Loop thread.
  */
 #ifndef SLU_HDFS_DN_DIAL_H
 #define SLU_HDFS_DN_DIAL_H
 
 #include "common/buf.h"
+#include "hdfs/dn_key.h"
 #include "hdfs/hdfs.pb-c.h"
 #include "io/dial.h"
 
@@ -20,7 +21,7 @@ enum slu_dn_way {
 	SLU_DN_UNKNOWN, /* SASL is tried; a DataNode without it hangs up */
 	SLU_DN_PLAIN,
 	SLU_DN_SASL,
-	SLU_DN_CANNOT /* it wants what is not ours to give: encryption by a key of its own */
+	SLU_DN_CANNOT /* it wants a protection that we do not know */
 };
 
 struct slu_dn_relay;
@@ -28,6 +29,8 @@ struct slu_dn_relay;
 /* The same for all loops. */
 struct slu_dn_trust {
 	atomic_int way;
+	bool hostnames; /* DataNodes are reached by their names; the caller's to set, after init */
+	struct slu_dn_keys keys;
 	pthread_mutex_t lock; /* relays */
 	struct slu_dn_relay *relays;
 };
@@ -42,7 +45,8 @@ void slu_dn_trust_done(struct slu_dn_trust *t);
 struct slu_dn_dial {
 	struct slu_dial dial; /* filled in as dial.h says */
 	struct slu_dn_trust *trust;
-	const Slu__Pb__Token *token; /* of the block; lives until done() */
+	const Slu__Pb__DatanodeID *id; /* whose it is; this and the token live until done() */
+	const Slu__Pb__Token *token;   /* of the block */
 
 	/* dn_dial.c only */
 	void (*done)(struct slu_dial *d);
@@ -52,7 +56,8 @@ struct slu_dn_dial {
 	struct slu_timer *timer;
 	struct slu_buf in, out;
 	int steps;
-	bool heard, talking, plain;
+	struct slu_dn_key_wait wait; /* its key: with which it talks */
+	bool heard, talking, plain, waiting, again;
 };
 
 void slu_dn_dial_start(struct slu_dn_dial *d);

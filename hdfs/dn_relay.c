@@ -232,6 +232,8 @@ void slu_dn_trust_init(struct slu_dn_trust *t, bool secured)
 {
 	atomic_store(&t->way, secured ? SLU_DN_UNKNOWN : SLU_DN_PLAIN);
 	pthread_mutex_init(&t->lock, NULL);
+	slu_dn_keys_init(&t->keys);
+	t->hostnames = false;
 	t->relays = NULL;
 }
 
@@ -253,4 +255,5 @@ void slu_dn_trust_close(struct slu_dn_trust *t, const struct slu_loop *loop)
 void slu_dn_trust_done(struct slu_dn_trust *t)
 {
 	pthread_mutex_destroy(&t->lock);
+	slu_dn_keys_done(&t->keys);
 }

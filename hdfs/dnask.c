@@ -153,6 +153,7 @@ void slu_dn_ask(struct slu_dn_ask *a)
 						.done = dialed,
 						.user = a},
 				       .trust = a->trust,
+				       .id = id,
 				       .token = a->token};
 	slu_dn_dial_start(&a->dial);
 }

@@ -66,6 +66,7 @@ static const struct meaning texts[] = {
 	{"Specified block size is less", EINVAL, "have dfs.blocksize raised"},
 	{"Requested replication factor", EINVAL,
 	 "have dfs.replication set to what the cluster allows"},
+	{"Pathname too long", ENAMETOOLONG, NULL},
 	{"Path is not a file", EISDIR, NULL},
 	{"No such file or directory", ENOENT, NULL},
 	{"(is not a directory)", ENOTDIR, NULL},
@@ -109,9 +110,14 @@ static int by_status(int http, struct slu_err *e)
 		      "for the ticket of kinit), or a delegation token as its \"credential\"";
 	} else if (http == 403) {
 		code = EACCES;
+	} else if (http == 400 || http == 414) {
+		code = EINVAL;
+		why = ": it does not understand the request; DataNodes take no names of more than "
+		      "about 4,000 bytes by WebHDFS: name the NameNode's \"rpc_address\"";
 	} else if (http == 404) {
 		code = EPROTO;
-		why = ": there is no WebHDFS at this address";
+		why = ": there is no WebHDFS at this address: is it that of the RPC server (as in "
+		      "fs.defaultFS)?  Then say \"protocol\": \"hdfs\"";
 	} else if (http == 429 || http == 503) {
 		code = EAGAIN;
 		why = ": it is busy";

@@ -7,6 +7,10 @@
 
 #include <stddef.h>
 
+#define SLU_HDFS_RENAME_LOST                                                                         \
+	"the answer to the rename was lost, and the target is not what was written: another client " \
+	"replaced or removed it"
+
 /* Reads the body of an answer that is not 2xx and fills *e: code, http, svc (the class without its
  * package), msg (the server's first line, with a remedy where one is known).  A body that is no
  * RemoteException is judged by the status alone.  -ENOMEM is our own.  Returns -e->code.  e is

@@ -3,7 +3,8 @@
  * WebHDFS with several NameNodes, of which one is active.  A standby says so at once; one that does not answer is
  * passed over.  Each of them is asked once without a pause, then with pauses that grow, for as long as a failover
  * takes.  An answer that was lost is asked for again only where that changes nothing: looking, MKDIRS,
- * CREATE (which only names a DataNode), and RENAME, whose callers know by the inode what became of it.
+ * CREATE (which only names a DataNode), and RENAME, whose callers know by the inode what became of it.  After a lost DELETE
+ * or CONCAT the caller looks, which finds the NameNode that is active now, and goes on from there.
  */
 #include "common/log.h"
 #include "common/str.h"
@@ -20,6 +21,9 @@
 #define PATIENCE_NS (30 * SLU_SEC)
 #define UNHEARD_NS SLU_SEC /* while none has ever answered */
 #define CLEAN_NS (10 * SLU_SEC)
+/* For an answer to begin: as long as Java's memory may pause, where there is no other one to be asked. */
+#define ONLY_NS (30 * SLU_SEC)
+#define MOVE_NS (20 * SLU_SEC) /* where there is one, or while none has ever answered */
 
 /* A cancel is noticed after a pause: the cap is less than dfs.client.failover.sleep.max.millis. */
 static const struct slu_backoff pause_of = {.base_ns = 500 * SLU_MS, .cap_ns = SLU_SEC};
@@ -33,6 +37,15 @@ void slu_hdfs_ask_active(struct slu_hdfs_req *q, const char *method, const char 
 	q->again = slu_streq(method, "GET") ||
 		   (query && (slu_starts(query, "op=MKDIRS") || slu_starts(query, "op=CREATE&") ||
 			      slu_starts(query, "op=RENAME&")));
+	/* A large tree takes its time to be deleted, and a gateway to read what it sums. */
+	q->soon = q->again && !(query && slu_starts(query, "op=GETFILECHECKSUM"));
+}
+
+int64_t slu_hdfs_answer_ns(const struct slu_hdfs_req *q)
+{
+	if (!q->soon)
+		return 0;
+	return q->h->nodes == 1 && atomic_load(&q->h->heard) ? ONLY_NS : MOVE_NS;
 }
 
 /* Says it that another NameNode would know more?  Messages of other classes may end with one of these. */
@@ -118,6 +131,21 @@ static void explain(struct slu_hdfs_req *q, bool standby)
 				 x->err.msg);
 }
 
+/* The only one took the question and says nothing: that was waited for, and is not asked for again. */
+static void stands_still(struct slu_hdfs_req *q)
+{
+	struct slu_xfer *x = &q->x;
+
+	if (x->rc != -ETIMEDOUT || x->status || q->cleaning || slu_expired(q->op->deadline))
+		return;
+	x->rc = slu_fail_more(&x->err,
+			      "'%s' does not answer (see whether its process stands still, and "
+			      "what its log says)",
+			      q->h->node[q->at]);
+	x->rc = -EHOSTDOWN;
+	x->err.code = EHOSTDOWN;
+}
+
 /* Another one is asked from now on, by whoever comes next too. */
 static void move_on(struct slu_hdfs_req *q)
 {
@@ -144,6 +172,8 @@ bool slu_hdfs_fail_over(struct slu_hdfs_req *q)
 	if (h->nodes < 2 || (!standby && !is_dead(q))) {
 		if (answered)
 			atomic_store(&h->active, q->at);
+		else if (h->nodes < 2)
+			stands_still(q);
 		return false;
 	}
 	move_on(q);

@@ -21,15 +21,22 @@
 
 /* A CREATE or an OPEN costs the DataNode milliseconds: few large ones. */
 #define BLOCK (8u << 20)
+/* What is put by WebHDFS costs servers 70 ms of processor for each file, half of it for the checksum: as long as three
+ * of them may be within 64 MiB of memory. */
+#define BLOCK_LONG (15u << 20)
+#define AHEAD (16u << 20) /* DataNodes are near, and pause now and then */
 #define PUT_MAX (1u << 30)
+#define LANES 5   /* each is a pipeline of DataNodes: more only cost memory */
+#define PIECES 10 /* of WebHDFS: a DataNode sends each slowly */
 #define WEBHDFS "/webhdfs/v1"
 
 static slu_hdfs_step *const steps[_SLU_OP_MAX] = {
 	[SLU_OP_STAT] = slu_hdfs_stat,           [SLU_OP_LIST] = slu_hdfs_list,
 	[SLU_OP_READ] = slu_hdfs_read,           [SLU_OP_PUT] = slu_hdfs_put,
 	[SLU_OP_PUT_BLOCK] = slu_hdfs_put_block, [SLU_OP_COMMIT] = slu_hdfs_commit,
-	[SLU_OP_ABORT] = slu_hdfs_abort,         [SLU_OP_DELETE] = slu_hdfs_delete,
-	[SLU_OP_RENAME] = slu_hdfs_rename,       [SLU_OP_MKDIR] = slu_hdfs_mkdir,
+	[SLU_OP_BLOCKS] = slu_hdfs_blocks,       [SLU_OP_ABORT] = slu_hdfs_abort,
+	[SLU_OP_DELETE] = slu_hdfs_delete,       [SLU_OP_RENAME] = slu_hdfs_rename,
+	[SLU_OP_MKDIR] = slu_hdfs_mkdir,
 };
 
 static void web_submit(void *hdfs, struct slu_op *op)
@@ -51,11 +58,28 @@ static void web_submit(void *hdfs, struct slu_op *op)
 		steps[op->type](q);
 }
 
+/* HDFS takes other bytes, and makes another name of them. */
+static int check_name(struct slu_op *op, const char *name)
+{
+	size_t left = name ? strlen(name) : 0, len;
+
+	for (const char *p = name; left; p += len, left -= len) {
+		len = slu_utf8_len(p, left);
+		if (!len)
+			return slu_fail(&op->err, EINVAL,
+					"'%s' is no UTF-8, as every name in HDFS is: use another",
+					name);
+	}
+	return 0;
+}
+
 static void hdfs_submit(struct slu_store *s, struct slu_op *op)
 {
 	struct slu_hdfs *h = (struct slu_hdfs *)s;
 
-	if (!h->native || !slu_native_submit(h->native, op))
+	if (check_name(op, op->path) < 0 || check_name(op, op->to) < 0)
+		slu_op_finish(op, -EINVAL);
+	else if (!h->native || !slu_native_submit(h->native, op))
 		web_submit(h, op);
 }
 
@@ -90,9 +114,10 @@ static int hdfs_hadoop(struct slu_store *s, const char *path, struct slu_hadoop 
 				    *path || !*h->root ? "/" : "", path),
 		.conf = h->properties ? slu_json_copy(h->properties) : slu_json_object(),
 		.secret_refs = slu_json_object(),
+		.env = h->env ? slu_json_copy(h->env) : slu_json_object(),
 	};
 
-	if (!d.uri || !d.conf || !d.secret_refs) {
+	if (!d.uri || !d.conf || !d.secret_refs || !d.env) {
 		slu_hadoop_done(&d);
 		return slu_fail_oom(e);
 	}
@@ -119,6 +144,7 @@ static void hdfs_free(struct slu_store *s)
 	free(h->prefix);
 	free(h->csrf);
 	slu_json_free(h->properties);
+	slu_json_free(h->env);
 	slu_signin_free(h->signin);
 	free((char *)h->who.token_name);
 	wipe((char *)h->who.token_password);
@@ -216,23 +242,13 @@ static int check_conf(const struct slu_hdfs_conf *c, char **ret_root, struct slu
 	return *ret_root ? 0 : slu_fail_oom(e);
 }
 
-/* "&name=value" as in a URL; "" without a value. */
-static char *query_of(const char *name, const char *value)
-{
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
-
-	if (value) {
-		slu_buf_fmt(&b, "&%s=", name);
-		slu_url_encode(&b, value, strlen(value), "");
-	}
-	return slu_buf_take(&b);
-}
-
 static int sign_in_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_pool *pool,
 		       struct slu_err *e)
 {
 	struct slu_signin_conf conf = {
 		.user = c->user,
+		.csrf = h->csrf,
+		.gate = c->gate,
 		.token = c->token,
 		.token_file = c->token_file,
 		.services = c->services,
@@ -248,7 +264,7 @@ static int sign_in_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct
 	conf.gss = h->gss;
 	if (conf.gss)
 		conf.token = conf.token_file = NULL;
-	if (c->token)
+	if (c->token || c->gate)
 		conf.user = NULL;
 	return slu_signin_new(&conf, &h->signin, e);
 }
@@ -293,7 +309,7 @@ static int fill_texts(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct 
 	h->prefix = copy(c->path ? c->path : WEBHDFS, &oom);
 	h->gateway = h->prefix && !slu_streq(h->prefix, WEBHDFS);
 	h->csrf = slu_asprintf("%s: sluice", c->csrf ? c->csrf : "X-XSRF-HEADER");
-	h->doas = query_of("doas", c->doas);
+	h->doas = c->doas ? slu_hdfs_query("&doas=", c->doas) : slu_strdup("");
 	h->s.host = h->rpc ? h->rpc : h->web;
 	return oom || !h->csrf || !h->doas ? slu_fail_oom(e) : 0;
 }
@@ -305,8 +321,9 @@ static int fill(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_er
 	h->tls = c->tls;
 	h->plain_ok = c->plain_ok;
 	h->properties = c->properties ? slu_json_copy(c->properties) : NULL;
+	h->env = c->env ? slu_json_copy(c->env) : NULL;
 	h->places = slu_hash_new();
-	if ((c->properties && !h->properties) || !h->places)
+	if ((c->properties && !h->properties) || (c->env && !h->env) || !h->places)
 		r = slu_fail_oom(e);
 	if (r == 0)
 		r = fill_nodes(h, c->web, e);
@@ -318,10 +335,10 @@ static int fill(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct slu_er
 	return r;
 }
 
-/* On behalf of others goes by WebHDFS. */
+/* On behalf of others goes by WebHDFS, and what a gateway speaks for. */
 static bool wants_native(const struct slu_hdfs_conf *c)
 {
-	return c->rpc && !c->doas && c->protocol != SLU_HDFS_WEB;
+	return c->rpc && !c->doas && !c->gate && c->protocol != SLU_HDFS_WEB;
 }
 
 /* Whom RPC has to be convinced of: name and password are the parts of a token. */
@@ -352,6 +369,8 @@ static int native_new(struct slu_hdfs *h, const struct slu_hdfs_conf *c, struct 
 		.user = c->user,
 		.who = h->who.gss || h->who.token_name ? &h->who : NULL,
 		.where = where,
+		.hostnames = c->hostnames,
+		.observers = c->observers,
 		.domain_socket = c->domain_socket,
 		.only = c->protocol == SLU_HDFS_NATIVE,
 		.loops = h->loops,
@@ -379,10 +398,18 @@ int slu_hdfs_new(const struct slu_hdfs_conf *conf, struct slu_loops *loops, stru
 	h->s = (struct slu_store){
 		.ops = &hdfs_ops,
 		.caps = SLU_CAP_RANGE_READ | SLU_CAP_COND_READ | SLU_CAP_PUT_ABSENT |
-			SLU_CAP_RENAME | SLU_CAP_RENAME_DIR | SLU_CAP_REAL_DIRS,
+			SLU_CAP_RENAME | SLU_CAP_RENAME_DIR | SLU_CAP_REAL_DIRS | SLU_CAP_BLOCKS |
+			SLU_CAP_LOOSE | SLU_CAP_NO_COLON,
 		.block = BLOCK,
 		.max_put = PUT_MAX,
+		.lanes = LANES,
+		.ahead = AHEAD,
 	};
+	if (!wants_native(conf)) {
+		h->s.caps |= SLU_CAP_BARE_READ;
+		h->s.pieces = PIECES;
+		h->s.block_long = BLOCK_LONG;
+	}
 	h->loops = loops;
 	h->root = slu_take(root);
 	r = fill(h, conf, e);

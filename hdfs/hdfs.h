@@ -23,6 +23,7 @@
 
 struct slu_loops;
 struct slu_pool;
+struct slu_signin_gate;
 
 /* By what it is reached: Hadoop's own protocols or WebHDFS. */
 enum slu_hdfs_protocol {
@@ -42,6 +43,7 @@ struct slu_hdfs_conf {
 	const char *csrf; /* the header against cross-site requests; NULL: "X-XSRF-HEADER" */
 	/* What programs on Hadoop have to know to find `name`: an object; NULL: nothing. */
 	const struct json_t *properties;
+	const struct json_t *env; /* of Hadoop's programs; NULL: nothing */
 	bool tls;
 	bool plain_ok;               /* http beyond loopback is wanted */
 	const char *root;            /* absolute path of the store's folder; NULL: "/" */
@@ -49,8 +51,11 @@ struct slu_hdfs_conf {
 	const char *token;           /* delegation token, sent instead of the user; NULL: none */
 	const char *token_file;      /* where it was read; NULL: nowhere */
 	const char *const *services; /* what tokens in it may be for (hdfs/token.h), NULL-ended */
+	const struct slu_signin_gate *gate;  /* NULL: none; else neither user nor token is sent */
 	const struct slu_gss_conf *kerberos; /* NULL: none; then neither user nor token is sent */
 	const char *ca_file;                 /* NULL: the system's */
+	bool hostnames;                      /* DataNodes are reached by name, natively */
+	bool observers; /* of the NameNodes, that may answer what only reads, are asked */
 	const char *domain_socket; /* of DataNodes on this machine (shortcircuit.h); NULL: none */
 	enum slu_hdfs_protocol protocol;
 };

@@ -11,8 +11,6 @@
 
 #include <errno.h>
 
-#define RENEW_NS (30 * SLU_SEC) /* half of the soft limit */
-
 struct slu_lease {
 	struct slu_shard *s;
 	unsigned open;
@@ -24,7 +22,7 @@ struct slu_lease {
 static void arm(struct slu_lease *l)
 {
 	if (l->open)
-		slu_timer_set(l->timer, slu_deadline_in(RENEW_NS));
+		slu_timer_set(l->timer, slu_deadline_in(l->s->n->renew_ns));
 }
 
 static void renewed(struct slu_nn_call *c)
@@ -45,14 +43,14 @@ static void on_timer(void *arg)
 	long long last = atomic_load(&n->renewed), now = slu_now();
 
 	arm(l);
-	if (!l->open || l->busy || now - last < RENEW_NS / 2 ||
+	if (!l->open || l->busy || now - last < n->renew_ns / 2 ||
 	    !atomic_compare_exchange_strong(&n->renewed, &last, now))
 		return;
 	m.client_name = n->client;
 	l->busy = true;
 	l->call.done = renewed;
 	l->call.user = l;
-	slu_nn_send(l->s->nn, &l->call, "renewLease", &m.base, slu_deadline_in(RENEW_NS));
+	slu_nn_send(l->s->nn, &l->call, "renewLease", &m.base, slu_deadline_in(l->s->n->renew_ns));
 }
 
 void slu_lease_add(struct slu_lease *l)

@@ -49,7 +49,12 @@ int slu_hdfs_cannot_replace(struct slu_hdfs_req *q)
 			q->op->to ? q->op->to : q->op->path);
 }
 
-/* --- before a folder is renamed --- */
+/* --- which kind it is, before something depends on it --- */
+
+bool slu_hdfs_is_legacy(const struct slu_hdfs *h)
+{
+	return atomic_load(&h->rename) == LEGACY;
+}
 
 static void probed(struct slu_hdfs_req *q)
 {
@@ -57,29 +62,21 @@ static void probed(struct slu_hdfs_req *q)
 	int r = slu_hdfs_was_legacy(q) ? 0 : slu_hdfs_result(q);
 
 	if (r < 0 && r != -ENOENT) {
-		slu_hdfs_end(q, slu_hdfs_explain(q));
+		slu_hdfs_end(q, slu_hdfs_harmless(q, r));
 		return;
 	}
 	if (r == -ENOENT)
 		atomic_store(&q->h->rename, WITH_OPTIONS);
 	q->op->err = (struct slu_err){0};
-	slu_hdfs_probe(q, next);
+	next(q);
 }
 
 void slu_hdfs_probe(struct slu_hdfs_req *q, slu_hdfs_step *next)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(60 << 10);
 	char name[] = SLU_HDFS_TEMP "probe-0123456789abcdef";
-	int known = atomic_load(&q->h->rename);
 
-	if (known == LEGACY) {
-		slu_hdfs_end_fail(
-			q, ENOTSUP,
-			"this gateway (HttpFS) cannot rename a folder in one step: give the "
-			"datastore the NameNode's own address");
-		return;
-	}
-	if (known == WITH_OPTIONS) {
+	if (atomic_load(&q->h->rename) != UNKNOWN) {
 		next(q);
 		return;
 	}
@@ -93,4 +90,44 @@ void slu_hdfs_probe(struct slu_hdfs_req *q, slu_hdfs_step *next)
 	slu_hdfs_add_path(q->h, &b, name);
 	slu_buf_str(&b, "-2&renameoptions=NONE");
 	slu_hdfs_ask(q, "PUT", name, slu_buf_err(&b) ? NULL : b.p, probed);
+}
+
+/* --- before data is sent for what could not get its name --- */
+
+static void target_seen(struct slu_hdfs_req *q)
+{
+	slu_hdfs_step *next = q->sent;
+	struct slu_hdfs_id id;
+	struct slu_attr a;
+	int r = slu_hdfs_result(q);
+
+	if (r == 0)
+		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &a, &id, &q->op->err);
+	if (r == 0 && a.kind == SLU_KIND_DIR)
+		slu_hdfs_end_fail(q, EISDIR, "a folder of that name is there");
+	else if (r == 0)
+		slu_hdfs_end(q, slu_hdfs_cannot_replace(q));
+	else if (r != -ENOENT)
+		slu_hdfs_end(q, slu_hdfs_harmless(q, r));
+	else {
+		q->op->err = (struct slu_err){0};
+		next(q);
+	}
+}
+
+static void kind_known(struct slu_hdfs_req *q)
+{
+	slu_hdfs_step *next = q->replaced;
+
+	q->sent = next;
+	if (slu_hdfs_is_legacy(q->h))
+		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", target_seen);
+	else
+		next(q);
+}
+
+void slu_hdfs_may_replace(struct slu_hdfs_req *q, slu_hdfs_step *next)
+{
+	q->replaced = next;
+	slu_hdfs_probe(q, kind_known);
 }

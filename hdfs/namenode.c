@@ -30,6 +30,7 @@ struct slu_nn {
 	struct slu_nn_set *set;
 	struct slu_loop *loop;
 	struct slu_rpc *rpc[SLU_NN_MAX]; /* made when they are needed */
+	struct slu_pulse *pulse;
 };
 
 static int add_address(struct slu_nn_set *s, const char *text, size_t n, struct slu_err *e)
@@ -109,7 +110,7 @@ static void end_with(struct slu_nn_call *c, int rc)
 	end(c);
 }
 
-static struct slu_rpc *rpc_of(struct slu_nn *nn, unsigned i)
+struct slu_rpc *slu_nn_rpc(struct slu_nn *nn, unsigned i)
 {
 	struct slu_rpc_conf conf = {
 		.loop = nn->loop,
@@ -128,12 +129,14 @@ static struct slu_rpc *rpc_of(struct slu_nn *nn, unsigned i)
 
 static void send_it(struct slu_nn_call *c)
 {
-	struct slu_rpc *rpc = rpc_of(c->nn, c->at);
+	struct slu_rpc *rpc = slu_nn_rpc(c->nn, c->at);
 
-	if (!rpc)
+	if (!rpc) {
 		end_with(c, slu_fail_oom(&c->rpc.err));
-	else
-		slu_rpc_send(rpc, &c->rpc);
+		return;
+	}
+	slu_pulse_feel(c->nn->pulse);
+	slu_rpc_send(rpc, &c->rpc);
 }
 
 static void on_pause(void *arg)
@@ -181,7 +184,7 @@ static bool try_again(struct slu_nn_call *c)
 	if (c->rpc.sent)
 		c->rpc.retry++;
 	if (set->n > 1) {
-		unsigned expected = c->at;
+		unsigned now = c->at, next = (c->at + 1) % set->n;
 
 		if (!c->moves)
 			c->until = slu_deadline_in(atomic_load(&set->heard) ? PATIENCE_NS
@@ -189,25 +192,57 @@ static bool try_again(struct slu_nn_call *c)
 		if (c->moves >= MOVES_MAX)
 			return false;
 		/* Where it leads who comes next; somebody else may have found the active one meanwhile. */
-		c->at = (c->at + 1) % set->n;
-		atomic_compare_exchange_strong(&set->active, &expected, c->at);
+		c->at = atomic_compare_exchange_strong(&set->active, &now, next) ? next : now;
 		return later(c, c->moves++ ? slu_backoff_delay(&pause_of, c->moves - 2, 0) : 0);
 	}
-	return broken && c->rpc.sent && c->again++ < AGAIN_MAX && later(c, 0);
+	/* For one that stands still was waited long enough. */
+	return broken && c->rpc.rc != -EHOSTDOWN && c->rpc.sent && c->again++ < AGAIN_MAX &&
+	       later(c, 0);
+}
+
+/* What it means to who asked. */
+static void explain(struct slu_rpc_call *rpc, struct slu_nn_set *set)
+{
+	unsigned n = set->n;
+	char silent[SLU_NN_ADDRESS];
+
+	static const char remedy[] = "check \"namenode\" or \"rpc_address\" of the datastore, and "
+				     "whether HDFS runs";
+
+	if (is_standby(rpc) && n > 1 && slu_pulse_silent(set, silent, sizeof(silent)))
+		slu_fail_more(&rpc->err,
+			      "none of the %u NameNodes is active, and '%s' stands still (let its "
+			      "process go on, or make another one active)",
+			      n, silent);
+	else if (is_standby(rpc) && n > 1)
+		slu_fail_more(&rpc->err, "none of the %u NameNodes is active", n);
+	else if (is_broken(rpc) && !rpc->sent && n > 1)
+		slu_fail_more(&rpc->err, "none of the %u NameNodes answers (%s)", n, remedy);
+	else if (is_broken(rpc) && !rpc->sent)
+		slu_fail_more(&rpc->err, "the NameNode does not answer (%s)", remedy);
 }
 
 static void on_rpc(struct slu_rpc_call *rpc)
 {
 	struct slu_nn_call *c = rpc->user;
+	struct slu_nn_set *set = c->nn->set;
 
-	if (try_again(c))
+	if ((!rpc->rc || rpc->err.svc[0]) && atomic_load(&set->silent[c->at]))
+		atomic_store(&set->silent[c->at], 0);
+	if (c->observing && slu_nn_observed(set, c)) {
+		c->at = atomic_load(&set->active);
+		send_it(c);
 		return;
-	if (is_standby(rpc) && c->nn->set->n > 1)
-		slu_fail_more(&rpc->err, "none of the %u NameNodes is active", c->nn->set->n);
+	}
+	if (!c->observing && try_again(c))
+		return;
+	explain(rpc, set);
 	if (!rpc->rc || rpc->err.svc[0])
-		atomic_store(&c->nn->set->heard, true);
-	if (!rpc->rc)
-		atomic_store(&c->nn->set->active, c->at);
+		atomic_store(&set->heard, true);
+	if (!rpc->rc && !c->observing) {
+		atomic_store(&set->active, c->at);
+		slu_nn_synced(set, c);
+	}
 	end(c);
 }
 
@@ -235,6 +270,7 @@ void slu_nn_send(struct slu_nn *nn, struct slu_nn_call *c, const char *method,
 	}
 	protobuf_c_message_pack(request, c->msg);
 	c->rpc.msg = c->msg;
+	c->observing = slu_nn_observe(c->nn->set, c);
 	send_it(c);
 }
 
@@ -254,6 +290,10 @@ int slu_nn_new(struct slu_nn_set *set, struct slu_loop *loop, struct slu_nn **re
 		return -ENOMEM;
 	nn->set = set;
 	nn->loop = loop;
+	if (slu_pulse_new(nn, set, loop, &nn->pulse)) {
+		free(nn);
+		return -ENOMEM;
+	}
 	*ret = nn;
 	return 0;
 }
@@ -264,5 +304,6 @@ void slu_nn_free(struct slu_nn *nn)
 		return;
 	for (unsigned i = 0; i < nn->set->n; i++)
 		slu_rpc_free(nn->rpc[i]);
+	slu_pulse_free(nn->pulse);
 	free(nn);
 }

@@ -15,6 +15,17 @@
 #include <stdatomic.h>
 
 #define SLU_NN_MAX 8
+#define SLU_NN_ADDRESS 264 /* of a message */
+
+/* Observers answer what only reads, each as far as it knows the edits: it waits until that is as far as we have seen. */
+struct slu_nn_observers {
+	bool wanted;         /* the caller's to set, after init */
+	atomic_uint which;   /* a bit a NameNode */
+	atomic_llong asked;  /* when they were asked what they are */
+	atomic_llong state;  /* the last transaction that we have seen */
+	atomic_llong synced; /* when the active one last said which is its last */
+	atomic_uint turn;
+};
 
 /* The same for all loops. */
 struct slu_nn_set {
@@ -31,6 +42,9 @@ struct slu_nn_set {
 	atomic_int next_id;
 	atomic_uint active; /* the one that answered last */
 	atomic_bool heard;  /* one has answered some time */
+	atomic_llong
+		silent[SLU_NN_MAX]; /* pulse.c: counts as standing still until then; 0: does not */
+	struct slu_nn_observers observers;
 };
 
 /* addresses: "host:port" or "host" (8020), joined by commas.  -EINVAL. */
@@ -52,7 +66,9 @@ struct slu_nn_call {
 	/* namenode.c only */
 	struct slu_nn *nn;
 	unsigned at, moves, again;
-	int64_t until; /* how long others are tried */
+	int64_t until;    /* how long others are tried */
+	int64_t deadline; /* with `observing`: of the whole call */
+	bool observing;
 	struct slu_timer *timer;
 	void *msg;
 };
@@ -61,5 +77,23 @@ struct slu_nn_call {
 void slu_nn_send(struct slu_nn *nn, struct slu_nn_call *c, const char *method,
 		 const ProtobufCMessage *request, int64_t deadline);
 void slu_nn_cancel(struct slu_nn_call *c); /* done() comes inside */
+
+/* observer.c */
+/* Where c, a call that is not sent yet, may be answered by an observer: true, and it goes there. */
+bool slu_nn_observe(struct slu_nn_set *set, struct slu_nn_call *c);
+/* An observer could not: false, it did, or what it said stands.  Else the active one is to be asked. */
+bool slu_nn_observed(struct slu_nn_set *set, struct slu_nn_call *c);
+/* The active one has answered. */
+void slu_nn_synced(struct slu_nn_set *set, struct slu_nn_call *c);
+struct slu_rpc *slu_nn_rpc(struct slu_nn *nn, unsigned i); /* NULL: no memory */
+
+/* pulse.c: which of the NameNodes that have calls of this loop stand still. */
+struct slu_pulse;
+int slu_pulse_new(struct slu_nn *nn, struct slu_nn_set *set, struct slu_loop *loop,
+		  struct slu_pulse **ret);
+void slu_pulse_feel(struct slu_pulse *p); /* a call was sent */
+/* The address of one that stands still, as a message has it: false, none does. */
+bool slu_pulse_silent(struct slu_nn_set *set, char *buf, size_t n);
+void slu_pulse_free(struct slu_pulse *p); /* after the connections; NULL fine */
 
 #endif

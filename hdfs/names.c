@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DELETE, RENAME, MKDIR.  RENAME looks at its source first: by the inode, which a rename keeps, it
- * knows afterwards what became of it when an answer was lost.
+ * knows afterwards what became of it when an answer was lost.  So does DELETE where there are several NameNodes.
  */
 #include "common/mem.h"
 #include "common/path.h"
@@ -10,28 +10,80 @@
 #include <errno.h>
 #include <string.h>
 
+#define LOOKS_MAX 3 /* after answers that were lost */
+
 /* --- delete --- */
 
-static void deleted(struct slu_hdfs_req *q)
+static void do_delete(struct slu_hdfs_req *q);
+
+/* An answer was lost: is it gone?  Another one of its name is somebody else's. */
+static void deleted_seen(struct slu_hdfs_req *q)
 {
-	bool was_there = false;
+	struct slu_hdfs_id id;
+	struct slu_attr a;
 	int r = slu_hdfs_result(q);
 
 	if (r == 0)
+		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &a, &id, &q->op->err);
+	if (r == 0 && id.inode == q->id.inode)
+		do_delete(q);
+	else
+		slu_hdfs_end(q, r < 0 && r != -ENOENT ? slu_hdfs_explain(q) : 0);
+}
+
+static void deleted(struct slu_hdfs_req *q)
+{
+	bool was_there = false, known = q->id.inode;
+	bool lost = q->x.rc < 0 && q->x.rc != -EREMOTEIO && q->x.rc != -ECANCELED;
+	int r = slu_hdfs_result(q);
+
+	if (known && lost && slu_hdfs_is_transport(r) && q->tries++ < LOOKS_MAX) {
+		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", deleted_seen);
+		return;
+	}
+	if (r == 0)
 		r = slu_hdfs_boolean(q->x.resp.p, q->x.resp.len, &was_there, &q->op->err);
-	if (r == 0 && !was_there)
+	/* a connection that died makes the client send it twice: what was there before is gone now */
+	if (r == 0 && !was_there && !known)
 		r = slu_fail(&q->op->err, ENOENT, "there is no such file or folder");
 	if (r == -ENOENT && (q->op->flags & SLU_OPF_TREE))
 		r = 0;
 	slu_hdfs_end(q, r < 0 ? slu_hdfs_explain(q) : 0);
 }
 
-void slu_hdfs_delete(struct slu_hdfs_req *q)
+static void do_delete(struct slu_hdfs_req *q)
 {
 	bool tree = q->op->flags & SLU_OPF_TREE;
 
-	slu_hdfs_ask(q, "DELETE", q->op->path,
+	/* In one state: its inode, which whatever replaces it does not have. */
+	slu_hdfs_ask(q, "DELETE", q->op->if_match ? NULL : q->op->path,
 		     tree ? "op=DELETE&recursive=true" : "op=DELETE&recursive=false", deleted);
+}
+
+static void doomed_seen(struct slu_hdfs_req *q)
+{
+	struct slu_attr a;
+	int r = slu_hdfs_result(q);
+
+	if (r == 0)
+		r = slu_hdfs_status(q->x.resp.p, q->x.resp.len, &a, &q->id, &q->op->err);
+	if (r == 0)
+		do_delete(q);
+	else
+		slu_hdfs_end(
+			q, r == -ENOENT && (q->op->flags & SLU_OPF_TREE) ? 0 : slu_hdfs_explain(q));
+}
+
+/* Where one of several NameNodes may die under it, its inode tells afterwards what became of it. */
+void slu_hdfs_delete(struct slu_hdfs_req *q)
+{
+	if (q->op->if_match && (!slu_hdfs_id_parse(q->op->if_match, &q->id) || !q->id.inode))
+		slu_hdfs_end(q, slu_fail(&q->op->err, EINVAL, "'%s' is no state of a file on HDFS",
+					 q->op->if_match));
+	else if (q->h->nodes > 1 && !q->op->if_match)
+		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", doomed_seen);
+	else
+		do_delete(q);
 }
 
 /* --- mkdir --- */
@@ -197,6 +249,17 @@ static void rename_it(struct slu_hdfs_req *q)
 	do_rename(q, renamed);
 }
 
+static void rename_folder(struct slu_hdfs_req *q)
+{
+	if (slu_hdfs_is_legacy(q->h))
+		slu_hdfs_end_fail(
+			q, ENOTSUP,
+			"this gateway (HttpFS) cannot rename a folder in one step: give the "
+			"datastore the NameNode's own address");
+	else
+		rename_it(q);
+}
+
 static void source_seen(struct slu_hdfs_req *q)
 {
 	int r = slu_hdfs_result(q);
@@ -206,7 +269,7 @@ static void source_seen(struct slu_hdfs_req *q)
 	if (r < 0)
 		slu_hdfs_end(q, slu_hdfs_explain(q));
 	else if (q->attr.kind == SLU_KIND_DIR)
-		slu_hdfs_probe(q, rename_it);
+		slu_hdfs_probe(q, rename_folder);
 	else
 		rename_it(q);
 }

@@ -20,7 +20,8 @@
 #define CLOSED_NS (60 * SLU_SEC)
 #define SILENT_NS (5 * SLU_SEC)
 #define CLEANING_NS (10 * SLU_SEC)
-#define SLU_NATIVE_OP 1 /* op->drv_n: op->drv is a struct slu_nreq */
+#define RENEW_NS (30 * SLU_SEC) /* half of the soft limit of a lease */
+#define SLU_NATIVE_OP 1         /* op->drv_n: op->drv is a struct slu_nreq */
 
 char *slu_native_path(const struct slu_native *n, const char *path)
 {
@@ -49,6 +50,7 @@ static struct slu_op *detach(struct slu_nreq *q)
 	op->drv = NULL;
 	op->drv_n = 0;
 	q->over = true;
+	q->s->ops--;
 	pthread_mutex_unlock(&q->n->lock);
 	slu_native_read_done(q);
 	slu_native_write_done(q);
@@ -66,21 +68,33 @@ void slu_nreq_explain(struct slu_nreq *q)
 {
 	const struct slu_op *op = q->op;
 
-	slu_fail_more(&q->op->err, "cannot %s '%s' in '%s'", slu_op_name(op->type),
+	slu_fail_more(&q->op->err, "cannot %s '%s' in '%s'", slu_op_verb(op->type),
 		      *op->path ? op->path : ".", q->n->where);
+}
+
+static void hand_back(struct slu_nreq *q)
+{
+	struct slu_native *n = q->n;
+
+	if (q->canceled)
+		slu_nreq_end(q, slu_fail(&q->op->err, ECANCELED, "canceled"));
+	else
+		n->conf.hand_back(n->conf.user_data, detach(q));
 }
 
 void slu_nreq_hand_back(struct slu_nreq *q, const char *why)
 {
-	struct slu_native *n = q->n;
+	if (!q->canceled && !atomic_exchange(&q->n->told, true))
+		slu_log(SLU_LOG_INFO, "hdfs", "'%s' is reached by WebHDFS: %s", q->n->where, why);
+	hand_back(q);
+}
 
-	if (q->canceled) {
-		slu_nreq_end(q, slu_fail(&q->op->err, ECANCELED, "canceled"));
-		return;
-	}
-	if (!atomic_exchange(&n->told, true))
-		slu_log(SLU_LOG_INFO, "hdfs", "'%s' is reached by WebHDFS: %s", n->where, why);
-	n->conf.hand_back(n->conf.user_data, detach(q));
+void slu_nreq_hand_back_file(struct slu_nreq *q, const char *why)
+{
+	if (!q->canceled && !atomic_exchange(&q->n->told_file, true))
+		slu_warn("hdfs", "'%s' in '%s', and others like it, go by WebHDFS: %s", q->op->path,
+			 q->n->where, why);
+	hand_back(q);
 }
 
 int slu_native_stale(const struct slu_nreq *q, const char *now, struct slu_err *e)
@@ -99,7 +113,8 @@ static bool is_closed(const struct slu_nreq *q, const struct slu_nn_call *c)
 	if (q->n->conf.only || atomic_load(&q->n->set.heard))
 		return false;
 	return (r->rc == -ECONNREFUSED || r->rc == -EHOSTUNREACH || r->rc == -ENETUNREACH ||
-		r->rc == -ETIMEDOUT || r->rc == -EPROTO || r->rc == -ECONNRESET) &&
+		r->rc == -ETIMEDOUT || r->rc == -EPROTO || r->rc == -ECONNRESET ||
+		r->rc == -EHOSTDOWN) &&
 	       !r->err.svc[0];
 }
 
@@ -130,24 +145,32 @@ static bool is_unsigned(const struct slu_rpc_call *c)
 	return slu_streq(c->err.svc, "SaslException") || slu_streq(c->err.svc, "InvalidToken");
 }
 
+static const char *closed(struct slu_nreq *q, int64_t until, const char *why)
+{
+	atomic_store(&q->n->closed, why);
+	atomic_store(&q->n->closed_until, until);
+	return why;
+}
+
+const char *slu_native_closed(const struct slu_native *n)
+{
+	return slu_now() < atomic_load(&n->closed_until) ? atomic_load(&n->closed) : NULL;
+}
+
 const char *slu_nreq_closed(struct slu_nreq *q, const struct slu_nn_call *c)
 {
 	/* Said to whom comes without Kerberos, before anything was looked at. */
 	if (!q->n->conf.only && slu_streq(c->rpc.err.svc, "AccessControlException") &&
-	    strstr(c->rpc.err.msg, "authentication is not enabled")) {
-		atomic_store(&q->n->closed_until, INT64_MAX);
-		return "its NameNode wants Kerberos";
-	}
+	    strstr(c->rpc.err.msg, "authentication is not enabled"))
+		return closed(q, INT64_MAX, "its NameNode wants Kerberos");
 	if (!q->n->conf.only && q->n->conf.who && is_unsigned(&c->rpc)) {
-		atomic_store(&q->n->closed_until, slu_deadline_in(CLOSED_NS));
 		slu_debug("hdfs", "RPC: %s", c->rpc.err.msg);
-		return "its NameNode does not let us in by RPC";
+		return closed(q, slu_deadline_in(CLOSED_NS),
+			      "its NameNode does not let us in by RPC");
 	}
-	if (is_closed(q, c)) {
-		atomic_store(&q->n->closed_until, slu_deadline_in(CLOSED_NS));
-		return "the RPC port of its NameNode does not answer";
-	}
-	return NULL;
+	return is_closed(q, c) ? closed(q, slu_deadline_in(CLOSED_NS),
+					"the RPC port of its NameNode does not answer")
+			       : NULL;
 }
 
 /* --- what a loop has --- */
@@ -156,6 +179,7 @@ static void shard_free(struct slu_shard *s)
 {
 	slu_lease_free(s->lease);
 	slu_native_shun_free(s->shun);
+	slu_dn_asker_free(s->asker);
 	slu_nn_free(s->nn);
 	slu_dn_free(s->dn);
 	slu_dn_trust_close(&s->n->trust, s->loop);
@@ -178,6 +202,7 @@ static struct slu_shard *shard_new(struct slu_native *n, struct slu_loop *loop)
 	s->dead = slu_hash_new();
 	if (!s->places || !s->dead || slu_lease_new(s, &s->lease) ||
 	    slu_nn_new(&n->set, loop, &s->nn) ||
+	    slu_dn_asker_new(&n->trust.keys, loop, s->nn, &s->asker) ||
 	    slu_dn_new(loop, n->conf.pool, &n->trust, n->client, &s->dn)) {
 		shard_free(s);
 		return NULL;
@@ -199,14 +224,39 @@ static struct slu_shard *shard_of(struct slu_native *n, struct slu_loop *loop)
 	return s;
 }
 
+/* One that has nothing to do: the first, whose connections and caches are warm; else the one with the least. */
+static struct slu_shard *calm_shard(struct slu_native *n)
+{
+	struct slu_shard *best = NULL, *s = NULL;
+
+	pthread_mutex_lock(&n->lock);
+	for (unsigned i = 0; i < n->nshards; i++)
+		if (!best || n->shard[i]->ops < best->ops)
+			best = n->shard[i];
+	bool busy = !best || best->ops;
+
+	pthread_mutex_unlock(&n->lock);
+	if (busy)
+		s = shard_of(
+			n, slu_loops_pick(n->conf.loops, n->where, atomic_fetch_add(&n->turn, 1)));
+	if (!s || !best)
+		return s ? s : best;
+	pthread_mutex_lock(&n->lock);
+	if (s->ops < best->ops)
+		best = s;
+	pthread_mutex_unlock(&n->lock);
+	return best;
+}
+
 /* --- ops --- */
 
 static void (*const steps[_SLU_OP_MAX])(struct slu_nreq *q) = {
 	[SLU_OP_STAT] = slu_native_stat,           [SLU_OP_LIST] = slu_native_list,
 	[SLU_OP_READ] = slu_native_read,           [SLU_OP_PUT] = slu_native_put,
 	[SLU_OP_PUT_BLOCK] = slu_native_put_block, [SLU_OP_COMMIT] = slu_native_commit,
-	[SLU_OP_ABORT] = slu_native_abort,         [SLU_OP_DELETE] = slu_native_delete,
-	[SLU_OP_RENAME] = slu_native_rename,       [SLU_OP_MKDIR] = slu_native_mkdir,
+	[SLU_OP_BLOCKS] = slu_native_blocks,       [SLU_OP_ABORT] = slu_native_abort,
+	[SLU_OP_DELETE] = slu_native_delete,       [SLU_OP_RENAME] = slu_native_rename,
+	[SLU_OP_MKDIR] = slu_native_mkdir,
 };
 
 static bool reads(const struct slu_op *op)
@@ -262,10 +312,7 @@ bool slu_native_submit(struct slu_native *n, struct slu_op *op)
 	/* Data is worth a change of thread, since each loop checks and copies what it receives. */
 	struct slu_loop *loop = op->type == SLU_OP_READ || has_data(op) ? NULL : slu_loop_self();
 
-	if (!loop)
-		loop = slu_loops_pick(n->conf.loops, n->where, atomic_fetch_add(&n->turn, 1));
-
-	q->s = shard_of(n, loop);
+	q->s = loop ? shard_of(n, loop) : calm_shard(n);
 	if (!q->s) {
 		free(q);
 		return false;
@@ -273,10 +320,14 @@ bool slu_native_submit(struct slu_native *n, struct slu_op *op)
 	pthread_mutex_lock(&n->lock);
 	op->drv = q;
 	op->drv_n = SLU_NATIVE_OP;
+	q->s->ops++;
 	pthread_mutex_unlock(&n->lock);
-	if (slu_loop_post(loop, begin, q)) {
+	if (slu_loop_post(q->s->loop, begin, q)) {
+		pthread_mutex_lock(&n->lock);
 		op->drv = NULL;
 		op->drv_n = 0;
+		q->s->ops--;
+		pthread_mutex_unlock(&n->lock);
 		free(q);
 		return false;
 	}
@@ -336,10 +387,13 @@ int slu_native_new(const struct slu_native_conf *conf, struct slu_native **ret, 
 	if (!n)
 		return slu_fail_oom(e);
 	n->conf = *conf;
+	n->renew_ns = RENEW_NS;
 	pthread_mutex_init(&n->lock, NULL);
 	r = slu_nn_set_init(&n->set, conf->namenodes, conf->user, conf->pool, e);
 	n->set.who = conf->who;
+	n->set.observers.wanted = conf->observers;
 	slu_dn_trust_init(&n->trust, conf->who);
+	n->trust.hostnames = conf->hostnames;
 	if (r == 0 && conf->domain_socket && slu_sc_new(conf->domain_socket, conf->pool, &n->sc))
 		r = slu_fail_oom(e);
 	if (r == 0 && slu_random_id(id, 8))
@@ -366,15 +420,28 @@ struct closing {
 	bool done;
 };
 
+/* A NameNode does not execute what it is told by a connection that is closed. */
 static void close_shard(void *arg)
 {
 	struct closing *c = arg;
 
+	if (c->s->reports) {
+		c->s->closing = c;
+		return;
+	}
 	shard_free(c->s);
 	pthread_mutex_lock(&c->lock);
 	c->done = true;
 	pthread_cond_signal(&c->cond);
 	pthread_mutex_unlock(&c->lock);
+}
+
+void slu_native_close(void *closing)
+{
+	struct closing *c = closing;
+
+	while (slu_loop_post(c->s->loop, close_shard, c))
+		poll(NULL, 0, 1);
 }
 
 /* Watches and timers belong to their loop's thread: they are freed there. */
@@ -384,8 +451,7 @@ static void close_on_loop(struct slu_shard *s)
 
 	pthread_mutex_init(&c.lock, NULL);
 	pthread_cond_init(&c.cond, NULL);
-	while (slu_loop_post(s->loop, close_shard, &c))
-		poll(NULL, 0, 1);
+	slu_native_close(&c);
 	pthread_mutex_lock(&c.lock);
 	while (!c.done)
 		pthread_cond_wait(&c.cond, &c.lock);

@@ -21,7 +21,7 @@ static void end(struct slu_nreq *q, int r)
 
 static void end_no_sense(struct slu_nreq *q)
 {
-	end(q, slu_fail(&q->op->err, EPROTO, "the NameNode's answer makes no sense"));
+	end(q, slu_fail(&q->op->err, EPROTO, SLU_NATIVE_NONSENSE));
 }
 
 /* True: the op is gone, handed back.  Else op->err is what the call says. */
@@ -65,9 +65,28 @@ static void deleted(struct slu_nn_call *c)
 	end(q, r);
 }
 
+/* In one state: its inode, which whatever replaces it does not have. */
+static char *doomed(struct slu_nreq *q)
+{
+	struct slu_hdfs_id id;
+
+	if (!q->op->if_match)
+		return absolute(q, q->op->path);
+	if (!slu_hdfs_id_parse(q->op->if_match, &id) || !id.inode) {
+		end(q, slu_fail(&q->op->err, EINVAL, "'%s' is no state of a file on HDFS",
+				q->op->if_match));
+		return NULL;
+	}
+	char *path = slu_asprintf("/.reserved/.inodes/%llu", (unsigned long long)id.inode);
+
+	if (!path)
+		end(q, slu_fail_oom(&q->op->err));
+	return path;
+}
+
 void slu_native_delete(struct slu_nreq *q)
 {
-	SLU_AUTO(slu_freep) char *path = absolute(q, q->op->path);
+	SLU_AUTO(slu_freep) char *path = doomed(q);
 
 	if (path)
 		slu_native_remove(q, path, q->op->flags & SLU_OPF_TREE, deleted);
@@ -136,14 +155,10 @@ static void parent_made(struct slu_nn_call *c)
 	struct slu_nreq *q = c->user;
 
 	q->info_busy = false;
-	if (c->rpc.rc) {
-		q->op->err = c->rpc.err;
-		if (c->rpc.rc == -EEXIST)
-			q->op->err.code = ENOTDIR;
-		end(q, c->rpc.rc);
-	} else {
+	if (slu_native_dir_made(q, c) < 0)
+		end(q, -q->op->err.code);
+	else
 		do_rename(q);
-	}
 }
 
 /* The source was there, so it may be the folder of the target that is not. */

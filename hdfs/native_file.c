@@ -214,6 +214,15 @@ static void leave_out(struct slu_nreq *q, const Slu__Pb__DatanodeInfo *node)
 		exclude(w, msg, slu__pb__datanode_info__pack(node, msg));
 }
 
+static void leave_out_failed(struct slu_nreq *q)
+{
+	const struct slu_pipe *p = &q->w->pipe;
+
+	for (unsigned i = 0; i < p->block->n_locs; i++)
+		if (i == p->bad || p->still >> i & 1)
+			leave_out(q, p->block->locs[i]);
+}
+
 static void block_failed(struct slu_nreq *q)
 {
 	struct slu_nwrite *w = q->w;
@@ -230,7 +239,7 @@ static void block_failed(struct slu_nreq *q)
 	} else {
 		slu_debug("hdfs", "a block of '%s' is written again: %s", w->path, w->pipe.err.msg);
 		if (rc != -EKEYEXPIRED)
-			leave_out(q, w->block->block->locs[w->pipe.bad]);
+			leave_out_failed(q);
 		abandon(q);
 	}
 }
@@ -324,7 +333,7 @@ static void got_block(struct slu_nn_call *c)
 	}
 	q->w->block = slu__pb__add_block_response__unpack(NULL, c->rpc.resp_len, c->rpc.resp);
 	if (!q->w->block)
-		finish_as(q, EPROTO, "the NameNode's answer makes no sense");
+		finish_as(q, EPROTO, SLU_NATIVE_NONSENSE);
 	else if (!q->w->block->block->n_locs)
 		finish_as(q, EAGAIN, "the NameNode knows no DataNode that takes data");
 	else
@@ -361,7 +370,7 @@ static void got_complete(struct slu_nn_call *c)
 	}
 	yes = slu_native_yes(c);
 	if (yes < 0)
-		finish_as(q, EPROTO, "the NameNode's answer makes no sense");
+		finish_as(q, EPROTO, SLU_NATIVE_NONSENSE);
 	else if (!yes)
 		later(q, complete, "its last block did not get the copies it needs in time");
 	else
@@ -391,9 +400,11 @@ static bool refused(struct slu_nreq *q, const struct slu_nn_call *c)
 	if (!c->rpc.rc)
 		return false;
 	q->op->err = c->rpc.err;
-	if (slu_streq(c->rpc.err.svc, "UnknownCryptoProtocolVersionException"))
-		why = "it has encrypted files";
-	finish_back(q, c->rpc.rc, why);
+	if (slu_streq(c->rpc.err.svc, "UnknownCryptoProtocolVersionException")) {
+		why = "files there are encrypted";
+		q->op->err.code = ENOTSUP;
+	}
+	finish_back(q, -q->op->err.code, why);
 	return true;
 }
 
@@ -414,14 +425,14 @@ static void got_created(struct slu_nn_call *c)
 		w->file_id = fs->file_id;
 		w->open = true;
 		slu_lease_add(q->s->lease);
-		back = fs->encryption  ? "it has encrypted files"
-		       : fs->ec_policy ? "it has erasure-coded files"
+		back = fs->encryption  ? "files there are encrypted"
+		       : fs->ec_policy ? "files there are erasure-coded"
 				       : NULL;
 	}
 	if (m)
 		slu__pb__create_response__free_unpacked(m, NULL);
 	if (!fs)
-		finish_as(q, EPROTO, "the NameNode's answer makes no sense");
+		finish_as(q, EPROTO, SLU_NATIVE_NONSENSE);
 	else if (back)
 		finish_back(q, slu_fail(&q->op->err, ENOTSUP, "%s", back), back);
 	else if (q->op->len)
@@ -480,7 +491,7 @@ static void got_defaults(struct slu_nn_call *c)
 	if (fine)
 		create(q);
 	else
-		finish_as(q, EPROTO, "the NameNode's answer makes no sense");
+		finish_as(q, EPROTO, SLU_NATIVE_NONSENSE);
 }
 
 void slu_native_file(struct slu_nreq *q, const char *path, void (*then)(struct slu_nreq *q, int rc))

@@ -31,6 +31,7 @@ bool slu_native_attr(const Slu__Pb__FileStatus *fs, struct slu_attr *ret,
 	a.mtime_ns = id.mtime * 1000000;
 	if (a.kind == SLU_KIND_FILE) {
 		a.size = fs->length;
+		a.unsure = slu_hdfs_unsure(fs->length, fs->block_size);
 		slu_hdfs_id_text(&id, a.id);
 	} else if (fs->file_id) {
 		snprintf(a.id, sizeof(a.id), "%" PRIx64, fs->file_id);
@@ -42,7 +43,7 @@ bool slu_native_attr(const Slu__Pb__FileStatus *fs, struct slu_attr *ret,
 
 static int broken(struct slu_nreq *q)
 {
-	return slu_fail(&q->op->err, EPROTO, "the NameNode's answer makes no sense");
+	return slu_fail(&q->op->err, EPROTO, SLU_NATIVE_NONSENSE);
 }
 
 static void end(struct slu_nreq *q, int r)
@@ -157,10 +158,62 @@ static void ask_acl(struct slu_nreq *q)
 		end(q, slu_fail_oom(&q->op->err));
 }
 
+static void stat_end(struct slu_nreq *q)
+{
+	if (q->acl)
+		ask_acl(q);
+	else
+		end(q, 0);
+}
+
+static void got_where(struct slu_nn_call *c)
+{
+	struct slu_nreq *q = c->user;
+	Slu__Pb__GetBlockLocationsResponse *m;
+	struct slu_op *op = q->op;
+	int r;
+
+	q->info_busy = false;
+	if (hand_back(q, c))
+		return;
+	r = c->rpc.rc && c->rpc.err.svc[0]
+		    ? 0
+		    : c->rpc.rc; /* who may see it may not be allowed to read */
+	if (c->rpc.rc == 0) {
+		m = slu__pb__get_block_locations_response__unpack(NULL, c->rpc.resp_len,
+								  c->rpc.resp);
+		op->attr.open = m && m->locations && m->locations->under_construction;
+		if (op->attr.open && op->detail &&
+		    slu_json_set_bool(op->detail, "being_written", true) < 0)
+			r = slu_fail_oom(&op->err);
+		if (m)
+			slu__pb__get_block_locations_response__free_unpacked(m, NULL);
+	}
+	if (r < 0) {
+		end(q, r);
+		return;
+	}
+	op->err = (struct slu_err){0};
+	stat_end(q);
+}
+
+static void ask_where(struct slu_nreq *q)
+{
+	SLU_AUTO(slu_freep) char *path = slu_native_path(q->n, q->op->path);
+	Slu__Pb__GetBlockLocationsRequest m = SLU__PB__GET_BLOCK_LOCATIONS_REQUEST__INIT;
+
+	m.src = path;
+	m.length = 1;
+	if (path)
+		slu_nreq_ask(q, "getBlockLocations", &m.base, got_where);
+	else
+		end(q, slu_fail_oom(&q->op->err));
+}
+
 static void got_info(struct slu_nn_call *c)
 {
 	struct slu_nreq *q = c->user;
-	bool acl = false;
+	const struct slu_op *op = q->op;
 	int r;
 
 	q->info_busy = false;
@@ -172,16 +225,19 @@ static void got_info(struct slu_nn_call *c)
 			slu__pb__get_file_info_response__unpack(NULL, c->rpc.resp_len, c->rpc.resp);
 
 		r = read_info(q, m);
-		acl = r == 0 && q->op->flags & SLU_OPF_DETAIL && m->fs->flags & HAS_ACL;
+		q->acl = r == 0 && op->flags & SLU_OPF_DETAIL && m->fs->flags & HAS_ACL;
 		if (m)
 			slu__pb__get_file_info_response__free_unpacked(m, NULL);
 	}
-	if (acl)
-		ask_acl(q);
-	else if (r == 0 && q->op->flags & SLU_OPF_SUM && q->op->attr.kind == SLU_KIND_FILE)
-		slu_native_sum(q);
-	else
+	if (r < 0)
 		end(q, r);
+	else if (op->flags & SLU_OPF_SUM && op->attr.kind == SLU_KIND_FILE)
+		slu_native_sum(q);
+	else if (op->attr.kind == SLU_KIND_FILE &&
+		 (op->flags & SLU_OPF_OPEN || (op->flags & SLU_OPF_DETAIL && op->attr.unsure)))
+		ask_where(q);
+	else
+		stat_end(q);
 }
 
 void slu_native_stat(struct slu_nreq *q)
@@ -212,7 +268,7 @@ static int add_entry(struct slu_nreq *q, const Slu__Pb__FileStatus *fs, char **r
 		return slu_fail(&q->op->err, EPROTO, "an entry has a name that no file can have");
 	if (fs->type == SYMLINK)
 		slu_debug("hdfs", "'%s' left out: a symbolic link", name);
-	else if (!slu_starts(name, SLU_HDFS_TEMP) &&
+	else if ((!slu_starts(name, SLU_HDFS_TEMP) || q->op->flags & SLU_OPF_TEMPS) &&
 		 slu_list_add(q->op->list, name, strlen(name), &a) < 0)
 		return slu_fail_oom(&q->op->err);
 	free(*ret_last);

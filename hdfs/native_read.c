@@ -8,6 +8,8 @@
  * once a second: bytes that came more than that after the last look are given out after the next.
  */
 #include "hdfs/native_impl.h"
+#include "hdfs/native_place.h"
+#include "hdfs/striped.h"
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -22,213 +24,30 @@
 #include <string.h>
 
 #define CHECK_NS SLU_SEC
-#define PLACE_NS (600 * SLU_SEC) /* locations and tokens are taken anew after that */
-#define PLACES_MAX 512
 #define AHEAD (1ull << 30) /* bytes of a file whose blocks are asked for at once */
 #define READS_MAX 4        /* blocks of one op read at a time */
 #define ROUNDS_MAX 3       /* dfs.client.max.block.acquire.failures */
 #define ROUND_NS (3 * SLU_SEC)
-#define DEAD_NS (60 * SLU_SEC)
-#define DEAD_MAX 1024
-
-/* The blocks of one file in one state, as far as they were asked for.  A place is never changed but for
- * what is added: reads point into it. */
-struct slu_place {
-	unsigned refs;
-	int64_t made, checked; /* when it was asked for: it, the identity last */
-	SLU_VEC(Slu__Pb__GetBlockLocationsResponse *) parts;
-};
+#define SLOW_NS SLU_SEC
+#define PATIENCE_NS (4 * SLU_SEC) /* where another replica is left */
 
 struct slu_block_read {
 	struct slu_dn_read rd;
+	struct slu_stripe stripe; /* instead of it */
 	struct slu_nreq *q;
 	const Slu__Pb__LocatedBlock *b;
 	uint64_t pos; /* in the file */
 	size_t len;
 	char *buf;
-	uint64_t tried; /* a bit a replica */
+	unsigned at;            /* the replica that is asked */
+	int64_t since;          /* when it was asked */
+	uint64_t tried;         /* a bit a replica */
+	uint64_t damaged, news; /* the same; news: it was not known yet */
 	bool busy, done;
 };
 
 static void run(struct slu_nreq *q);
 static void ask(struct slu_nreq *q, bool blocks);
-
-/* --- places --- */
-
-void slu_place_free(void *place)
-{
-	struct slu_place *p = place;
-
-	if (!p || --p->refs)
-		return;
-	for (size_t i = 0; i < p->parts.n; i++)
-		slu__pb__get_block_locations_response__free_unpacked(p->parts.p[i], NULL);
-	free(p->parts.p);
-	free(p);
-}
-
-/* No block ends beyond what a length can say. */
-static bool in_block(const Slu__Pb__LocatedBlock *b, uint64_t pos)
-{
-	return b->offset <= INT64_MAX && b->b->num_bytes <= INT64_MAX && pos >= b->offset &&
-	       pos - b->offset < b->b->num_bytes;
-}
-
-static const Slu__Pb__LocatedBlock *find_block(const struct slu_place *p, uint64_t pos)
-{
-	for (size_t i = p ? p->parts.n : 0; i-- > 0;) {
-		const Slu__Pb__LocatedBlocks *all = p->parts.p[i]->locations;
-
-		for (size_t k = 0; k < all->n_blocks; k++)
-			if (in_block(all->blocks[k], pos))
-				return all->blocks[k];
-	}
-	return NULL;
-}
-
-static bool covers(const struct slu_place *p, uint64_t pos, size_t len)
-{
-	uint64_t end = pos + len;
-
-	while (pos < end) {
-		const Slu__Pb__LocatedBlock *b = find_block(p, pos);
-
-		if (!b)
-			return false;
-		pos = b->offset + b->b->num_bytes;
-	}
-	return true;
-}
-
-static void take_one(const char *key, void *value, void *user)
-{
-	const char **any = user;
-
-	(void)value;
-	*any = key;
-}
-
-/* A table that is full loses one that comes first. */
-static void make_room(struct slu_hash *h, size_t max, void (*drop)(void *))
-{
-	SLU_AUTO(slu_freep) char *key = NULL;
-	const char *any = NULL;
-
-	if (slu_hash_count(h) < max)
-		return;
-	slu_hash_each(h, take_one, &any);
-	key = slu_strdup(any);
-	if (key)
-		drop(slu_hash_del(h, key));
-}
-
-static struct slu_place *place_get(struct slu_nreq *q)
-{
-	const char *key = q->op->if_match;
-	struct slu_place *p = key ? slu_hash_get(q->s->places, key) : NULL;
-
-	if (p && slu_now() - p->made > PLACE_NS) {
-		slu_place_free(slu_hash_del(q->s->places, key));
-		p = NULL;
-	}
-	if (p)
-		p->refs++;
-	return p;
-}
-
-/* A new one, of which q has a reference, and the table one if the file is pinned. */
-static struct slu_place *place_new(struct slu_nreq *q)
-{
-	const char *key = q->op->if_match;
-	struct slu_place *p = slu_new0(struct slu_place);
-
-	if (!p)
-		return NULL;
-	p->refs = 1;
-	p->made = q->asked_at;
-	if (!key)
-		return p;
-	slu_place_free(slu_hash_del(q->s->places, key));
-	make_room(q->s->places, PLACES_MAX, slu_place_free);
-	if (slu_hash_put(q->s->places, key, p))
-		p->refs++;
-	return p;
-}
-
-/* --- DataNodes that do not answer, replicas that are damaged --- */
-
-#define KEY_MAX 112
-
-/* b NULL: the DataNode; else its replica of that block. */
-static void dead_key(const Slu__Pb__DatanodeInfo *d, const Slu__Pb__LocatedBlock *b,
-		     char out[KEY_MAX])
-{
-	int n = snprintf(out, KEY_MAX, "%.60s:%u", d->id->ip_addr, d->id->xfer_port);
-
-	if (b)
-		snprintf(out + n, KEY_MAX - (size_t)n, "/%" PRIu64, b->b->block_id);
-}
-
-static bool is_noted(struct slu_shard *s, const Slu__Pb__DatanodeInfo *d,
-		     const Slu__Pb__LocatedBlock *b)
-{
-	char key[KEY_MAX];
-	const int64_t *until;
-
-	dead_key(d, b, key);
-	until = slu_hash_get(s->dead, key);
-	return until && *until > slu_now();
-}
-
-static bool is_dead(struct slu_shard *s, const Slu__Pb__DatanodeInfo *d,
-		    const Slu__Pb__LocatedBlock *b)
-{
-	return slu_hash_count(s->dead) && (is_noted(s, d, NULL) || is_noted(s, d, b));
-}
-
-static void note_dead(struct slu_shard *s, const Slu__Pb__DatanodeInfo *d,
-		      const Slu__Pb__LocatedBlock *b)
-{
-	int64_t *until = slu_malloc(sizeof(*until));
-	char key[KEY_MAX];
-
-	if (!until)
-		return;
-	*until = slu_deadline_in(DEAD_NS);
-	dead_key(d, b, key);
-	free(slu_hash_del(s->dead, key));
-	make_room(s->dead, DEAD_MAX, free);
-	if (!slu_hash_put(s->dead, key, until))
-		free(until);
-}
-
-static void reported(struct slu_nn_call *c)
-{
-	free(c);
-}
-
-/* Said once: the NameNode has another copy made of a good one. */
-static void note_damaged(struct slu_block_read *r)
-{
-	Slu__Pb__ReportBadBlocksRequest m = SLU__PB__REPORT_BAD_BLOCKS_REQUEST__INIT;
-	Slu__Pb__LocatedBlock b = *r->b, *list = &b;
-	Slu__Pb__DatanodeInfo *node = (Slu__Pb__DatanodeInfo *)r->rd.node;
-	bool known = is_noted(r->q->s, r->rd.node, r->b);
-	struct slu_nn_call *c;
-
-	note_dead(r->q->s, r->rd.node, r->b);
-	c = known ? NULL : slu_new0(struct slu_nn_call);
-	if (!known)
-		slu_warn("hdfs", "%s", r->rd.err.msg);
-	if (!c)
-		return;
-	b.n_locs = 1;
-	b.locs = &node;
-	m.n_blocks = 1;
-	m.blocks = &list;
-	c->done = reported;
-	slu_nn_send(r->q->s->nn, c, "reportBadBlocks", &m.base, slu_deadline_in(10 * SLU_SEC));
-}
 
 /* --- the end --- */
 
@@ -237,6 +56,8 @@ void slu_native_read_done(struct slu_nreq *q)
 	slu_timer_free(q->timer);
 	q->timer = NULL;
 	slu_place_free(slu_take(q->place));
+	for (size_t i = 0; i < q->nreads; i++)
+		slu_stripe_done(&q->reads[i].stripe);
 	free(slu_take(q->reads));
 }
 
@@ -249,6 +70,21 @@ static void fail(struct slu_nreq *q, int rc)
 static void fail_as(struct slu_nreq *q, int code, const char *why)
 {
 	fail(q, slu_fail(&q->op->err, code, "%s", why));
+}
+
+/* This file is not for us. */
+static void give_back(struct slu_nreq *q, const char *why)
+{
+	q->back = why;
+	q->back_file = true;
+}
+
+static void hand_back(struct slu_nreq *q)
+{
+	if (q->back_file)
+		slu_nreq_hand_back_file(q, q->back);
+	else
+		slu_nreq_hand_back(q, q->back);
 }
 
 /* All bytes are there. */
@@ -274,7 +110,8 @@ static const Slu__Pb__DatanodeInfo *choose(struct slu_block_read *r, unsigned *r
 		for (unsigned k = 0; k < n; k++) {
 			unsigned i = (k + from) % n;
 
-			if (!(r->tried >> i & 1) && (dead || !is_dead(r->q->s, b->locs[i], b))) {
+			if (!(r->tried >> i & 1) &&
+			    (dead || !slu_native_shuns(r->q->s, b->locs[i], b))) {
 				*ret_i = i;
 				return b->locs[i];
 			}
@@ -283,6 +120,7 @@ static const Slu__Pb__DatanodeInfo *choose(struct slu_block_read *r, unsigned *r
 }
 
 static void block_done(struct slu_dn_read *rd);
+static bool stripe_start(struct slu_block_read *r);
 
 /* False: no replica is left to be tried. */
 static bool block_start(struct slu_block_read *r)
@@ -290,9 +128,13 @@ static bool block_start(struct slu_block_read *r)
 	const Slu__Pb__DatanodeInfo *node;
 	unsigned i = 0;
 
+	if (r->q->place->striped)
+		return stripe_start(r);
 	node = choose(r, &i);
 	if (!node)
 		return false;
+	r->at = i;
+	r->since = slu_now();
 	r->tried |= 1ull << i;
 	r->busy = true;
 	r->q->busy++;
@@ -304,6 +146,7 @@ static bool block_start(struct slu_block_read *r)
 		.len = r->len,
 		.buf = r->buf,
 		.deadline = r->q->deadline,
+		.patience = choose(r, &i) ? PATIENCE_NS : 0,
 		.done = block_done,
 		.user = r,
 	};
@@ -312,26 +155,69 @@ static bool block_start(struct slu_block_read *r)
 	return true;
 }
 
-/* What has come is kept; what that says of the replica is noted. */
-static void block_failed(struct slu_block_read *r)
+static void note_damaged(struct slu_block_read *r)
+{
+	struct slu_shard *s = r->q->s;
+
+	r->damaged |= 1ull << r->at;
+	if (slu_native_shun(s, r->rd.node, r->b))
+		r->news |= 1ull << r->at;
+}
+
+/* No replica is left.  Where each is damaged, neither time nor another look helps; that what is damaged may be this
+ * machine is why it is reported only where there is but one.  (DFSUtil, reportChecksumFailure) */
+static void block_lost(struct slu_block_read *r)
 {
 	struct slu_nreq *q = r->q;
-	int rc = r->rd.rc;
+	size_t n = r->b->n_locs;
 
-	q->op->err = r->rd.err;
-	r->pos += r->rd.good;
-	r->buf += r->rd.good;
-	r->len -= r->rd.good;
-	if (rc == -EBADMSG)
-		note_damaged(r);
-	else if (rc == -EKEYEXPIRED)
+	q->fresh = true;
+	if (!n || n > 63 || r->damaged != (1ull << n) - 1)
+		return;
+	if (n == 1)
+		slu_native_report(q->s, r->b, r->news);
+	if (q->rounds)
+		q->rc = slu_fail(&q->op->err, EBADMSG,
+				 "%s of its block %" PRIu64
+				 " is damaged (the checksums do not fit): "
+				 "write the file anew from its source",
+				 n == 1 ? "the only copy" : "each copy", r->b->b->block_id);
+}
+
+/* What has come is kept; how the whole op goes on. */
+static void take_failure(struct slu_block_read *r, int rc, size_t good, const struct slu_err *e)
+{
+	struct slu_nreq *q = r->q;
+
+	q->op->err = *e;
+	q->slow |= rc != -ECONNREFUSED;
+	r->pos += good;
+	r->buf += good;
+	r->len -= good;
+	if (rc == -EKEYEXPIRED)
 		q->fresh = true;
 	else if (rc == -ECANCELED || rc == -ENOMEM)
 		q->rc = rc;
-	else if (rc != -ENOENT)
-		note_dead(q->s, r->rd.node, NULL);
 	if (slu_expired(q->deadline) && !q->rc)
 		q->rc = slu_fail(&q->op->err, ETIMEDOUT, "the DataNodes did not answer in time");
+}
+
+/* Does it say something of the DataNode, not of the block? */
+static bool is_unreachable(int rc)
+{
+	return rc != -EBADMSG && rc != -EKEYEXPIRED && rc != -ECANCELED && rc != -ENOMEM &&
+	       rc != -ENOENT;
+}
+
+static void block_failed(struct slu_block_read *r)
+{
+	int rc = r->rd.rc;
+
+	if (rc == -EBADMSG)
+		note_damaged(r);
+	else if (is_unreachable(rc))
+		slu_native_shun(r->q->s, r->rd.node, NULL);
+	take_failure(r, rc, r->rd.good, &r->rd.err);
 }
 
 static void block_done(struct slu_dn_read *rd)
@@ -340,16 +226,120 @@ static void block_done(struct slu_dn_read *rd)
 	struct slu_nreq *q = r->q;
 
 	r->busy = false;
-	if (!rd->rc)
-		r->done = true;
-	else
+	if (rd->rc) {
 		block_failed(r);
+	} else {
+		r->done = true;
+		slu_native_report(q->s, r->b, r->news);
+	}
 	/* The count stays up meanwhile: nothing ends q before run() does. */
 	if (rd->rc && !q->rc && !q->fresh && !block_start(r))
-		q->fresh = true;
+		block_lost(r);
 	q->busy--;
 	run(q);
 }
+
+/* --- erasure-coded blocks --- */
+
+/* One block of a group, with the DataNode it is on: to look at and to report.  node lives as long. */
+static Slu__Pb__LocatedBlock one_of(const struct slu_block_read *r, Slu__Pb__DatanodeInfo **node,
+				    const Slu__Pb__ExtendedBlock *b)
+{
+	Slu__Pb__LocatedBlock one = *r->b;
+
+	one.b = (Slu__Pb__ExtendedBlock *)b;
+	one.n_locs = 1;
+	one.locs = node;
+	one.has_block_indices = 0;
+	one.n_block_tokens = one.n_storage_types = one.n_storage_ids = 0;
+	return one;
+}
+
+static bool stripe_avoid(void *user, const Slu__Pb__DatanodeInfo *d,
+			 const Slu__Pb__ExtendedBlock *b)
+{
+	Slu__Pb__DatanodeInfo *node = (Slu__Pb__DatanodeInfo *)d;
+	struct slu_block_read *r = user;
+	Slu__Pb__LocatedBlock one = one_of(r, &node, b);
+
+	return slu_native_shuns(r->q->s, node, &one);
+}
+
+static void stripe_failed(void *user, const struct slu_dn_read *rd)
+{
+	Slu__Pb__DatanodeInfo *node = (Slu__Pb__DatanodeInfo *)rd->node;
+	struct slu_block_read *r = user;
+	Slu__Pb__LocatedBlock one = one_of(r, &node, rd->block);
+
+	if (rd->rc == -EBADMSG && slu_native_shun(r->q->s, node, &one))
+		r->news |= 1ull << (rd->block->block_id - r->b->b->block_id);
+	else if (is_unreachable(rd->rc))
+		slu_native_shun(r->q->s, node, NULL);
+}
+
+/* Others have given what the damaged ones had. */
+static void report_stripe(struct slu_block_read *r)
+{
+	const ProtobufCBinaryData *units = &r->b->block_indices;
+
+	for (size_t i = 0; r->news && i < units->len && i < r->b->n_locs; i++) {
+		Slu__Pb__ExtendedBlock b = *r->b->b;
+		Slu__Pb__LocatedBlock one = one_of(r, &r->b->locs[i], &b);
+
+		b.block_id += units->data[i];
+		b.num_bytes = slu_ec_length(&r->q->place->ec, b.num_bytes, units->data[i]);
+		if (units->data[i] < 64 && r->news >> units->data[i] & 1)
+			slu_native_report(r->q->s, &one, 1);
+	}
+}
+
+static void stripe_done(struct slu_stripe *t)
+{
+	struct slu_block_read *r = t->user;
+	struct slu_nreq *q = r->q;
+
+	r->busy = false;
+	if (!t->rc) {
+		r->done = true;
+		report_stripe(r);
+	} else {
+		take_failure(r, t->rc, t->good, &t->err);
+		q->fresh = !q->rc;
+	}
+	if (t->rc == -ENOTSUP)
+		give_back(q, t->err.msg);
+	q->busy--;
+	run(q);
+}
+
+static bool stripe_start(struct slu_block_read *r)
+{
+	struct slu_stripe *t = &r->stripe;
+	struct slu_nreq *q = r->q;
+
+	if (r->tried)
+		return false;
+	r->tried = 1;
+	r->busy = true;
+	q->busy++;
+	t->loop = q->s->loop;
+	t->dn = q->s->dn;
+	t->sc = q->n->sc;
+	t->ec = &q->place->ec;
+	t->group = r->b;
+	t->off = r->pos - r->b->offset;
+	t->len = r->len;
+	t->buf = r->buf;
+	t->deadline = q->deadline;
+	t->avoid = stripe_avoid;
+	t->failed = stripe_failed;
+	t->done = stripe_done;
+	t->user = r;
+	slu_stripe_read(t);
+	return true;
+}
+
+/* --- the blocks of a range --- */
 
 static void next_round(void *arg)
 {
@@ -359,9 +349,11 @@ static void next_round(void *arg)
 /* No replica could be read: perhaps others are known by now, perhaps the file is another. */
 static void refetch(struct slu_nreq *q)
 {
-	int64_t pause = q->rounds ? (int64_t)(slu_random() % (uint64_t)ROUND_NS) : 0;
+	/* Who refuses at once is asked again soon: all that are dead are known to be so before anybody gives up waiting. */
+	int64_t longest = q->slow ? ROUND_NS : ROUND_NS / 10;
+	int64_t pause = q->rounds ? (int64_t)(slu_random() % (uint64_t)longest) : 0;
 
-	q->fresh = false;
+	q->fresh = q->slow = false;
 	if (q->rounds++ == ROUNDS_MAX || slu_now() + pause >= q->deadline) {
 		fail(q, -q->op->err.code);
 	} else if (!pause) {
@@ -373,6 +365,17 @@ static void refetch(struct slu_nreq *q)
 	}
 }
 
+static void nowhere(struct slu_block_read *r)
+{
+	r->q->fresh = true;
+	if (!r->b->n_locs)
+		slu_fail(&r->q->op->err, EIO,
+			 "no DataNode that has its block %" PRIu64
+			 " is running ('hdfs dfsadmin -report' "
+			 "tells which are): start one of them",
+			 r->b->b->block_id);
+}
+
 /* Starts what may be started; ends or goes on when nothing is under way. */
 static void run(struct slu_nreq *q)
 {
@@ -381,13 +384,15 @@ static void run(struct slu_nreq *q)
 		struct slu_block_read *r = &q->reads[q->next];
 
 		if (!r->done && !r->busy && !block_start(r))
-			q->fresh = true;
+			nowhere(r);
 		else
 			q->next++;
 	}
 	if (--q->busy)
 		return;
-	if (q->rc)
+	if (q->back)
+		hand_back(q);
+	else if (q->rc)
 		fail(q, q->rc);
 	else if (q->fresh)
 		refetch(q);
@@ -400,11 +405,8 @@ static size_t count_blocks(const struct slu_nreq *q)
 	uint64_t pos = q->op->off, end = pos + q->op->len;
 	size_t n = 0;
 
-	for (; pos < end; n++) {
-		const Slu__Pb__LocatedBlock *b = find_block(q->place, pos);
-
-		pos = b->offset + b->b->num_bytes;
-	}
+	for (; pos < end; n++)
+		pos = slu_place_end(q->place, slu_place_block(q->place, pos), pos);
 	return n;
 }
 
@@ -415,8 +417,8 @@ static bool lay_out(struct slu_nreq *q)
 
 	q->next = 0;
 	for (size_t i = 0; i < q->nreads; i++) {
-		q->reads[i].tried = 0;
-		q->reads[i].b = find_block(q->place, q->reads[i].pos);
+		q->reads[i].tried = q->reads[i].damaged = q->reads[i].news = 0;
+		q->reads[i].b = slu_place_block(q->place, q->reads[i].pos);
 	}
 	if (q->reads)
 		return true;
@@ -425,8 +427,8 @@ static bool lay_out(struct slu_nreq *q)
 	if (!q->reads)
 		return false;
 	for (size_t i = 0; i < q->nreads; i++) {
-		const Slu__Pb__LocatedBlock *b = find_block(q->place, pos);
-		uint64_t stop = b->offset + b->b->num_bytes;
+		const Slu__Pb__LocatedBlock *b = slu_place_block(q->place, pos);
+		uint64_t stop = slu_place_end(q->place, b, pos);
 
 		if (stop > end)
 			stop = end;
@@ -443,7 +445,7 @@ static bool lay_out(struct slu_nreq *q)
 
 static void read_blocks(struct slu_nreq *q)
 {
-	if (!covers(q->place, q->op->off, q->op->len))
+	if (!slu_place_covers(q->place, q->op->off, q->op->len))
 		fail_as(q, EIO, "the file ended before the bytes that are wanted");
 	else if (!lay_out(q))
 		fail(q, slu_fail_oom(&q->op->err));
@@ -460,7 +462,7 @@ static void answered(struct slu_nreq *q)
 	for (size_t i = 0; i < q->nreads; i++)
 		all &= q->reads[i].done;
 	if (q->back) {
-		slu_nreq_hand_back(q, q->back);
+		hand_back(q);
 	} else if (q->rc == -ESTALE) {
 		slu_nreq_end(q, q->rc);
 	} else if (q->rc) {
@@ -513,7 +515,7 @@ static void compare(struct slu_nreq *q, const Slu__Pb__FileStatus *fs)
 	if (!fs)
 		note_stale(q, "gone");
 	else if (!slu_native_attr(fs, &a, &id))
-		note(q, slu_fail(&e, EPROTO, "the NameNode's answer makes no sense"), &e);
+		note(q, slu_fail(&e, EPROTO, SLU_NATIVE_NONSENSE), &e);
 	else if (!slu_streq(a.id, q->op->if_match))
 		note_stale(q, a.id);
 }
@@ -531,7 +533,7 @@ static void got_info(struct slu_nn_call *c)
 			slu__pb__get_file_info_response__unpack(NULL, c->rpc.resp_len, c->rpc.resp);
 
 		if (!m)
-			note(q, slu_fail(&e, EPROTO, "the NameNode's answer makes no sense"), &e);
+			note(q, slu_fail(&e, EPROTO, SLU_NATIVE_NONSENSE), &e);
 		else
 			compare(q, m->fs);
 		if (m)
@@ -545,22 +547,25 @@ static void got_info(struct slu_nn_call *c)
 static void take_blocks(struct slu_nreq *q, Slu__Pb__GetBlockLocationsResponse *m)
 {
 	const Slu__Pb__LocatedBlocks *all = m ? m->locations : NULL;
+	struct slu_ec ec = {0};
 	struct slu_err e;
 
 	if (!m) {
-		note(q, slu_fail(&e, EPROTO, "the NameNode's answer makes no sense"), &e);
+		note(q, slu_fail(&e, EPROTO, SLU_NATIVE_NONSENSE), &e);
 	} else if (!all && q->op->if_match) {
 		note_stale(q, "gone");
 	} else if (!all) {
 		note(q, slu_fail(&e, ENOENT, "there is no such file"), &e);
-	} else if (all->encryption || all->ec_policy) {
-		q->back = all->encryption ? "it has encrypted files" : "it has erasure-coded files";
+	} else if (all->encryption) {
+		give_back(q, "it is encrypted");
+	} else if (all->ec_policy && !slu_ec_policy(all->ec_policy, &ec)) {
+		give_back(q, "its erasure coding is not known");
 	} else {
-		if (!q->place)
-			q->place = place_new(q);
-		if (q->place && slu_vec_push(&q->place->parts, m))
+		int rc = slu_place_add(q, m, all->ec_policy ? &ec : NULL, &e);
+
+		if (!rc)
 			return;
-		note(q, slu_fail_oom(&e), &e);
+		note(q, rc, &e);
 	}
 	if (m)
 		slu__pb__get_block_locations_response__free_unpacked(m, NULL);
@@ -601,7 +606,7 @@ static void ask(struct slu_nreq *q, bool blocks)
 	}
 	q->asked_at = slu_now();
 	/* What is there already may be why: only what is not covered is added to it. */
-	if (blocks && covers(q->place, q->op->off, q->op->len))
+	if (blocks && slu_place_covers(q->place, q->op->off, q->op->len))
 		slu_place_free(slu_take(q->place));
 	info.src = where.src = path;
 	where.offset = q->op->off;
@@ -635,12 +640,20 @@ void slu_native_read(struct slu_nreq *q)
 	} else if (!op->if_match && !op->len) {
 		slu_nreq_end(q, 0);
 	} else {
-		q->place = place_get(q);
-		if (q->place && covers(q->place, op->off, op->len) && op->len)
+		q->place = slu_place_get(q);
+		if (q->place && slu_place_covers(q->place, op->off, op->len) && op->len)
 			read_blocks(q);
 		else
 			ask(q, op->len > 0);
 	}
+}
+
+/* Another read was faster, or nobody waits any longer: either way the next ones do better elsewhere. */
+static void give_up(struct slu_block_read *r)
+{
+	if (slu_now() - r->since > SLOW_NS)
+		slu_native_shun(r->q->s, r->rd.node, NULL);
+	slu_dn_cancel(&r->rd);
 }
 
 void slu_native_read_cancel(struct slu_nreq *q)
@@ -652,8 +665,10 @@ void slu_native_read_cancel(struct slu_nreq *q)
 	}
 	q->busy++;
 	for (size_t i = 0; i < q->nreads; i++)
-		if (q->reads[i].busy)
-			slu_dn_cancel(&q->reads[i].rd);
+		if (q->reads[i].busy && q->place->striped)
+			slu_stripe_cancel(&q->reads[i].stripe);
+		else if (q->reads[i].busy)
+			give_up(&q->reads[i]);
 	q->busy--;
 	run(q);
 }

@@ -10,6 +10,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "hdfs/errors.h"
 #include "hdfs/request.h"
 
 #include <errno.h>
@@ -63,6 +64,16 @@ void slu_native_make_dir(struct slu_nreq *q, const char *path, void (*done)(stru
 	slu_nreq_ask(q, "mkdirs", &m.base, done);
 }
 
+int slu_native_dir_made(struct slu_nreq *q, const struct slu_nn_call *c)
+{
+	if (!c->rpc.rc)
+		return 0;
+	q->op->err = c->rpc.err;
+	if (c->rpc.rc == -EEXIST)
+		q->op->err.code = ENOTDIR;
+	return -q->op->err.code;
+}
+
 int slu_native_info_read(const struct slu_nn_call *c, struct slu_attr *ret,
 			 struct slu_hdfs_id *ret_id, struct slu_err *e)
 {
@@ -77,7 +88,7 @@ int slu_native_info_read(const struct slu_nn_call *c, struct slu_attr *ret,
 	if (m && !m->fs)
 		r = slu_fail(e, ENOENT, "there is no such file or folder");
 	else if (!m || !slu_native_attr(m->fs, ret, ret_id))
-		r = slu_fail(e, EPROTO, "the NameNode's answer makes no sense");
+		r = slu_fail(e, EPROTO, SLU_NATIVE_NONSENSE);
 	if (m)
 		slu__pb__get_file_info_response__free_unpacked(m, NULL);
 	return r;
@@ -132,8 +143,8 @@ static void ended(struct slu_nreq *q)
 	q->op->err = w->err;
 	if (w->rc == 0)
 		q->op->attr = w->attr;
-	if (w->rc < 0 && w->back && !q->n->conf.only)
-		slu_nreq_hand_back(q, w->back);
+	if (w->rc < 0 && w->back && (!q->n->conf.only || w->rc == -ENOTSUP))
+		(w->rc == -ENOTSUP ? slu_nreq_hand_back_file : slu_nreq_hand_back)(q, w->back);
 	else
 		slu_nreq_end(q, w->rc);
 }
@@ -204,9 +215,7 @@ static void target_seen(struct slu_nn_call *c)
 		q->op->err = (struct slu_err){0};
 		clean(q, 0);
 	} else {
-		give_up_as(q, EIO,
-			   "the answer to the rename was lost, and the target is not what was "
-			   "written: another client replaced or removed it");
+		give_up_as(q, EIO, SLU_HDFS_RENAME_LOST);
 	}
 }
 
@@ -286,14 +295,10 @@ static void parent_made(struct slu_nn_call *c)
 	struct slu_nreq *q = c->user;
 
 	q->info_busy = false;
-	if (c->rpc.rc) {
-		q->op->err = c->rpc.err;
-		if (c->rpc.rc == -EEXIST)
-			q->op->err.code = ENOTDIR;
+	if (slu_native_dir_made(q, c) < 0)
 		give_up(q, -q->op->err.code);
-	} else {
+	else
 		slu_native_rename2(q, q->w->temp, q->w->target, renamed);
-	}
 }
 
 /* What lies beside the target was made with its folder; the blocks may lie above it. */
@@ -498,6 +503,15 @@ static void join(struct slu_nreq *q)
 
 static void list_blocks(struct slu_nreq *q);
 
+static void end_listed(struct slu_nreq *q, int r)
+{
+	if (r == -ENOENT)
+		r = 0;
+	if (r < 0)
+		slu_nreq_explain(q);
+	slu_nreq_end(q, r < 0 ? -q->op->err.code : 0);
+}
+
 /* A page: 1 when there are more. */
 static int read_page(struct slu_nwrite *w, const Slu__Pb__DirectoryListing *d, struct slu_err *e)
 {
@@ -507,7 +521,7 @@ static int read_page(struct slu_nwrite *w, const Slu__Pb__DirectoryListing *d, s
 		struct slu_attr a;
 
 		if (!slu_native_attr(fs, &a, &id))
-			return slu_fail(e, EPROTO, "the NameNode's answer makes no sense");
+			return slu_fail(e, EPROTO, SLU_NATIVE_NONSENSE);
 		if (slu_list_add(&w->list, (const char *)fs->path.data, fs->path.len, &a))
 			return slu_fail_oom(e);
 	}
@@ -516,6 +530,12 @@ static int read_page(struct slu_nwrite *w, const Slu__Pb__DirectoryListing *d, s
 
 static void all_listed(struct slu_nreq *q, int r)
 {
+	if (q->op->type == SLU_OP_BLOCKS) {
+		*q->op->list = q->w->list;
+		q->w->list = (struct slu_list){0};
+		end_listed(q, r);
+		return;
+	}
 	if (r == -ENOENT && q->op->size == 0) {
 		slu_native_file(q, q->w->temp, put_written); /* a file without blocks */
 		return;
@@ -549,7 +569,7 @@ static void blocks_listed(struct slu_nn_call *c)
 	else
 		m = slu__pb__get_listing_response__unpack(NULL, c->rpc.resp_len, c->rpc.resp);
 	if (!r && !m)
-		r = slu_fail(&q->op->err, EPROTO, "the NameNode's answer makes no sense");
+		r = slu_fail(&q->op->err, EPROTO, SLU_NATIVE_NONSENSE);
 	else if (!r)
 		r = m->dir_list ? read_page(q->w, m->dir_list, &q->op->err) : -ENOENT;
 	if (m)
@@ -576,4 +596,10 @@ void slu_native_commit(struct slu_nreq *q)
 {
 	if (name_blocks(q, 0))
 		list_blocks(q);
+}
+
+/* What COMMIT would look at. */
+void slu_native_blocks(struct slu_nreq *q)
+{
+	slu_native_commit(q);
 }

@@ -59,6 +59,7 @@ void slu_native_write_done(struct slu_nreq *q); /* frees q->w */
 void slu_native_put(struct slu_nreq *q);
 void slu_native_put_block(struct slu_nreq *q);
 void slu_native_commit(struct slu_nreq *q);
+void slu_native_blocks(struct slu_nreq *q);
 void slu_native_abort(struct slu_nreq *q);
 /* Sends a call of a path that takes one, or two of them. */
 void slu_native_info(struct slu_nreq *q, const char *path, void (*done)(struct slu_nn_call *c));
@@ -67,6 +68,8 @@ void slu_native_rename2(struct slu_nreq *q, const char *from, const char *to,
 void slu_native_remove(struct slu_nreq *q, const char *path, bool tree,
 		       void (*done)(struct slu_nn_call *c));
 void slu_native_make_dir(struct slu_nreq *q, const char *path, void (*done)(struct slu_nn_call *c));
+/* What came of it: 0 or -errno, with op->err. */
+int slu_native_dir_made(struct slu_nreq *q, const struct slu_nn_call *c);
 /* What getFileInfo answered: 0 with attr and id, -ENOENT, -EPROTO or what the call says, with *e. */
 int slu_native_info_read(const struct slu_nn_call *c, struct slu_attr *ret,
 			 struct slu_hdfs_id *ret_id, struct slu_err *e);

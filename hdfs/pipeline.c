@@ -11,6 +11,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "hdfs/dn_dial.h"
+#include "hdfs/pipe_probe.h"
 #include "hdfs/rpc.h"
 #include "io/crypt.h"
 
@@ -28,7 +29,10 @@
 #define NODES_MAX 64
 #define PACKET (256u << 10) /* of data: fewer calls and acks than Hadoop's 64 KiB */
 #define HEADER_MAX (6 + 27)
-/* Who stands still is not told: a DataNode waits a minute for the one behind it. */
+/* A DataNode waits a minute for the one behind it before it says who stands still: so they are asked after a while, and
+ * when all are alive, it goes on a while longer. */
+#define PATIENCE_NS (3 * SLU_SEC)
+#define ANSWER_NS (3 * SLU_SEC)
 #define STALL_NS (20 * SLU_SEC)
 
 struct slu_pipe_conn {
@@ -39,6 +43,8 @@ struct slu_pipe_conn {
 	struct slu_watch *watch;
 	struct slu_timer *timer;
 	int64_t since; /* when something last moved */
+	int64_t asked; /* when the DataNodes were asked last whether they are alive */
+	struct slu_pipe_probe *probe;
 	struct slu_acks acks;
 	/* What is being sent: head, then data. */
 	struct slu_buf head;
@@ -57,6 +63,7 @@ static void end(struct slu_pipe_conn *c, int rc)
 
 	p->conn = NULL;
 	p->rc = rc;
+	slu_pipe_probe_free(c->probe);
 	slu_watch_free(c->watch);
 	slu_timer_free(c->timer);
 	if (c->fd >= 0)
@@ -80,21 +87,58 @@ static void broke(struct slu_pipe_conn *c, int code)
 	end(c, -code);
 }
 
+static int64_t patience(const struct slu_pipe_conn *c)
+{
+	return c->p->patience ? c->p->patience : PATIENCE_NS;
+}
+
+/* When they are asked next. */
+static int64_t ask_at(const struct slu_pipe_conn *c)
+{
+	return (c->asked > c->since ? c->asked : c->since) + patience(c);
+}
+
 static void set_timer(struct slu_pipe_conn *c)
 {
-	int64_t at = c->since + STALL_NS;
+	int64_t at = c->since + STALL_NS, ask = ask_at(c);
 
+	if (!c->probe && ask < at)
+		at = ask;
 	slu_timer_set(c->timer, c->p->deadline && c->p->deadline < at ? c->p->deadline : at);
+}
+
+static void probed(void *user, uint64_t still)
+{
+	struct slu_pipe_conn *c = user;
+	struct slu_pipe *p = c->p;
+
+	slu_pipe_probe_free(slu_take(c->probe));
+	if (!still || c->since > c->asked) {
+		set_timer(c);
+		return;
+	}
+	p->still = still;
+	while (!(still >> p->bad & 1))
+		p->bad++;
+	end(c, slu_fail(&p->err, ETIMEDOUT, "the DataNode '%s' stands still while it should write",
+			c->names[p->bad]));
 }
 
 static void on_timer(void *arg)
 {
 	struct slu_pipe_conn *c = arg;
 
-	if (slu_expired(c->p->deadline) || slu_now() - c->since >= STALL_NS)
+	if (slu_expired(c->p->deadline) || slu_now() - c->since >= STALL_NS) {
 		fail(c, ETIMEDOUT, "stopped taking data");
-	else
-		set_timer(c);
+		return;
+	}
+	if (!c->probe && slu_now() >= ask_at(c)) {
+		c->asked = slu_now();
+		/* Without memory for that it is only known later. */
+		(void)slu_pipe_probe_new(c->p, c->p->patience ? c->p->patience : ANSWER_NS, probed,
+					 c, &c->probe);
+	}
+	set_timer(c);
 }
 
 /* --- what is sent --- */
@@ -336,6 +380,7 @@ void slu_pipe_start(struct slu_pipe *p)
 	size_t max = packet_len(p);
 
 	p->bad = 0;
+	p->still = 0;
 	p->err = (struct slu_err){0};
 	if (!c || p->block->n_locs > NODES_MAX) {
 		free(c);
@@ -365,6 +410,7 @@ void slu_pipe_start(struct slu_pipe *p)
 			 .done = dialed,
 			 .user = c},
 		.trust = p->trust,
+		.id = p->block->locs[0]->id,
 		.token = p->block->token,
 	};
 	slu_dn_dial_start(&c->dial);

@@ -32,6 +32,7 @@ struct slu_pipe {
 	uint32_t sum_type, chunk; /* 1: CRC32, 2: CRC32C, each of so many bytes */
 	bool sync;                /* on disk before it counts as written */
 	int64_t deadline;
+	int64_t patience; /* ns that nothing moves before the DataNodes are asked who is alive; 0: some seconds */
 	void (*done)(struct slu_pipe *p);
 	void *user;
 
@@ -40,6 +41,8 @@ struct slu_pipe {
 	int rc;
 	struct slu_err err;
 	unsigned bad;
+	uint64_t
+		still; /* all that stand still, a bit each: bad is the first of them; 0: that is not why */
 
 	struct slu_pipe_conn *conn; /* pipeline.c only */
 };

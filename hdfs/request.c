@@ -11,6 +11,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "hdfs/errors.h"
+#include "hdfs/native.h"
 #include "io/loop.h"
 
 #include <errno.h>
@@ -23,6 +24,18 @@
 #define DATANODES_MAX 3 /* tried for one op, before the layers above try again */
 #define CLEAN_NS (10 * SLU_SEC)
 #define CONNECT_NS (5 * SLU_SEC) /* where there is another one to ask */
+
+char *slu_hdfs_query(const char *head, const char *value)
+{
+	struct slu_buf b = SLU_BUF(64 << 10);
+	char *text;
+
+	slu_buf_str(&b, head);
+	slu_url_encode(&b, value, strlen(value), "");
+	text = slu_buf_take(&b);
+	slu_buf_done(&b);
+	return text;
+}
 
 struct slu_hdfs_req *slu_hdfs_begin(struct slu_hdfs *h, struct slu_op *op)
 {
@@ -50,6 +63,13 @@ void slu_hdfs_end(struct slu_hdfs_req *q, int rc)
 	op->drv = NULL;
 	pthread_mutex_unlock(&h->lock);
 	slu_xfer_done(&q->x);
+	/* the port that a person gave is the one to look at, not the one that was tried instead of it */
+	const char *closed = slu_hdfs_is_transport(rc) && rc != -ECANCELED && h->native
+				     ? slu_native_closed(h->native)
+				     : NULL;
+
+	if (closed)
+		slu_fail_more(&op->err, "%s: check '%s'; by WebHDFS", closed, h->rpc);
 	slu_timer_free(q->pause);
 	slu_buf_done(&q->exclude);
 	slu_list_done(&q->list);
@@ -68,7 +88,7 @@ int slu_hdfs_explain(struct slu_hdfs_req *q)
 {
 	const struct slu_op *op = q->op;
 
-	return slu_fail_more(&q->op->err, "cannot %s '%s' in 'hdfs://%s%s'", slu_op_name(op->type),
+	return slu_fail_more(&q->op->err, "cannot %s '%s' in 'hdfs://%s%s'", slu_op_verb(op->type),
 			     *op->path ? op->path : ".", q->h->rpc ? q->h->rpc : q->h->web,
 			     q->h->root);
 }
@@ -89,6 +109,7 @@ bool slu_hdfs_is_transport(int rc)
 	case EPIPE:
 	case ENETUNREACH:
 	case ENETDOWN:
+	case EHOSTDOWN:
 	case EHOSTUNREACH:
 	case ECANCELED:
 	case EPROTO:
@@ -99,6 +120,25 @@ bool slu_hdfs_is_transport(int rc)
 	}
 }
 
+/* What a status says; a filter against cross-site requests says nothing. */
+static int refused(struct slu_hdfs_req *q)
+{
+	const struct slu_xfer *x = &q->x;
+	struct slu_err *e = &q->op->err;
+	int r = 0;
+
+	if (x->status == 401)
+		r = slu_signin_unauthorized(q->h->signin, slu_xfer_header(x, "WWW-Authenticate"),
+					    e);
+	else if (x->status == 400 && !x->errbody.len && !slu_streq(x->method, "GET"))
+		r = slu_fail(e, EINVAL,
+			     "the server answered with status 400 and nothing else: if it wants "
+			     "another header against cross-site requests than '%.*s', name that as "
+			     "\"csrf_header\" of the datastore",
+			     (int)strcspn(q->h->csrf, ":"), q->h->csrf);
+	return r ? r : slu_hdfs_error(x->errbody.p, x->errbody.len, x->status, e);
+}
+
 int slu_hdfs_result(struct slu_hdfs_req *q)
 {
 	struct slu_xfer *x = &q->x;
@@ -106,10 +146,15 @@ int slu_hdfs_result(struct slu_hdfs_req *q)
 	if (x->rc == -EREMOTEIO && slu_buf_err(&x->errbody) == -ENOMEM)
 		return slu_fail_oom(&q->op->err);
 	if (x->rc == -EREMOTEIO)
-		return slu_hdfs_error(x->errbody.p, x->errbody.len, x->status, &q->op->err);
+		return refused(q);
 	if (x->rc < 0) {
 		q->op->err = x->err;
 		q->op->err.code = -x->rc;
+		if (!q->asking && (x->rc == -ECONNREFUSED || x->rc == -EHOSTUNREACH))
+			slu_fail_more(&q->op->err,
+				      "the DataNode that the NameNode named does not "
+				      "answer ('hdfs dfsadmin -report' tells which are "
+				      "running)");
 	}
 	return x->rc;
 }
@@ -143,6 +188,8 @@ static void on_done(struct slu_xfer *x)
 {
 	struct slu_hdfs_req *q = x->user;
 
+	if (q->asking && x->rc != -ECANCELED)
+		slu_signin_seen(q->h->signin, q->base, x);
 	if (!signed_anew(q) && (!q->asking || !slu_hdfs_fail_over(q)))
 		q->next(q);
 }
@@ -162,6 +209,7 @@ static void send(struct slu_hdfs_req *q, char *url, slu_hdfs_step *next)
 	x->ca_file = h->ca_file;
 	x->plain_ok = h->plain_ok;
 	x->connect_ns = q->asking && h->nodes > 1 ? CONNECT_NS : 0;
+	x->answer_ns = q->asking ? slu_hdfs_answer_ns(q) : 0;
 	x->deadline = q->cleaning ? slu_deadline_in(CLEAN_NS) : q->op->deadline;
 	x->done = on_done;
 	x->user = q;
@@ -185,6 +233,20 @@ static void no_memory(struct slu_hdfs_req *q, slu_hdfs_step *next)
 	next(q);
 }
 
+/* For the server that was signed in to.  Those with the filter against cross-site requests want its header, the others
+ * ignore it. */
+static void add_headers(struct slu_hdfs_req *q, const char *method, const char *type)
+{
+	const char *all[] = {type, slu_streq(method, "GET") ? NULL : q->h->csrf, q->sign.cookie,
+			     q->sign.authorization};
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i])
+			q->headers[n++] = all[i];
+	q->headers[n] = NULL;
+}
+
 static void signed_in(struct slu_signin_wait *w)
 {
 	struct slu_hdfs_req *q = w->user;
@@ -197,10 +259,7 @@ static void signed_in(struct slu_signin_wait *w)
 			q->next(q);
 		return;
 	}
-	/* servers with the filter against cross-site requests want it; the others ignore it */
-	q->headers[0] = slu_streq(q->method, "GET") ? NULL : q->h->csrf;
-	q->headers[q->headers[0] ? 1 : 0] = w->cookie;
-	q->headers[q->headers[0] ? 2 : 1] = NULL;
+	add_headers(q, q->method, NULL);
 	url = slu_asprintf("%s%s%s", q->plain, w->query, q->h->doas);
 	if (url)
 		send(q, url, q->next);
@@ -326,6 +385,8 @@ void slu_hdfs_resend(struct slu_hdfs_req *q)
 void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const void *body,
 		   size_t len, slu_hdfs_step *next)
 {
+	const char *type =
+		slu_streq(method, "GET") ? NULL : "Content-Type: application/octet-stream";
 	struct slu_xfer *x = &q->x;
 
 	clear(q, method);
@@ -334,7 +395,10 @@ void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const 
 		no_memory(q, next);
 		return;
 	}
-	q->headers[0] = NULL;
+	q->headers[0] = type;
+	q->headers[1] = NULL;
+	if (slu_hdfs_is_home(q))
+		add_headers(q, method, type);
 	if (slu_streq(method, "GET") && q->op->type != SLU_OP_READ) {
 		x->sink = SLU_SINK_BUF;
 	} else if (slu_streq(method, "GET")) {
@@ -344,12 +408,27 @@ void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const 
 		x->len = len;
 		x->total = len;
 	} else {
-		q->headers[0] = "Content-Type: application/octet-stream";
 		x->sink = SLU_SINK_NONE;
 		x->body = len ? body : NULL;
 		x->body_len = len;
 	}
 	send(q, url, next);
+}
+
+const char *slu_hdfs_two_steps(const struct slu_hdfs *h)
+{
+	return h->gateway ? "" : "&noredirect=true";
+}
+
+bool slu_hdfs_is_home(const struct slu_hdfs_req *q)
+{
+	const char *home = q->h->node[q->at], *port = q->h->tls ? ":443" : ":80";
+	const char *rest;
+
+	if (!q->host || !(q->sign.authorization || q->sign.cookie))
+		return false;
+	rest = slu_iafter(home, q->host);
+	return rest && (!*rest || slu_streq(rest, port));
 }
 
 int slu_hdfs_redirect(struct slu_hdfs_req *q, char **ret)
@@ -374,6 +453,12 @@ int slu_hdfs_redirect(struct slu_hdfs_req *q, char **ret)
 		q->host = NULL;
 		r = slu_hdfs_check_location(url, q->h->tls, &q->host, e);
 	}
+	if (r == 0 && q->sign.authorization && !slu_hdfs_is_home(q))
+		r = slu_fail(
+			e, EACCES,
+			"the gateway leads to '%s' for the data, and its %s is for '%s' alone: if that "
+			"is its own other name, give the datastore this one",
+			q->host, "password or token", q->h->node[q->at]);
 	if (r == 0)
 		*ret = slu_take(url);
 	return r;

@@ -30,13 +30,17 @@ struct slu_hdfs {
 	/* The NameNodes' web servers; web is what URIs call them. */
 	char *node[SLU_HDFS_NODES];
 	unsigned nodes;
-	atomic_uint active; /* the one that answered last */
-	atomic_bool heard;  /* one has answered some time */
-	char *prefix;       /* "/webhdfs/v1" */
-	char *csrf;         /* a header */
-	atomic_int rename;  /* legacy.c: what kind of one it has */
-	bool gateway;       /* prefix is another one: Hadoop's own clients cannot come here */
+	atomic_uint active;       /* the one that answered last */
+	atomic_bool heard;        /* one has answered some time */
+	char *prefix;             /* "/webhdfs/v1" */
+	char *csrf;               /* a header */
+	atomic_int rename;        /* legacy.c: what kind of one it has */
+	atomic_bool told;         /* sum.c: that something cannot be checked */
+	atomic_bool told_written; /* written.c: the same of what was sent */
+	atomic_bool no_sums;      /* written.c: never any to compare with */
+	bool gateway;             /* prefix is another one: Hadoop's own clients cannot come here */
 	struct json_t *properties; /* for Hadoop's programs; NULL: none */
+	struct json_t *env;        /* theirs too */
 	char *doas;                /* "&doas=x" or "" */
 	struct slu_gss *gss;       /* NULL: no Kerberos */
 	struct slu_rpc_who who;    /* for RPC */
@@ -46,6 +50,7 @@ struct slu_hdfs {
 	atomic_uint turn;        /* spreads requests over the loops */
 	pthread_mutex_t lock;    /* guards op->drv of all ops, and places */
 	struct slu_hash *places; /* inode and part of it -> address of a DataNode */
+	atomic_ullong cut;       /* the inode whose body broke off last */
 };
 
 struct slu_hdfs_req;
@@ -57,7 +62,7 @@ struct slu_hdfs_req {
 	struct slu_op *op;
 	slu_hdfs_step *next; /* looks at the result of x */
 	char *url, *host;    /* of the exchange under way; host: of a DataNode */
-	const char *headers[3];
+	const char *headers[5];
 	struct slu_signin_wait sign; /* as whom the NameNode is asked */
 	const char *method;          /* that question, with */
 	char *base, *plain;          /* its URL without who asks, and the first part of that */
@@ -68,10 +73,12 @@ struct slu_hdfs_req {
 	struct slu_hdfs_id id;       /* READ: the pinned one; PUT: of what was written */
 	bool placed;                 /* READ: by a remembered address */
 	bool moved;                  /* what a legacy rename answered */
+	bool acl;                    /* STAT: has to be asked for */
 
 	/* failover.c: the question to a NameNode that is under way */
 	bool asking;
 	bool again;         /* it may be asked twice */
+	bool soon;          /* it is answered soon, or not at all */
 	bool lost;          /* an answer was: nobody knows whether it had an effect */
 	unsigned at, moves; /* which NameNode; how often that was another one */
 	int64_t until;      /* how long others are tried */
@@ -82,7 +89,10 @@ struct slu_hdfs_req {
 	char *folder; /* of the blocks; NULL: none */
 	struct slu_list list;
 	size_t joined;       /* blocks already joined */
-	slu_hdfs_step *sent; /* after the data of a CREATE is there */
+	unsigned looks;      /* at what became of that */
+	slu_hdfs_step *sent; /* after the data of a CREATE is there, or what legacy.c looked for */
+	slu_hdfs_step *replaced; /* legacy.c, after that */
+	slu_hdfs_step *summed;   /* sum.c: looks at the checksum */
 	const char *sent_path;
 	struct slu_attr attr;
 	int rc; /* the result, while cleaning */
@@ -112,6 +122,11 @@ void slu_hdfs_data(struct slu_hdfs_req *q, const char *method, char *url, const 
 		   size_t len, slu_hdfs_step *next);
 /* Sends what was asked once more, to q->at.  With the answer that came, or in its place, still in q->x. */
 void slu_hdfs_resend(struct slu_hdfs_req *q);
+/* Of a query that leads to a DataNode: "&noredirect=true", so that the answer says where, or "", since gateways know how
+ * to rewrite the header of a redirect. */
+const char *slu_hdfs_two_steps(const struct slu_hdfs *h);
+/* Does q->host belong to the server that was asked, so that our credential may go there too? */
+bool slu_hdfs_is_home(const struct slu_hdfs_req *q);
 /* The DataNode that the answer of the NameNode in q->x names: 0 with *ret, or -errno, op->err. */
 int slu_hdfs_redirect(struct slu_hdfs_req *q, char **ret);
 /* "&excludedatanodes=..." or "" into b. */
@@ -130,6 +145,8 @@ void slu_hdfs_add_path(const struct slu_hdfs *h, struct slu_buf *b, const char *
 
 /* A question to a NameNode begins; query as of slu_hdfs_ask. */
 void slu_hdfs_ask_active(struct slu_hdfs_req *q, const char *method, const char *query);
+/* How long it may take until an answer begins; 0: as long as there is time. */
+int64_t slu_hdfs_answer_ns(const struct slu_hdfs_req *q);
 /* After its answer: true when another NameNode is asked instead, now or soon.  Else the result is in q->x. */
 bool slu_hdfs_fail_over(struct slu_hdfs_req *q);
 
@@ -148,17 +165,28 @@ enum slu_hdfs_moved {
 /* What the answer to GETFILESTATUS of the target says; q->id: of what was renamed. */
 enum slu_hdfs_moved slu_hdfs_where_moved(struct slu_hdfs_req *q);
 int slu_hdfs_cannot_replace(struct slu_hdfs_req *q); /* -ENOTSUP, op->err */
-/* Goes on with next when a folder can be renamed in one step; ends the op when not. */
+/* Goes on with next when it is known what kind of rename there is. */
 void slu_hdfs_probe(struct slu_hdfs_req *q, slu_hdfs_step *next);
+bool slu_hdfs_is_legacy(const struct slu_hdfs *h);
+/* Goes on with next unless op->path is there and can never be replaced; no byte has been sent yet. */
+void slu_hdfs_may_replace(struct slu_hdfs_req *q, slu_hdfs_step *next);
+/* Explains what failed with rc before it had an effect, so that it may be tried again. */
+int slu_hdfs_harmless(struct slu_hdfs_req *q, int rc);
 
 /* --- one for each kind of op; all end the request some time --- */
 
 void slu_hdfs_stat(struct slu_hdfs_req *q);
-void slu_hdfs_sum(struct slu_hdfs_req *q); /* of a STAT that has op->attr and wants the checksum */
+/* Of a STAT that has op->attr and wants the checksum; path as of slu_hdfs_ask. */
+void slu_hdfs_sum(struct slu_hdfs_req *q, const char *path);
+/* Asks for it; next, with slu_hdfs_sum_text: as in fs/hadoopsum.h, 0 (there is one block), 1 or -errno, op->err. */
+void slu_hdfs_ask_sum(struct slu_hdfs_req *q, const char *path, slu_hdfs_step *next);
+int slu_hdfs_sum_text(struct slu_hdfs_req *q, char ret[SLU_ID_MAX]);
+void slu_hdfs_no_sum(struct slu_hdfs_req *q, const char *why); /* ends the STAT without it */
 void slu_hdfs_list(struct slu_hdfs_req *q);
 void slu_hdfs_read(struct slu_hdfs_req *q);
 void slu_hdfs_put(struct slu_hdfs_req *q);
 void slu_hdfs_put_block(struct slu_hdfs_req *q);
+void slu_hdfs_blocks(struct slu_hdfs_req *q);
 void slu_hdfs_commit(struct slu_hdfs_req *q);
 void slu_hdfs_abort(struct slu_hdfs_req *q);
 void slu_hdfs_delete(struct slu_hdfs_req *q);
@@ -173,10 +201,17 @@ void slu_hdfs_publish(struct slu_hdfs_req *q);
 int slu_hdfs_temp_of(const struct slu_op *op, char **ret);
 /* Where the blocks of the transaction lie, and one of them, to be freed; NULL: no memory.  Beside the target, but above
  * any folder with a comma in its name, since CONCAT takes a list of names joined by commas. */
+/* head ("op=RENEW...&token=") and value as in a URL, to be freed; NULL: no memory, or 64 KiB are not enough. */
+char *slu_hdfs_query(const char *head, const char *value);
 char *slu_hdfs_folder_of(const struct slu_op *op);
 char *slu_hdfs_block_path(const char *folder, uint64_t off);
 /* Sorts the blocks: do they follow one another from 0 to the whole length?  -EIO. */
 int slu_hdfs_check_blocks(struct slu_list *l, uint64_t size, struct slu_err *e);
+
+/* --- written.c --- */
+
+/* Goes on with q->sent when HDFS has of q->sent_path the very bytes of the op, or nobody can tell. */
+void slu_hdfs_check_written(struct slu_hdfs_req *q);
 
 /* Removes q->folder or q->temp, then ends with rc and the op->err that is there now. */
 void slu_hdfs_clean(struct slu_hdfs_req *q, int rc);

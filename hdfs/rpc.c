@@ -44,56 +44,15 @@ struct slu_rpc {
 	size_t out_off;
 	uint8_t *in;
 	size_t in_len, in_cap;
+	int64_t since;    /* something came last, or the first call */
+	bool ours;        /* signing in: the next word is ours, and a KDC may be asked for it */
 	bool freed, busy; /* busy: inside a callback of ours, which looks at `freed` afterwards */
 };
 
 /* --- messages --- */
 
-void slu_pb_add(struct slu_buf *b, const void *msg, size_t n)
-{
-	size_t v = n;
-
-	for (; v >= 0x80; v >>= 7)
-		slu_buf_ch(b, (char)(v | 0x80));
-	slu_buf_ch(b, (char)v);
-	slu_buf_add(b, msg, n);
-}
-
-int slu_pb_varint(const uint8_t *p, size_t n, uint32_t *ret)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 5; i++) {
-		if (i == n)
-			return 0;
-		v |= (uint64_t)(p[i] & 0x7f) << (7 * i);
-		if (p[i] & 0x80)
-			continue;
-		if (v > UINT32_MAX)
-			return -EPROTO;
-		*ret = (uint32_t)v;
-		return (int)i + 1;
-	}
-	return -EPROTO;
-}
-
-void slu_pb_message(struct slu_buf *b, const ProtobufCMessage *m)
-{
-	uint8_t small[512];
-	size_t n = protobuf_c_message_get_packed_size(m);
-	uint8_t *p = n <= sizeof(small) ? small : slu_malloc(n);
-
-	if (!p) {
-		b->err = ENOMEM;
-		return;
-	}
-	protobuf_c_message_pack(m, p);
-	slu_pb_add(b, p, n);
-	if (p != small)
-		free(p);
-}
-
-static void add_header(struct slu_buf *b, const struct slu_rpc *r, int32_t id, int32_t retry)
+static void add_header(struct slu_buf *b, const struct slu_rpc *r, int32_t id, int32_t retry,
+		       int64_t state)
 {
 	Slu__Pb__RpcRequestHeader h = SLU__PB__RPC_REQUEST_HEADER__INIT;
 
@@ -101,6 +60,8 @@ static void add_header(struct slu_buf *b, const struct slu_rpc *r, int32_t id, i
 	h.rpc_kind = KIND_PROTOBUF;
 	h.call_id = id;
 	h.retry_count = retry;
+	h.has_state_id = state != 0;
+	h.state_id = state;
 	h.client_id.data = (uint8_t *)r->conf.client_id;
 	h.client_id.len = SLU_RPC_CLIENT_ID;
 	slu_pb_message(b, &h.base);
@@ -138,7 +99,7 @@ static void add_greeting(struct slu_rpc *r)
 	c.user_info = &user;
 	c.protocol = (char *)PROTOCOL;
 	at = begin_frame(&r->out);
-	add_header(&r->out, r, CONTEXT_ID, -1);
+	add_header(&r->out, r, CONTEXT_ID, -1, 0);
 	slu_pb_message(&r->out, &c.base);
 	end_frame(&r->out, at);
 }
@@ -148,7 +109,7 @@ static void add_call(struct slu_rpc *r, const struct slu_rpc_call *c)
 	Slu__Pb__RequestHeader h = SLU__PB__REQUEST_HEADER__INIT;
 	size_t at = begin_frame(&r->out);
 
-	add_header(&r->out, r, c->id, c->retry);
+	add_header(&r->out, r, c->id, c->retry, c->state);
 	h.method = (char *)c->method;
 	h.protocol = (char *)PROTOCOL;
 	h.version = 1;
@@ -284,6 +245,8 @@ static int take_frame(struct slu_rpc *r, const uint8_t *p, size_t n)
 		return -EPROTO;
 	fatal = h->status == FATAL;
 	c = find_call(r, h);
+	if (c)
+		c->seen = h->has_state_id ? h->state_id : 0;
 	if (c && h->status) {
 		take_error(c, h);
 		end_call(r, c, c->rc);
@@ -323,13 +286,14 @@ static int take_sealed(struct slu_rpc *r, const uint8_t *p, size_t n)
 
 static int take_any(struct slu_rpc *r, const uint8_t *p, size_t n)
 {
-	if (r->state == SIGNING)
+	if (r->state == SIGNING) {
+		r->ours = true;
 		slu_rpc_sign_frame(r->sign, p, n);
-	else if (r->sign && slu_rpc_sign_seals(r->sign))
+		return 0;
+	}
+	if (r->sign && slu_rpc_sign_seals(r->sign))
 		return take_sealed(r, p, n);
-	else
-		return take_frame(r, p, n);
-	return 0;
+	return take_frame(r, p, n);
 }
 
 /* All whole frames of what is there. */
@@ -379,7 +343,8 @@ static int receive(struct slu_rpc *r)
 {
 	for (;;) {
 		int rc = make_room(r);
-		ssize_t n = rc ? rc : recv(r->fd, r->in + r->in_len, r->in_cap - r->in_len, 0);
+		size_t room = r->in_cap - r->in_len;
+		ssize_t n = rc ? rc : recv(r->fd, r->in + r->in_len, room, 0);
 
 		if (rc)
 			return rc;
@@ -387,9 +352,10 @@ static int receive(struct slu_rpc *r)
 			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 		if (n == 0)
 			return -ECONNRESET;
+		r->since = slu_now();
 		r->in_len += (size_t)n;
 		rc = take_frames(r);
-		if (rc || r->freed || r->fd < 0)
+		if (rc || r->freed || r->fd < 0 || (size_t)n < room)
 			return rc;
 	}
 }
@@ -493,6 +459,8 @@ static void on_sign(void *user, int rc, const struct slu_err *why)
 		e.code = -rc;
 		slu_fail_more(&e, "signing in at '%s:%u'", r->conf.host, r->conf.port);
 	} else {
+		r->ours = false;
+		r->since = slu_now();
 		slu_rpc_sign_take(r->sign, &r->out);
 		if (slu_rpc_sign_over(r->sign))
 			rc = get_ready(r, &e);
@@ -519,6 +487,7 @@ static int begin_signing(struct slu_rpc *r, struct slu_err *e)
 	};
 
 	r->state = SIGNING;
+	r->ours = false;
 	if (slu_rpc_sign_new(&conf, &r->sign))
 		return slu_fail_oom(e);
 	slu_rpc_sign_begin(r->sign, &r->out);
@@ -540,6 +509,7 @@ static void dialed(struct slu_dial *d)
 	r->busy = true;
 	r->state = IDLE;
 	if (!rc) {
+		r->since = slu_now();
 		r->fd = d->fd;
 		rc = slu_watch_new(r->conf.loop, r->fd, POLLIN, on_socket, r, &r->watch);
 		if (rc)
@@ -581,6 +551,8 @@ void slu_rpc_send(struct slu_rpc *r, struct slu_rpc_call *c)
 	c->rc = 0;
 	c->sent = false;
 	c->err = (struct slu_err){0};
+	if (!r->first)
+		r->since = slu_now();
 	list_add(r, c);
 	if (r->state == READY) {
 		bool idle = r->out_off == r->out.len;
@@ -607,6 +579,26 @@ void slu_rpc_cancel(struct slu_rpc *r, struct slu_rpc_call *c)
 {
 	slu_fail(&c->err, ECANCELED, "canceled");
 	end_call(r, c, -ECANCELED);
+}
+
+int64_t slu_rpc_quiet(const struct slu_rpc *r)
+{
+	if (!r->first)
+		return 0;
+	return r->state == SIGNING && r->ours ? slu_now() : r->since;
+}
+
+void slu_rpc_give_up(struct slu_rpc *r, const struct slu_err *why)
+{
+	bool was_busy = r->busy;
+
+	if (r->state == DIALING)
+		return;
+	r->busy = true;
+	end_all(r, why);
+	r->busy = was_busy;
+	if (!was_busy)
+		leave(r);
 }
 
 static void on_timer(void *arg)

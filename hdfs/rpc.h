@@ -39,6 +39,7 @@ struct slu_rpc_call {
 	size_t msg_len;
 	int32_t id, retry; /* a call that is sent again keeps its id and counts up */
 	int64_t deadline;  /* slu_now ns */
+	int64_t state;     /* the transaction that is to be known there; 0: any */
 	void (*done)(struct slu_rpc_call *c);
 	void *user;
 
@@ -47,6 +48,7 @@ struct slu_rpc_call {
 	int rc;
 	struct slu_err err;
 	bool sent;
+	int64_t seen;        /* the transaction that the server knows; 0: it does not say */
 	const uint8_t *resp; /* the packed answer, inside done() only */
 	size_t resp_len;
 
@@ -56,6 +58,11 @@ struct slu_rpc_call {
 int slu_rpc_new(const struct slu_rpc_conf *conf, struct slu_rpc **ret);
 void slu_rpc_send(struct slu_rpc *r, struct slu_rpc_call *c);   /* done() may come inside */
 void slu_rpc_cancel(struct slu_rpc *r, struct slu_rpc_call *c); /* done() comes inside */
+/* Since when nothing has come, while calls wait (slu_now ns); 0: none waits. */
+int64_t slu_rpc_quiet(const struct slu_rpc *r);
+/* Ends the connection, and with it all calls, with what `why` says.  Not one that is being made: that has a
+ * limit of its own. */
+void slu_rpc_give_up(struct slu_rpc *r, const struct slu_err *why);
 void slu_rpc_free(struct slu_rpc *r); /* calls end with -ECANCELED; NULL fine */
 
 /* A message behind its length as a varint: what frames and data transfer are made of. */

@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "hdfs/request.h"
 #include "hdfs/signin_impl.h"
 #include "hdfs/token.h"
 #include "io/gss.h"
@@ -37,11 +38,12 @@ void slu_signin_wait_done(struct slu_signin_wait *w)
 {
 	wipe(&w->query);
 	wipe(&w->cookie);
+	wipe(&w->authorization);
 }
 
 /* --- what is held --- */
 
-static struct slu_signin_cookie **find_cookie(struct slu_signin *s, const char *base)
+struct slu_signin_cookie **slu_signin_find_cookie(struct slu_signin *s, const char *base)
 {
 	struct slu_signin_cookie **at = &s->cookies;
 
@@ -50,7 +52,7 @@ static struct slu_signin_cookie **find_cookie(struct slu_signin *s, const char *
 	return at;
 }
 
-static void drop_cookie(struct slu_signin_cookie **at)
+void slu_signin_drop_cookie(struct slu_signin_cookie **at)
 {
 	struct slu_signin_cookie *c = *at;
 
@@ -60,13 +62,12 @@ static void drop_cookie(struct slu_signin_cookie **at)
 	free(c);
 }
 
-/* Takes header over. */
-static int keep_cookie(struct slu_signin *s, const char *base, char *header)
+int slu_signin_keep_cookie(struct slu_signin *s, const char *base, char *header)
 {
-	struct slu_signin_cookie **at = find_cookie(s, base), *c;
+	struct slu_signin_cookie **at = slu_signin_find_cookie(s, base), *c;
 
 	if (*at)
-		drop_cookie(at);
+		slu_signin_drop_cookie(at);
 	c = slu_new0(struct slu_signin_cookie);
 	if (c)
 		c->base = slu_strdup(base);
@@ -81,19 +82,6 @@ static int keep_cookie(struct slu_signin *s, const char *base, char *header)
 	return 0;
 }
 
-/* "&name=value" as in a URL. */
-static char *query_of(const char *name, const char *value)
-{
-	struct slu_buf b = SLU_BUF(64 << 10);
-	char *text;
-
-	slu_buf_fmt(&b, "&%s=", name);
-	slu_url_encode(&b, value, strlen(value), "");
-	text = slu_buf_take(&b);
-	slu_buf_done(&b);
-	return text;
-}
-
 static bool wants_token(const struct slu_signin *s, const struct slu_signin_wait *w)
 {
 	return w->data && !s->token && slu_now() >= s->token_again;
@@ -104,14 +92,23 @@ static bool fill(struct slu_signin *s, struct slu_signin_wait *w)
 {
 	const struct slu_signin_cookie *c;
 
+	if (s->gate) {
+		c = *slu_signin_find_cookie(s, w->base);
+		w->query = slu_strdup("");
+		w->authorization = slu_strdup(s->gate);
+		w->cookie = c ? slu_strdup(c->header) : NULL;
+		w->rc = w->query && w->authorization ? 0 : slu_fail_oom(&w->err);
+		return true;
+	}
 	if (!s->gss || (w->data && s->token)) {
-		w->query = s->token ? query_of("delegation", s->token) : slu_strdup(s->user);
+		w->query =
+			s->token ? slu_hdfs_query("&delegation=", s->token) : slu_strdup(s->user);
 		w->rc = w->query ? 0 : slu_fail_oom(&w->err);
 		return true;
 	}
 	if (wants_token(s, w))
 		return false;
-	c = *find_cookie(s, w->base);
+	c = *slu_signin_find_cookie(s, w->base);
 	if (!c)
 		return false;
 	w->query = slu_strdup("");
@@ -130,7 +127,7 @@ static struct slu_signin_wait *keep(struct slu_signin *s, const char *base, int 
 	bool timer = false;
 
 	pthread_mutex_lock(&s->lock);
-	if (rc == 0 && keep_cookie(s, base, slu_take(got->cookie)) < 0)
+	if (rc == 0 && slu_signin_keep_cookie(s, base, slu_take(got->cookie)) < 0)
 		rc = slu_fail_oom(e);
 	if (rc == 0 && got->token) {
 		wipe(&s->token);
@@ -203,7 +200,7 @@ void slu_signin_get(struct slu_signin *s, struct slu_signin_wait *w)
 	bool start = false, there;
 
 	w->rc = 0;
-	w->query = w->cookie = NULL;
+	w->query = w->cookie = w->authorization = NULL;
 	pthread_mutex_lock(&s->lock);
 	there = fill(s, w);
 	if (!there) {
@@ -255,7 +252,7 @@ static bool another_in_file(struct slu_signin *s, const char *query)
 	if (!s->token_file || slu_signin_read_token(s->token_file, (const char *const *)s->services,
 						    false, &text, NULL) < 0)
 		return false;
-	used = query_of("delegation", text);
+	used = slu_hdfs_query("&delegation=", text);
 	other = used && !slu_streq(used, query);
 	pthread_mutex_lock(&s->lock);
 	if (other) {
@@ -273,14 +270,16 @@ bool slu_signin_refused(struct slu_signin *s, const struct slu_signin_wait *w)
 {
 	struct slu_signin_cookie **c;
 
+	if (s->gate)
+		return slu_signin_gate_refused(s, w);
 	if (!s->gss)
 		return another_in_file(s, w->query);
 	pthread_mutex_lock(&s->lock);
-	c = find_cookie(s, w->base);
+	c = slu_signin_find_cookie(s, w->base);
 	if (w->cookie && *c && slu_streq((*c)->header, w->cookie))
-		drop_cookie(c);
+		slu_signin_drop_cookie(c);
 	if (slu_starts(w->query, "&delegation=") && s->token) {
-		SLU_AUTO(slu_freep) char *held = query_of("delegation", s->token);
+		SLU_AUTO(slu_freep) char *held = slu_hdfs_query("&delegation=", s->token);
 
 		if (held && slu_streq(held, w->query))
 			wipe(&s->token);
@@ -361,9 +360,28 @@ static int copy_services(struct slu_signin *s, const char *const *services)
 	return 0;
 }
 
+static bool copied(const char *from, char **to)
+{
+	*to = slu_strdup(from);
+	return !from || *to;
+}
+
+/* 0 or -ENOMEM. */
+static int copy_texts(struct slu_signin *s, const struct slu_signin_conf *conf)
+{
+	s->user = conf->user && !conf->gss ? slu_hdfs_query("&user.name=", conf->user)
+					   : slu_strdup("");
+	if (!s->user || !copied(conf->token, &s->token) ||
+	    !copied(conf->token_file, &s->token_file) || !copied(conf->ca_file, &s->ca_file) ||
+	    !copied(conf->csrf, &s->csrf))
+		return -ENOMEM;
+	return copy_services(s, conf->services);
+}
+
 int slu_signin_new(const struct slu_signin_conf *conf, struct slu_signin **ret, struct slu_err *e)
 {
 	struct slu_signin *s = slu_new0(struct slu_signin);
+	int r;
 
 	if (!s)
 		return slu_fail_oom(e);
@@ -375,16 +393,16 @@ int slu_signin_new(const struct slu_signin_conf *conf, struct slu_signin **ret, 
 	s->plain_ok = conf->plain_ok;
 	s->work.fn = sign_in;
 	s->renewal.fn = renew;
-	s->user = conf->user && !conf->gss ? query_of("user.name", conf->user) : slu_strdup("");
-	s->token = slu_strdup(conf->token);
-	s->token_file = slu_strdup(conf->token_file);
-	s->ca_file = slu_strdup(conf->ca_file);
-	if (!s->user || (conf->token && !s->token) || (conf->token_file && !s->token_file) ||
-	    (conf->ca_file && !s->ca_file) || copy_services(s, conf->services) < 0 ||
+	if (copy_texts(s, conf) < 0 ||
 	    (s->gss &&
 	     slu_timer_new(slu_loops_pick(s->loops, "signin", 0), on_timer, s, &s->timer) < 0)) {
 		slu_signin_free(s);
 		return slu_fail_oom(e);
+	}
+	r = slu_signin_gate_set(s, conf->gate, e);
+	if (r < 0) {
+		slu_signin_free(s);
+		return r;
 	}
 	*ret = s;
 	return 0;
@@ -403,7 +421,8 @@ void slu_signin_free(struct slu_signin *s)
 	if (s->gss && s->token && s->token_base && !slu_loop_self())
 		slu_signin_cancel(s, s->token_base, s->token);
 	while (s->cookies)
-		drop_cookie(&s->cookies);
+		slu_signin_drop_cookie(&s->cookies);
+	slu_signin_gate_done(s);
 	wipe(&s->user);
 	wipe(&s->token);
 	for (size_t i = 0; s->services && s->services[i]; i++)
@@ -412,9 +431,20 @@ void slu_signin_free(struct slu_signin *s)
 	free(s->token_base);
 	free(s->token_file);
 	free(s->ca_file);
+	free(s->csrf);
 	pthread_cond_destroy(&s->idle);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+/* What it is, whose, and where it was read; NULL: nothing to tell of that. */
+static int tell(struct json_t *ret, const char *credential, const char *user, const char *from)
+{
+	int r = slu_json_set_str(ret, "credential", credential);
+
+	if (r == 0 && user)
+		r = slu_json_set_str(ret, "user", user);
+	return r == 0 && from ? slu_json_set_str(ret, "reference", from) : r;
 }
 
 int slu_signin_inspect(struct slu_signin *s, struct json_t *ret, struct slu_err *e)
@@ -430,17 +460,16 @@ int slu_signin_inspect(struct slu_signin *s, struct json_t *ret, struct slu_err 
 			return r;
 		if (seconds < INT32_MAX)
 			slu_time_fmt(until, slu_wall() + seconds * SLU_SEC);
-		r = slu_json_set_str(ret, "credential", "Kerberos");
-		if (r == 0)
-			r = slu_json_set_str(ret, "reference", slu_gss_source(s->gss));
+		r = tell(ret, "Kerberos", NULL, slu_gss_source(s->gss));
 		if (r == 0)
 			r = slu_json_set_str(ret, "principal", principal);
 		if (r == 0 && until[0])
 			r = slu_json_set_str(ret, "ticket_ends", until);
+	} else if (s->gate) {
+		r = tell(ret, s->gate_user ? "a password at the gateway" : "a token at the gateway",
+			 s->gate_user, s->gate_file);
 	} else if (s->token) {
-		r = slu_json_set_str(ret, "credential", "a delegation token");
-		if (r == 0 && s->token_file)
-			r = slu_json_set_str(ret, "reference", s->token_file);
+		r = tell(ret, "a delegation token", NULL, s->token_file);
 	}
 	return r < 0 ? slu_fail_oom(e) : 0;
 }

@@ -9,6 +9,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "hdfs/errors.h"
+#include "hdfs/request.h"
 #include "hdfs/signin_impl.h"
 #include "io/crypt.h"
 #include "io/gss.h"
@@ -73,7 +74,7 @@ static int ask(struct slu_signin *s, const char *base, const char *method, const
 	SLU_AUTO(slu_freep) char *url = slu_asprintf("%s/?%s", base, query);
 	SLU_AUTO(slu_freep) char *auth = NULL;
 	int r = negotiate(s, base, &auth, e);
-	const char *headers[] = {auth, "X-XSRF-HEADER: sluice", NULL};
+	const char *headers[] = {auth, s->csrf, NULL};
 
 	*x = (struct slu_xfer){.method = method, .resp = SLU_BUF(1u << 20)};
 	if (r < 0)
@@ -149,47 +150,46 @@ static char *token_of(const struct slu_xfer *x)
 	return slu_strdup(slu_json_str(slu_json_get(j, "Token"), "urlString"));
 }
 
+/* After a token was asked for, with r as the result: a server may have none and still know us. */
+static int take_token(const struct slu_xfer *x, const char *base, int r, struct slu_signin_got *ret,
+		      const struct slu_err *e)
+{
+	ret->asked = true;
+	if (r == 0)
+		ret->token = token_of(x);
+	ret->cookie = cookie_of(x);
+	if (r == 0 || !ret->cookie)
+		return r;
+	slu_debug("hdfs", "'%s' gives no delegation token: %s", base, e->msg);
+	return 0;
+}
+
 int slu_signin_ask(struct slu_signin *s, const char *base, bool token, struct slu_signin_got *ret,
 		   struct slu_err *e)
 {
 	struct slu_xfer x;
+	bool again;
 	int r = ask(s, base, "GET", token ? "op=GETDELEGATIONTOKEN" : "op=GETHOMEDIRECTORY",
 		    slu_deadline_in(ASK_NS), &x, e);
 
-	ret->asked = token;
-	if (token && r == 0)
-		ret->token = token_of(&x);
-	if (token && r < 0 && (ret->cookie = cookie_of(&x))) {
-		slu_debug("hdfs", "'%s' gives no delegation token: %s", base, e->msg);
-		r = 0;
-	}
-	if (r == 0 && !ret->cookie)
+	if (token)
+		r = take_token(&x, base, r, ret, e);
+	again = token && r == 0 && ret->token && !ret->cookie; /* HttpFS sets none with a token */
+	if (r == 0 && !ret->cookie && !again)
 		r = take_cookie(&x, base, &ret->cookie, e);
 	else if (r < 0)
 		r = refused(s, base, r, e);
 	if (x.resp.p)
 		explicit_bzero(x.resp.p, x.resp.len);
 	slu_xfer_done(&x);
-	return r;
-}
-
-static char *token_query(const char *op, const char *token)
-{
-	struct slu_buf b = SLU_BUF(64 << 10);
-	char *text;
-
-	slu_buf_fmt(&b, "op=%s&token=", op);
-	slu_url_encode(&b, token, strlen(token), "");
-	text = slu_buf_take(&b);
-	slu_buf_done(&b);
-	return text;
+	return again ? slu_signin_ask(s, base, false, ret, e) : r;
 }
 
 int slu_signin_renew(struct slu_signin *s, const char *base, const char *token, int64_t *ret_until,
 		     struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
-	char *query = token_query("RENEWDELEGATIONTOKEN", token);
+	char *query = slu_hdfs_query("op=RENEWDELEGATIONTOKEN&token=", token);
 	struct slu_xfer x;
 	int64_t ms = 0;
 	int r;
@@ -212,7 +212,7 @@ int slu_signin_renew(struct slu_signin *s, const char *base, const char *token, 
 
 void slu_signin_cancel(struct slu_signin *s, const char *base, const char *token)
 {
-	char *query = token_query("CANCELDELEGATIONTOKEN", token);
+	char *query = slu_hdfs_query("op=CANCELDELEGATIONTOKEN&token=", token);
 	struct slu_err e = {0};
 	struct slu_xfer x;
 

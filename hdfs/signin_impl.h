@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between signin.c (what is held, who waits) and signin_ask.c (what is asked of the servers). */
+/* Between signin.c (what is held, who waits), signin_ask.c (what is asked of the servers) and signin_gate.c (gateways). */
 #ifndef SLU_HDFS_SIGNIN_IMPL_H
 #define SLU_HDFS_SIGNIN_IMPL_H
 
@@ -21,7 +21,8 @@ struct slu_signin {
 	struct slu_loops *loops;
 	struct slu_pool *pool;
 	char *user; /* "" or "&user.name=x" */
-	char *token_file, *ca_file;
+	char *token_file, *ca_file, *csrf;
+	char *gate_user, *gate_file; /* signin_gate.c */
 	char **services;
 	bool plain_ok;
 	struct slu_work work, renewal;
@@ -32,6 +33,7 @@ struct slu_signin {
 	bool busy, renewing, closing;
 	struct slu_signin_wait *waiting;
 	struct slu_signin_cookie *cookies;
+	char *gate;               /* a header, NULL: none */
 	char *token, *token_base; /* base: where it was got */
 	int64_t token_again;      /* slu_now ns: no server is asked for one before */
 };
@@ -48,5 +50,15 @@ int slu_signin_ask(struct slu_signin *s, const char *base, bool token, struct sl
 int slu_signin_renew(struct slu_signin *s, const char *base, const char *token, int64_t *ret_until,
 		     struct slu_err *e); /* wall clock ns */
 void slu_signin_cancel(struct slu_signin *s, const char *base, const char *token);
+
+/* With the lock.  Points to the one of base, or to the NULL where it belongs. */
+struct slu_signin_cookie **slu_signin_find_cookie(struct slu_signin *s, const char *base);
+void slu_signin_drop_cookie(struct slu_signin_cookie **at);
+int slu_signin_keep_cookie(struct slu_signin *s, const char *base,
+			   char *header); /* takes header over */
+
+int slu_signin_gate_set(struct slu_signin *s, const struct slu_signin_gate *g, struct slu_err *e);
+bool slu_signin_gate_refused(struct slu_signin *s, const struct slu_signin_wait *w);
+void slu_signin_gate_done(struct slu_signin *s);
 
 #endif

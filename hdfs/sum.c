@@ -18,18 +18,23 @@
 #define MD5_AT 24
 
 /* What cannot be had is no failure of the STAT. */
-static void none(struct slu_hdfs_req *q, const char *why)
+void slu_hdfs_no_sum(struct slu_hdfs_req *q, const char *why)
 {
 	bool canceled = q->x.rc == -ECANCELED;
 
 	q->op->attr.sum[0] = '\0';
-	if (canceled)
+	if (canceled) {
 		slu_hdfs_end_fail(q, ECANCELED, "canceled");
-	else {
-		slu_debug("hdfs", "'%s' has no checksum: %s", q->op->path, why);
-		q->op->err = (struct slu_err){0};
-		slu_hdfs_end(q, 0);
+		return;
 	}
+	if (!atomic_exchange(&q->h->told, true))
+		slu_warn(
+			"hdfs",
+			"'%s' in '%s' has no checksum that its bytes could be compared with (%s): what "
+			"is read of such files by WebHDFS is checked by its length",
+			q->op->path, q->h->web, why);
+	q->op->err = (struct slu_err){0};
+	slu_hdfs_end(q, 0);
 }
 
 static bool number(const char *hex, size_t n, uint64_t *ret)
@@ -49,24 +54,39 @@ static bool number(const char *hex, size_t n, uint64_t *ret)
 	return true;
 }
 
-static int read_sum(struct slu_hdfs_req *q)
+/* The object of an answer; the caller's. */
+static int answered(struct slu_hdfs_req *q, struct json_t **ret)
+{
+	int r = slu_hdfs_result(q);
+
+	if (r < 0)
+		return r;
+	r = q->x.resp.len ? slu_json_parse(q->x.resp.p, q->x.resp.len, "sum", ret, NULL) : -EPROTO;
+	if (r == -ENOMEM)
+		return slu_fail_oom(&q->op->err);
+	return r < 0 ? slu_fail(&q->op->err, EPROTO, "no server computes it") : 0;
+}
+
+int slu_hdfs_sum_text(struct slu_hdfs_req *q, char ret[SLU_ID_MAX])
 {
 	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
 	const struct json_t *o;
 	const char *name, *hex;
 	uint64_t chunk, per_block, md5;
+	int r = answered(q, &j);
 
-	if (!q->x.resp.len || slu_json_parse(q->x.resp.p, q->x.resp.len, "sum", &j, NULL) < 0)
-		return -EPROTO;
+	if (r < 0)
+		return r;
 	o = slu_json_get(j, "FileChecksum");
 	name = slu_json_str(o, "algorithm");
 	hex = slu_json_str(o, "bytes");
-	if (!name || !hex || !slu_ends(name, "CRC32C") || strlen(hex) < HEX_LEN ||
-	    !number(hex, 8, &chunk) || !number(hex + 8, 16, &per_block) ||
-	    !number(hex + MD5_AT, 16, &md5) || !number(hex + MD5_AT + 16, 16, &md5) || !chunk ||
-	    per_block > INT64_MAX / chunk)
-		return -EPROTO;
-	snprintf(q->op->attr.sum, SLU_ID_MAX, SLU_HADOOP_SUM "%" PRIu64 ":%" PRIu64 ":%.32s", chunk,
+	if (!name || !hex)
+		return slu_fail(&q->op->err, EPROTO, "no server computes it");
+	if (!slu_ends(name, "CRC32C") || strlen(hex) < HEX_LEN || !number(hex, 8, &chunk) ||
+	    !number(hex + 8, 16, &per_block) || !number(hex + MD5_AT, 16, &md5) ||
+	    !number(hex + MD5_AT + 16, 16, &md5) || !chunk || per_block > INT64_MAX / chunk)
+		return slu_fail(&q->op->err, ENOTSUP, "the server computes another kind");
+	snprintf(ret, SLU_ID_MAX, SLU_HADOOP_SUM "%" PRIu64 ":%" PRIu64 ":%.32s", chunk,
 		 per_block * chunk, hex + MD5_AT);
 	return per_block ? 1 : 0;
 }
@@ -81,7 +101,7 @@ static void blocks_seen(struct slu_hdfs_req *q)
 
 	if (slu_hdfs_result(q) < 0 || !q->x.resp.len ||
 	    slu_json_parse(q->x.resp.p, q->x.resp.len, "blocks", &j, NULL) < 0) {
-		none(q, "its blocks are not known");
+		slu_hdfs_no_sum(q, "where its blocks end is not told");
 		return;
 	}
 	list = slu_json_get(slu_json_get(j, "BlockLocations"), "BlockLocation");
@@ -94,20 +114,20 @@ static void blocks_seen(struct slu_hdfs_req *q)
 	if (fine && end == q->op->attr.size)
 		slu_hdfs_end(q, 0);
 	else
-		none(q, "its blocks are of several lengths");
+		slu_hdfs_no_sum(q, "its blocks are of several lengths");
 }
 
 static void sum_done(struct slu_hdfs_req *q)
 {
-	int r = slu_hdfs_result(q) < 0 ? -EIO : read_sum(q);
+	int r = slu_hdfs_sum_text(q, q->op->attr.sum);
 	char query[120];
 
 	snprintf(query, sizeof(query), "op=GETFILEBLOCKLOCATIONS&offset=0&length=%" PRIu64,
 		 q->op->attr.size);
 	if (r < 0)
-		none(q, "it is of another kind");
+		slu_hdfs_no_sum(q, q->op->err.msg);
 	else if (r)
-		slu_hdfs_ask(q, "GET", q->op->path, query, blocks_seen);
+		slu_hdfs_ask(q, "GET", q->id.inode ? NULL : q->op->path, query, blocks_seen);
 	else
 		slu_hdfs_end(q, 0);
 }
@@ -116,16 +136,26 @@ static void located(struct slu_hdfs_req *q)
 {
 	char *url = NULL;
 
-	if (slu_hdfs_redirect(q, &url) < 0)
-		none(q, "no DataNode tells it");
+	if (q->x.rc == 0 && q->x.resp.len && memmem(q->x.resp.p, q->x.resp.len, "FileChecksum", 12))
+		q->summed(q); /* a gateway computes it itself */
+	else if (slu_hdfs_redirect(q, &url) < 0)
+		q->summed(q);
 	else
-		slu_hdfs_data(q, "GET", url, NULL, 0, sum_done);
+		slu_hdfs_data(q, "GET", url, NULL, 0, q->summed);
 }
 
-void slu_hdfs_sum(struct slu_hdfs_req *q)
+void slu_hdfs_ask_sum(struct slu_hdfs_req *q, const char *path, slu_hdfs_step *next)
+{
+	q->summed = next;
+	slu_hdfs_ask(q, "GET", path,
+		     q->h->gateway ? "op=GETFILECHECKSUM" : "op=GETFILECHECKSUM&noredirect=true",
+		     located);
+}
+
+void slu_hdfs_sum(struct slu_hdfs_req *q, const char *path)
 {
 	if (q->op->attr.size) {
-		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILECHECKSUM&noredirect=true", located);
+		slu_hdfs_ask_sum(q, path, sum_done);
 	} else {
 		snprintf(q->op->attr.sum, SLU_ID_MAX, "crc32c:00000000");
 		slu_hdfs_end(q, 0);

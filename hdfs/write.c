@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PUT, PUT_BLOCK, COMMIT.  A DataNode closes a file with whatever arrived when a connection breaks,
- * so nothing is written under its final name: a temporary file, its length looked at, a rename.  When
+ * so nothing is written under its final name: a temporary file, its checksum and length looked at, a rename.  When
  * the answer to the rename is lost, removing the temporary file tells what happened: it was still
  * there, so the rename did not happen and now cannot; or it was not, and the target tells the rest.
  */
@@ -9,6 +9,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/time.h"
+#include "hdfs/errors.h"
 #include "hdfs/request.h"
 #include "io/crypt.h"
 
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #define CONCAT_MAX (24u << 10) /* bytes of names in one request */
+#define LOOKS_MAX 3            /* after answers that were lost */
 #define BLOCK_NAME 16          /* hex digits of the offset */
 
 /* --- the end --- */
@@ -45,7 +47,7 @@ void slu_hdfs_clean(struct slu_hdfs_req *q, int rc)
 }
 
 /* Before the rename nothing has had an effect: another try is safe. */
-static int harmless(struct slu_hdfs_req *q, int rc)
+int slu_hdfs_harmless(struct slu_hdfs_req *q, int rc)
 {
 	if (slu_hdfs_is_transport(rc) && rc != -ECANCELED && rc != -EPROTO && rc != -EIO &&
 	    !slu_expired(q->op->deadline))
@@ -55,7 +57,7 @@ static int harmless(struct slu_hdfs_req *q, int rc)
 
 static void give_up(struct slu_hdfs_req *q, int rc)
 {
-	slu_hdfs_clean(q, harmless(q, rc));
+	slu_hdfs_clean(q, slu_hdfs_harmless(q, rc));
 }
 
 static void give_up_as(struct slu_hdfs_req *q, int code, const char *why)
@@ -86,9 +88,7 @@ static void target_seen(struct slu_hdfs_req *q)
 		q->op->err = (struct slu_err){0};
 		slu_hdfs_clean(q, 0);
 	} else {
-		give_up_as(q, EIO,
-			   "the answer to the rename was lost, and the target is not what was "
-			   "written: another client replaced or removed it");
+		give_up_as(q, EIO, SLU_HDFS_RENAME_LOST);
 	}
 }
 
@@ -107,7 +107,7 @@ static void temp_removed(struct slu_hdfs_req *q)
 		free(slu_take(q->temp));
 		q->op->err = q->err;
 		/* the blocks of a COMMIT are gone with it: that cannot be tried again */
-		slu_hdfs_end(q, q->folder ? slu_hdfs_explain(q) : harmless(q, q->rc));
+		slu_hdfs_end(q, q->folder ? slu_hdfs_explain(q) : slu_hdfs_harmless(q, q->rc));
 	} else {
 		slu_hdfs_ask(q, "GET", q->op->path, "op=GETFILESTATUS", target_seen);
 	}
@@ -300,7 +300,7 @@ static void data_sent(struct slu_hdfs_req *q)
 	else if (r < 0)
 		give_up(q, r);
 	else
-		q->sent(q);
+		slu_hdfs_check_written(q);
 }
 
 static void create_placed(struct slu_hdfs_req *q)
@@ -313,7 +313,7 @@ static void create_placed(struct slu_hdfs_req *q)
 	else if (r < 0)
 		give_up(q, r);
 	else
-		slu_hdfs_data(q, "PUT", url, q->op->data, q->op->len, data_sent);
+		slu_hdfs_data(q, "PUT", url, q->op->data, q->op->data ? q->op->len : 0, data_sent);
 }
 
 /* Writes the op's data to path, a temporary name of ours; path stays until then. */
@@ -323,8 +323,9 @@ static void create(struct slu_hdfs_req *q, const char *path, slu_hdfs_step *next
 
 	q->sent = next;
 	q->sent_path = path;
-	slu_buf_str(&b, "op=CREATE&noredirect=true&overwrite=true&permission=644");
-	if (q->op->flags & SLU_OPF_DURABLE)
+	slu_buf_fmt(&b, "op=CREATE%s&overwrite=true&permission=644", slu_hdfs_two_steps(q->h));
+	/* Knox breaks the comma: there a DataNode writes to its disk when it comes to it, as for all of Hadoop's clients */
+	if (q->op->flags & SLU_OPF_DURABLE && !q->h->gateway)
 		slu_buf_str(&b, "&createflag=CREATE,SYNC_BLOCK");
 	slu_hdfs_add_exclude(q, &b);
 	slu_hdfs_ask(q, "PUT", path, slu_buf_err(&b) ? NULL : b.p, create_placed);
@@ -340,7 +341,7 @@ int slu_hdfs_temp_of(const struct slu_op *op, char **ret)
 	return r ? r : *ret ? 0 : -ENOMEM;
 }
 
-void slu_hdfs_put(struct slu_hdfs_req *q)
+static void put(struct slu_hdfs_req *q)
 {
 	int r = slu_hdfs_temp_of(q->op, &q->temp);
 
@@ -348,6 +349,14 @@ void slu_hdfs_put(struct slu_hdfs_req *q)
 		slu_hdfs_end_fail(q, -r, "no name for a temporary file");
 	else
 		create(q, q->temp, slu_hdfs_publish);
+}
+
+void slu_hdfs_put(struct slu_hdfs_req *q)
+{
+	if (q->op->flags & SLU_OPF_ABSENT)
+		put(q);
+	else
+		slu_hdfs_may_replace(q, put);
 }
 
 /* --- blocks --- */
@@ -377,7 +386,7 @@ static void block_done(struct slu_hdfs_req *q)
 	slu_hdfs_end(q, 0);
 }
 
-void slu_hdfs_put_block(struct slu_hdfs_req *q)
+static void put_block(struct slu_hdfs_req *q)
 {
 	q->folder = slu_hdfs_folder_of(q->op);
 	q->temp = q->folder ? slu_hdfs_block_path(q->folder, q->op->off) : NULL;
@@ -385,6 +394,15 @@ void slu_hdfs_put_block(struct slu_hdfs_req *q)
 		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
 	else
 		create(q, q->temp, block_done);
+}
+
+/* Of a COMMIT nothing is known yet but its path: the first block finds out whether that can be had. */
+void slu_hdfs_put_block(struct slu_hdfs_req *q)
+{
+	if (q->op->off)
+		put_block(q);
+	else
+		slu_hdfs_may_replace(q, put_block);
 }
 
 static void aborted(struct slu_hdfs_req *q)
@@ -431,12 +449,20 @@ int slu_hdfs_check_blocks(struct slu_list *l, uint64_t size, struct slu_err *e)
 }
 
 static void join(struct slu_hdfs_req *q);
+static void list_blocks(struct slu_hdfs_req *q);
 
+/* When its answer is lost, or it came twice, the blocks say how far it is: those that are joined are gone, and the first
+ * one is as much longer. */
 static void joined(struct slu_hdfs_req *q)
 {
+	bool sent = q->x.rc == -EREMOTEIO;
 	int r = slu_hdfs_result(q);
+	bool unknown = sent ? r == -ENOENT : slu_hdfs_is_transport(r) && r != -ECANCELED;
 
-	if (r < 0)
+	if (r < 0 && unknown && q->looks++ < LOOKS_MAX) {
+		slu_list_done(&q->list);
+		list_blocks(q);
+	} else if (r < 0)
 		give_up(q, r);
 	else
 		join(q);
@@ -484,6 +510,12 @@ static void blocks_listed(struct slu_hdfs_req *q)
 		list_blocks(q);
 		return;
 	}
+	if (q->op->type == SLU_OP_BLOCKS) {
+		*q->op->list = q->list;
+		q->list = (struct slu_list){0};
+		slu_hdfs_end(q, r == -ENOENT ? 0 : r < 0 ? slu_hdfs_explain(q) : r);
+		return;
+	}
 	if (r == -ENOENT && q->op->size == 0) {
 		create(q, q->temp, slu_hdfs_publish); /* a file without blocks */
 		return;
@@ -508,4 +540,10 @@ void slu_hdfs_commit(struct slu_hdfs_req *q)
 		slu_hdfs_end_fail(q, ENOMEM, "out of memory");
 	else
 		list_blocks(q);
+}
+
+/* What COMMIT would look at. */
+void slu_hdfs_blocks(struct slu_hdfs_req *q)
+{
+	slu_hdfs_commit(q);
 }
