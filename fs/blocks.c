@@ -10,6 +10,7 @@
 #include "common/time.h"
 
 #define UNIT_STEP (1u << 20)
+#define LONG 4               /* long blocks: with fewer a file would not keep its lanes busy */
 #define PLAIN_LEN (1u << 20) /* up to here the default of all ops is enough */
 /* Bytes a second that are waited for: a dozen lanes share what may be a slow line, and one that is dead is
  * known by its stall. */
@@ -44,11 +45,20 @@ size_t slu_blocks_unit(const struct slu_store *s, uint64_t size)
 {
 	uint64_t unit = smallest(s);
 
+	if (s->block_long && size / s->block_long >= LONG)
+		unit = s->block_long;
 	if (!s->blocks_max || size / unit < s->blocks_max)
 		return (size_t)unit;
 	unit = size / s->blocks_max + !!(size % s->blocks_max);
 	unit = unit > s->block_max ? unit : (unit + UNIT_STEP - 1) / UNIT_STEP * UNIT_STEP;
 	return unit > s->block_max ? 0 : (size_t)unit;
+}
+
+unsigned slu_blocks_lanes(const struct slu_store *s, size_t unit)
+{
+	uint64_t bytes = (uint64_t)s->lanes * smallest(s);
+
+	return unit > smallest(s) ? (unsigned)((bytes + unit - 1) / unit) : s->lanes;
 }
 
 uint64_t slu_blocks_start(const struct slu_store *s, size_t unit, uint64_t i)

@@ -12,6 +12,8 @@
 
 /* The length of all blocks but the last of a file of `size` bytes; 0: no store of this kind holds it. */
 size_t slu_blocks_unit(const struct slu_store *s, uint64_t size);
+/* How many of them there may be under way, as store.h's lanes: about as many bytes, however long they are. */
+unsigned slu_blocks_lanes(const struct slu_store *s, size_t unit);
 /* The most bytes that a file may have whose length is not known beforehand. */
 uint64_t slu_blocks_reach(const struct slu_store *s);
 /* The length of the block that begins at off; unit 0: not known beforehand.  0: beyond the reach. */

@@ -278,8 +278,8 @@ static void look_later(struct slu_work *w)
 
 static bool is_ours(const struct slu_op *op)
 {
-	return op->type == SLU_OP_READ && op->size && op->if_match && *op->if_match &&
-	       !op->version && op->len && op->off < op->size && op->len <= op->size - op->off;
+	return op->type == SLU_OP_READ && op->size && op->if_match && *op->if_match && op->len &&
+	       op->off < op->size && op->len <= op->size - op->off;
 }
 
 static void cache_submit(struct slu_store *s, struct slu_op *op)

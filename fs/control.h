@@ -37,8 +37,11 @@ int slu_control_dirs(uint32_t uid, char *ret[SLU_CONTROL_DIRS]);
 void slu_control_name(uint32_t major, uint32_t minor, char out[SLU_CONTROL_NAME]);
 
 /* A listening socket under that name, in place of what a dead server left there; names that no server
- * answers under any more are removed from the folder.  *ret_path: the caller's. */
-int slu_control_listen(const char *name, char **ret_path, int *ret_fd, struct slu_err *e);
+ * answers under any more are removed from the folder. */
+int slu_control_listen(const char *name, int *ret_fd, struct slu_err *e);
+/* Removes the name of the socket fd, before it is closed; not that of another one which has it by now: a
+ * device number, and so a name, is free as soon as a mount is gone. */
+void slu_control_forget(const char *name, int fd);
 
 /* --- serving --- */
 

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -24,6 +25,10 @@
 
 #define BACKLOG 16
 #define CONNECT_S 5
+#define OWN "new-" /* of a socket that has no name yet */
+/* About five seconds. */
+#define LOCK_TRIES 500
+#define LOCK_PAUSE 10 /* ms */
 
 /* --- folders --- */
 
@@ -128,6 +133,16 @@ static int connect_at(int dirfd, const char *name, bool wait)
 
 /* --- the server's end --- */
 
+/* Who adds or removes names has the folder for itself: device numbers are used again, so that the name which a
+ * dead server left may become a new one's at any moment.  A folder that cannot be locked (NFS), or that
+ * a stopped process holds, is used as it is. */
+static void lock_dir(int dirfd)
+{
+	for (int i = 0; i < LOCK_TRIES && flock(dirfd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+	     i++)
+		poll(NULL, 0, LOCK_PAUSE);
+}
+
 /* Names under which nobody listens: their servers were killed. */
 static void sweep(int dirfd)
 {
@@ -142,7 +157,8 @@ static void sweep(int dirfd)
 	while ((d = readdir(dir))) {
 		int fd;
 
-		if (!slu_starts(d->d_name, "mount-") || !slu_ends(d->d_name, ".sock"))
+		if (!slu_starts(d->d_name, OWN) &&
+		    !(slu_starts(d->d_name, "mount-") && slu_ends(d->d_name, ".sock")))
 			continue;
 		fd = connect_at(dirfd, d->d_name, false);
 		if (fd == -ECONNREFUSED)
@@ -151,17 +167,17 @@ static void sweep(int dirfd)
 	}
 }
 
-/* Bound under a name of our own first: the one that counts never stands for a socket without a server. */
+/* Bound under a name of its own first: the one that counts never stands for a socket without a server.
+ * The own one tells this socket from all others (is_of). */
 static int listen_at(int dirfd, const char *name)
 {
 	SLU_AUTO(slu_closep)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un a;
-	char own[32];
+	char own[64];
 	int r;
 
-	snprintf(own, sizeof own, "new-%ld", (long)getpid());
-	(void)unlinkat(dirfd, own, 0);
+	snprintf(own, sizeof own, OWN "%ld-%lld", (long)getpid(), (long long)slu_now());
 	if (fd < 0 || fchmod(fd, 0600))
 		return -errno;
 	r = address(dirfd, own, &a);
@@ -177,7 +193,7 @@ static int listen_at(int dirfd, const char *name)
 	return slu_take_fd(fd);
 }
 
-int slu_control_listen(const char *name, char **ret_path, int *ret_fd, struct slu_err *e)
+int slu_control_listen(const char *name, int *ret_fd, struct slu_err *e)
 {
 	SLU_AUTO(dirs_done) char *dirs[SLU_CONTROL_DIRS] = {NULL};
 	int r = slu_control_dirs(geteuid(), dirs);
@@ -197,15 +213,11 @@ int slu_control_listen(const char *name, char **ret_path, int *ret_fd, struct sl
 			r = dirfd = open_dir(dirs[i], geteuid());
 		if (r < 0)
 			continue;
+		lock_dir(dirfd);
 		sweep(dirfd);
 		r = listen_at(dirfd, name);
 		if (r < 0)
 			continue;
-		*ret_path = slu_asprintf("%s/%s", dirs[i], name);
-		if (!*ret_path) {
-			close(r);
-			return slu_fail_oom(e);
-		}
 		*ret_fd = r;
 		return 0;
 	}
@@ -214,6 +226,35 @@ int slu_control_listen(const char *name, char **ret_path, int *ret_fd, struct sl
 		"no folder for the control socket (tried '%s' last): set XDG_RUNTIME_DIR "
 		"to one of your own",
 		last);
+}
+
+/* Is what listens under the name this socket?  A connection knows the address that its server was bound to. */
+static bool is_of(int dirfd, const char *name, int fd)
+{
+	SLU_AUTO(slu_closep) int conn = connect_at(dirfd, name, false);
+	struct sockaddr_un there = {0}, here = {0};
+	socklen_t n = sizeof there, m = sizeof here;
+
+	return conn >= 0 && !getpeername(conn, (struct sockaddr *)&there, &n) &&
+	       !getsockname(fd, (struct sockaddr *)&here, &m) &&
+	       slu_streq(there.sun_path, here.sun_path);
+}
+
+void slu_control_forget(const char *name, int fd)
+{
+	SLU_AUTO(dirs_done) char *dirs[SLU_CONTROL_DIRS] = {NULL};
+
+	if (slu_control_dirs(geteuid(), dirs))
+		return;
+	for (int i = 0; i < SLU_CONTROL_DIRS; i++) {
+		SLU_AUTO(slu_closep) int dirfd = dirs[i][0] ? open_dir(dirs[i], geteuid()) : -1;
+
+		if (dirfd < 0)
+			continue;
+		lock_dir(dirfd);
+		if (is_of(dirfd, name, fd))
+			(void)unlinkat(dirfd, name, 0);
+	}
 }
 
 /* --- the client's end --- */

@@ -7,6 +7,7 @@
 #include "fs/copy_impl.h"
 
 #include "common/mem.h"
+#include "common/str.h"
 #include "common/time.h"
 
 #include <errno.h>
@@ -56,11 +57,22 @@ static const struct slu_copy_file *take(struct slu_copy *c)
 	return f;
 }
 
+/* 1: the same; 0: not; -1: nobody knows. */
+static int same_sums(struct slu_store *to, const struct slu_copy_file *f, const struct slu_attr *a)
+{
+	if (!slu_sums_compare(a->sum, f->sum) ||
+	    !slu_sum_stands(f->from, f->path, f->version, f->id, f->sum) ||
+	    !slu_sum_stands(to, f->to, NULL, a->id, a->sum))
+		return -1;
+	return slu_streq(a->sum, f->sum);
+}
+
 int slu_copy_needed(struct slu_store *to, const struct slu_copy_file *f, enum slu_copy_skip skip,
 		    struct slu_err *e)
 {
 	struct slu_err why = {0};
 	struct slu_attr a;
+	int same;
 	int r = skip == SLU_COPY_ALL ? -ENOENT : slu_store_stat(to, f->to, &a, &why);
 
 	if (r == -ENOENT)
@@ -76,9 +88,8 @@ int slu_copy_needed(struct slu_store *to, const struct slu_copy_file *f, enum sl
 		return 0;
 	if (a.size != f->size)
 		return 1;
-	if (a.sum[0] && f->sum[0])
-		return strcmp(a.sum, f->sum) != 0;
-	return f->mtime_ns > a.mtime_ns;
+	same = same_sums(to, f, &a);
+	return same < 0 ? f->mtime_ns > a.mtime_ns : !same;
 }
 
 /* 0: copied; 1: not needed; -errno */

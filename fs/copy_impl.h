@@ -29,6 +29,21 @@ struct slu_copy {
 	struct slu_copy_bad *bad, **bad_end; /* failures that the caller was not told yet */
 };
 
+/* copy_resume.c: which blocks of a long file an earlier try left; one thread. */
+struct slu_resume {
+	char txn[SLU_TXN_MAX];
+	size_t block, found; /* bytes; how many were there */
+	uint8_t *there;      /* one for each block; NULL: none is there */
+	int fd; /* holds the transaction; -1: it is random, and nothing can be found again */
+};
+/* 0, or -errno without a name for a transaction; slu_resume_end() is fine after both. */
+int slu_resume_begin(struct slu_resume *r, const struct slu_copy *c, const struct slu_copy_file *f,
+		     size_t block);
+bool slu_resume_has(const struct slu_resume *r, uint64_t off); /* any thread */
+/* After this failure: are the blocks worth keeping for the next try? */
+bool slu_resume_keeps(const struct slu_resume *r, int rc);
+void slu_resume_end(struct slu_resume *r);
+
 /* One file, in the calling thread.  buf: SLU_COPY_SMALL bytes.  0 or -errno with *e. */
 int slu_copy_one(struct slu_copy *c, const struct slu_copy_file *f, char *buf, struct slu_err *e);
 

@@ -17,6 +17,7 @@
 
 #include "fs/download_journal.h"
 #include "fs/few.h"
+#include "fs/summer.h"
 #include "fs/view.h"
 #include "io/crypt.h"
 #include "io/pool.h"
@@ -71,10 +72,17 @@ struct slu_dfile {
 	uint8_t done1;     /* both, of one chunk */
 	uint32_t crcs1;
 
-	/* download_hash.c; NULL: there is no checksum to be compared */
-	struct slu_hasher *hasher;
-	uint64_t hashed; /* bytes */
-	bool hashing;    /* a lane is at it */
+	/* download_hash.c, download_sum.c */
+	char want[SLU_ID_MAX]; /* the checksum that it has to have; "": none is known */
+	struct slu_summer sum; /* computes it; not where the chunks' own say it */
+	struct slu_download *d;
+	bool asked;             /* the store, for it */
+	struct slu_dask *ask;   /* lock; no answer yet */
+	struct slu_lane *waits; /* lock; for it, to finish the file */
+	uint64_t hashed;        /* bytes */
+	bool crc64_on;          /* it has a CRC64 to be compared with */
+	uint64_t crc64;         /* lock; of it but for the chunks to come */
+	bool hashing;           /* a lane is at it */
 };
 
 /* A failure that the caller was not told yet. */
@@ -122,7 +130,8 @@ struct slu_download {
 	unsigned nlanes, running; /* lanes not at their end */
 	size_t lane_size;         /* of a lane's buffer */
 	struct slu_lane *lanes;
-	struct slu_few few; /* lanes with small files, and those that begin one */
+	struct slu_dask *asks; /* all there are, idle and busy; a busy one counts in running */
+	struct slu_few few;    /* lanes with small files, and those that begin one */
 	struct slu_progress progress;
 	struct slu_download_totals totals;
 	struct slu_dbad *bad, **bad_tail;
@@ -230,13 +239,25 @@ int slu_dfile_read_clone(struct slu_download *d, struct slu_dfile *f, char *buf,
 /* --- download_hash.c --- */
 
 /* When it is opened: prepares what the file needs to be checked, if it has to be. */
-int slu_download_hash_begin(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e);
+int slu_download_hash_begin(struct slu_download *d, struct slu_dfile *f, struct slu_err *e);
 /* A chunk was written, of which buf (f->chunk bytes long) still holds the bytes; buf is rubbish afterwards.
  * Hashes what follows on what is hashed already, in the calling lane, no lock held. */
 int slu_download_hash(struct slu_download *d, struct slu_dfile *f, char *buf, uint64_t off,
 		      size_t len, struct slu_err *e);
-/* All is written and hashed: the judgement. */
-int slu_download_hash_end(const struct slu_download *d, struct slu_dfile *f, struct slu_err *e);
+/* All is written: the judgement.  crc: CRC32C of the file. */
+int slu_download_hash_end(const struct slu_download *d, struct slu_dfile *f, uint32_t crc,
+			  struct slu_err *e);
+
+/* --- download_sum.c: no lock held, but where it is said --- */
+
+/* Asks the store, once, for the checksum of a file whose bytes come without. */
+int slu_download_ask(struct slu_download *d, struct slu_dfile *f, struct slu_err *e);
+/* Is the answer still to come?  Then the lane is put into the pool when it is there. */
+bool slu_download_ask_wait(struct slu_dfile *f, struct slu_lane *l);
+void slu_download_ask_drop(struct slu_dfile *f); /* nobody wants the answer */
+void slu_download_ask_cancel(struct slu_download *d);
+void slu_download_asks_free(struct slu_download *d);
+struct slu_work *slu_download_work(struct slu_lane *l);
 
 /* --- download_commit.c: no lock held; blocks --- */
 

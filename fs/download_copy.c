@@ -51,6 +51,7 @@ struct slu_lane {
 	bool submitted; /* the chunk was asked for: op has the result once the lane runs again */
 	bool in_flight; /* lock */
 	bool turn;      /* to write */
+	struct slu_dfile *ending; /* whose checksum is waited for */
 	struct slu_lane *next;
 };
 
@@ -157,11 +158,16 @@ static int file_bad(struct slu_download *d, size_t at, int r, struct slu_err *e)
 static int file_done(struct slu_lane *l, struct slu_dfile *f, struct slu_err *e)
 {
 	size_t at = f->at;
-	int r = slu_dfile_finish(l->d, f, e);
+	int r;
 
+	l->ending = f;
+	if (slu_download_ask_wait(f, l))
+		return LANE_PARKED;
+	l->ending = NULL;
+	r = slu_dfile_finish(l->d, f, e);
 	if (r)
 		slu_dfile_free(f);
-	if (r == -EBADMSG)
+	if (r == -EBADMSG || r == -ESTALE)
 		return file_bad(l->d, at, r, e);
 	return r ? r : file_batch(l->d, f, e);
 }
@@ -347,7 +353,7 @@ static int chunk_failed(struct slu_lane *l, struct slu_err *e)
 	if (l->d->o->ignore_not_found && (rc == -ENOENT || rc == -ESTALE) &&
 	    slu_store_stat(l->f->store, l->f->path, &now, NULL) == -ENOENT)
 		return -ENOENT;
-	if (rc == -ESTALE || (rc == -ENOENT && mf->id[0]))
+	if (!mf->version[0] && (rc == -ESTALE || (rc == -ENOENT && mf->id[0])))
 		return slu_fail(e, ESTALE, "'%s' changed after the dataset was resolved: %s%s",
 				mf->path, l->op.err.msg,
 				strstr(l->op.err.msg, "again") ? "" : "; resolve it again");
@@ -358,6 +364,11 @@ static int chunk_failed(struct slu_lane *l, struct slu_err *e)
 }
 
 static void lane_run(struct slu_work *w);
+
+struct slu_work *slu_download_work(struct slu_lane *l)
+{
+	return &l->work;
+}
 
 /* Is what the lane has to do short, and mostly the making of files? */
 static bool lane_small(const struct slu_lane *l)
@@ -477,6 +488,8 @@ static int chunk_result(struct slu_lane *l, struct slu_err *e)
 		write_end(l);
 	}
 	l->submitted = false;
+	if (!r && l->op.unchecked && !l->had)
+		r = slu_download_ask(l->d, l->f, e);
 	if (!r)
 		r = slu_download_hash(l->d, l->f, l->buf, l->off, l->len, e);
 	return r ? r : chunk_done(l, e);
@@ -486,13 +499,14 @@ static int chunk_result(struct slu_lane *l, struct slu_err *e)
  * lane is another's and must not be looked at. */
 static int lane_step(struct slu_lane *l, struct slu_err *e)
 {
-	int r;
+	int r = 0;
 
-	if (l->submitted) {
+	if (l->submitted)
 		r = chunk_result(l, e);
-		if (r)
-			return r;
-	}
+	else if (l->ending)
+		r = file_done(l, l->ending, e);
+	if (r)
+		return r;
 	return l->f ? 0 : find_work(l, e);
 }
 
@@ -651,6 +665,7 @@ void slu_download_cancel(struct slu_download *d)
 		if (s)
 			slu_store_cancel(s, &l->op);
 	}
+	slu_download_ask_cancel(d);
 }
 
 void slu_download_lanes_free(struct slu_download *d)
@@ -661,6 +676,7 @@ void slu_download_lanes_free(struct slu_download *d)
 		free(d->lanes[i].buf);
 		slu_budget_give(slu_budget_process(), SLU_BUDGET_COPY, d->lane_size);
 	}
+	slu_download_asks_free(d);
 	free(d->lanes);
 	d->lanes = NULL;
 	d->nlanes = 0;

@@ -7,6 +7,7 @@
 
 #include "common/fault.h"
 #include "common/mem.h"
+#include "common/write.h"
 #include "fs/download_record.h"
 
 #include <errno.h>
@@ -26,7 +27,8 @@ void slu_dfile_free(struct slu_dfile *f)
 		return;
 	if (f->fd >= 0)
 		close(f->fd);
-	slu_hasher_free(f->hasher);
+	slu_download_ask_drop(f);
+	slu_summer_done(&f->sum);
 	if (f->nchunks > 1) {
 		free(f->done);
 		free(f->crcs);
@@ -202,6 +204,16 @@ static int open_part(const struct slu_download *d, struct slu_dfile *f, struct s
 	return 0;
 }
 
+/* Of a file whose bytes have to be fetched. */
+static int prepare(struct slu_download *d, struct slu_dfile *f, uint64_t size, struct slu_err *e)
+{
+	int r = make_room(d, f, size, e);
+
+	if (r || !size || !slu_store_can(f->store, SLU_CAP_BARE_READ))
+		return r;
+	return slu_download_ask(d, f, e);
+}
+
 int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, struct slu_err *e)
 {
 	const struct slu_file *mf = slu_download_file(d, at);
@@ -227,7 +239,7 @@ int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, st
 	if (!r)
 		slu_dfile_clone(d, f);
 	if (!r && !f->cloned)
-		r = make_room(d, f, mf->size, e);
+		r = prepare(d, f, mf->size, e);
 	if (r) {
 		slu_dfile_free(f);
 		return r;
@@ -237,22 +249,6 @@ int slu_dfile_open(struct slu_download *d, size_t at, struct slu_dfile **ret, st
 }
 
 /* --- chunks --- */
-
-static int write_all(const struct slu_dfile *f, const char *p, size_t n, uint64_t off)
-{
-	while (n) {
-		ssize_t r = SLU_IO(pwrite(f->fd, p, n, (off_t)off));
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return r ? -errno : -EIO;
-		p += r;
-		n -= (size_t)r;
-		off += (uint64_t)r;
-	}
-	return 0;
-}
 
 static bool is_zero(const char *p, size_t n)
 {
@@ -267,7 +263,7 @@ static int write_zeros(struct slu_dfile *f, const char *p, size_t n, uint64_t of
 		return 0;
 	if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)n) == 0)
 		return 0;
-	return write_all(f, p, n, off);
+	return slu_pwrite_all(f->fd, p, n, off);
 }
 
 /* How many bytes from p on are zeros in whole pieces, or are not. */
@@ -295,7 +291,7 @@ int slu_dfile_write(struct slu_download *d, struct slu_dfile *f, const char *buf
 			r = write_zeros(f, buf + at, n, off + at);
 		} else {
 			n = run(buf + at, len - at, false);
-			r = write_all(f, buf + at, n, off + at);
+			r = slu_pwrite_all(f->fd, buf + at, n, off + at);
 		}
 	}
 	if (r)
@@ -359,11 +355,12 @@ static int set_attrs(const struct slu_dfile *f, const struct slu_file *mf)
 int slu_dfile_finish(struct slu_download *d, struct slu_dfile *f, struct slu_err *e)
 {
 	const struct slu_file *mf = slu_download_file(d, f->at);
-	struct slu_dj_entry one = {.kind = SLU_DJ_WHOLE, .n = mf->size};
+	struct slu_dj_entry one = {
+		.kind = SLU_DJ_WHOLE, .n = mf->size, .crc = whole_crc(f, mf->size)};
 	char part[SLU_DL_PART_NAME];
-	int r = slu_download_hash_end(d, f, e);
+	int r = slu_download_hash_end(d, f, one.crc, e);
 
-	if (r == -EBADMSG) { /* nothing of it may be gone on with */
+	if (r == -EBADMSG || r == -ESTALE) { /* nothing of it may be gone on with */
 		slu_download_part_name(f->key, part);
 		(void)unlinkat(d->partfd, part, 0);
 	}
@@ -375,7 +372,7 @@ int slu_dfile_finish(struct slu_download *d, struct slu_dfile *f, struct slu_err
 	f->fd = -1;
 	if (r)
 		return slu_fail_sys(e, -r, "cannot write '%s' in '%s'", mf->path, d->target);
-	d->known[f->at].crc = one.crc = whole_crc(f, mf->size);
+	d->known[f->at].crc = one.crc;
 	d->known[f->at].has_crc = true;
 	memcpy(one.key, f->key, sizeof one.key);
 	return d->journal ? slu_dj_add(d->journal, &one, f->nchunks < 2 ? mf->size : 0, e) : 0;

@@ -7,6 +7,7 @@
 #include "common/buf.h"
 #include "common/fault.h"
 #include "common/str.h"
+#include "common/write.h"
 #include "io/crypt.h"
 
 #include <errno.h>
@@ -60,20 +61,6 @@ int slu_dlrecord_read(int dirfd, const char *what, struct slu_manifest **ret, st
 	return slu_manifest_parse(b.p, n, SLU_DL_RECORD, ret, e);
 }
 
-static int write_all(int fd, const char *p, size_t n)
-{
-	for (size_t at = 0; at < n;) {
-		ssize_t r = SLU_IO(write(fd, p + at, n - at));
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return r ? -errno : -EIO;
-		at += (size_t)r;
-	}
-	return 0;
-}
-
 int slu_dlrecord_write(int dirfd, const char *temp, int to, const struct slu_manifest *m, bool sync,
 		       struct slu_err *e)
 {
@@ -91,7 +78,7 @@ int slu_dlrecord_write(int dirfd, const char *temp, int to, const struct slu_man
 	int fd = SLU_IO(
 		openat(dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
 
-	r = fd < 0 ? -errno : write_all(fd, b.p, b.len);
+	r = fd < 0 ? -errno : slu_write_all(fd, b.p, b.len);
 	if (r == 0 && sync && SLU_IO(fsync(fd)))
 		r = -errno;
 	if (r == 0 && SLU_IO(renameat(dirfd, temp, to, SLU_DL_RECORD)))

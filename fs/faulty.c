@@ -12,6 +12,8 @@
 #include "fs/park.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <unistd.h>
 
 struct faulty {
 	struct slu_store s;
@@ -37,6 +39,13 @@ static void lose(struct slu_op *op)
 		op->rc = slu_fail(&op->err, ETIMEDOUT, "no answer to %s '%s' (injected)",
 				  slu_op_name(op->type), op->path);
 	op->done(op);
+}
+
+/* As by kill -9: nothing of the program runs any more. */
+static void die(struct slu_op *op)
+{
+	(void)op;
+	kill(getpid(), SIGKILL);
 }
 
 static void forward(struct slu_op *op, void *arg)
@@ -76,6 +85,12 @@ static void faulty_submit(struct slu_store *s, struct slu_op *op)
 	case SLU_FAULTY_LOST:
 		slu_op_push(op, lose, f);
 		break;
+	case SLU_FAULTY_KILL:
+		die(op);
+		break;
+	case SLU_FAULTY_KILLED:
+		slu_op_push(op, die, f);
+		break;
 	case SLU_FAULTY_DELAY:
 		r = slu_park_op(f->park, op, slu_deadline_in(a.ns), forward, s->below);
 		if (r < 0)
@@ -105,11 +120,12 @@ static void faulty_free(struct slu_store *s)
 	free(f);
 }
 
-/* Who has a descriptor would read past the faults. */
+/* Who has a descriptor would read past the faults of reads. */
 static int faulty_descriptor(struct slu_store *s, const char *path, const char *id, int *ret_fd)
 {
-	(void)s, (void)path, (void)id, (void)ret_fd;
-	return -ENOTSUP;
+	if (slu_faulty_rules_touch(((struct faulty *)s)->rules, SLU_OP_READ))
+		return -ENOTSUP;
+	return slu_store_descriptor(s->below, path, id, ret_fd);
 }
 
 static const struct slu_store_ops faulty_ops = {.descriptor = faulty_descriptor,

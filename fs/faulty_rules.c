@@ -86,6 +86,10 @@ static bool parse_what(const char *s, struct slu_faulty_action *a)
 		a->what = SLU_FAULTY_LOST;
 	else if (slu_streq(s, "hang"))
 		a->what = SLU_FAULTY_HANG;
+	else if (slu_streq(s, "kill"))
+		a->what = SLU_FAULTY_KILL;
+	else if (slu_streq(s, "killed"))
+		a->what = SLU_FAULTY_KILLED;
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
 		if (slu_streq(s, codes[i].name)) {
 			a->what = SLU_FAULTY_ERRNO;
@@ -120,7 +124,8 @@ static int parse_rule(struct slu_faulty_rules *all, char *text, struct slu_err *
 	if (!parse_what(what, &r.action))
 		return slu_fail(
 			e, EINVAL,
-			"fault rule: '%s' is no error name, 'delay=<time>', 'short', 'lost' or 'hang'",
+			"fault rule: '%s' is no error name, 'delay=<time>', 'short', 'lost', "
+			"'hang', 'kill' or 'killed'",
 			what);
 	return slu_vec_push(&all->rules, r) ? 0 : slu_fail_oom(e);
 }
@@ -164,6 +169,22 @@ static uint32_t chance(struct slu_faulty_rules *all)
 	return (uint32_t)((x ^ x >> 31) % ONE);
 }
 
+/* A process dies once, whichever of its stores that is at. */
+static uint64_t seen_by_all;
+
+static bool kills(const struct rule *r)
+{
+	return r->action.what == SLU_FAULTY_KILL || r->action.what == SLU_FAULTY_KILLED;
+}
+
+bool slu_faulty_rules_touch(const struct slu_faulty_rules *all, enum slu_op_type type)
+{
+	for (size_t i = 0; i < all->rules.n; i++)
+		if (all->rules.p[i].op < 0 || all->rules.p[i].op == (int)type)
+			return true;
+	return false;
+}
+
 struct slu_faulty_action slu_faulty_rules_ask(struct slu_faulty_rules *all, enum slu_op_type type)
 {
 	for (size_t i = 0; i < all->rules.n; i++) {
@@ -174,7 +195,7 @@ struct slu_faulty_action slu_faulty_rules_ask(struct slu_faulty_rules *all, enum
 			continue;
 		if (r->action.what == SLU_FAULTY_SHORT && type != SLU_OP_READ)
 			continue;
-		n = __atomic_add_fetch(&r->seen, 1, __ATOMIC_RELAXED);
+		n = __atomic_add_fetch(kills(r) ? &seen_by_all : &r->seen, 1, __ATOMIC_RELAXED);
 		if (r->nth ? n == r->nth : chance(all) < r->rate)
 			return r->action;
 	}

@@ -37,12 +37,12 @@ struct slu_hadoopsum {
 
 bool slu_hadoopsum_parse(const char *text, uint64_t *ret_chunk, uint64_t *ret_block)
 {
-	SLU_AUTO(slu_freep) char *copy = NULL;
 	const char *rest = slu_after(text, SLU_HADOOP_SUM);
-	char *second, *third;
+	char copy[SLU_ID_MAX], *second, *third;
 
-	if (!rest || !(copy = slu_strdup(rest)))
+	if (!rest || strlen(rest) >= sizeof(copy))
 		return false;
+	memcpy(copy, rest, strlen(rest) + 1);
 	second = strchr(copy, ':');
 	third = second ? strchr(second + 1, ':') : NULL;
 	if (!third)

@@ -9,6 +9,7 @@
  *     then, so in the group names are escaped twice; each alternative begins with '/', so every one
  *     is looked up by name and no folder is listed;
  *   - ':' in a name cannot be asked for, nor listed by Spark.
+ * Where the dataset was made with a pattern that says the same to Hadoop (hdfsglob.h), the URI has it.
  * Percent signs, blanks and '#' are literal: these are Hadoop paths, not RFC 3986 URIs.
  */
 #include "fs/view.h"
@@ -20,23 +21,25 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
+#include "fs/hdfsglob.h"
 #include "fs/walk.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define SPECIAL "{}[]*?\\"
 #define GLOB_MAX (64u << 10) /* it has to fit into an argument of a command line */
 
 /* The store's listing against the manifest. */
 struct compare {
 	const struct slu_manifest *m;
 	const char *base;
-	size_t seen;   /* entries of the manifest found so far */
-	size_t next;   /* the one expected next: both are sorted alike */
-	size_t extra;  /* other files that a reader of the folder would take */
-	size_t common; /* extra files below the folder that all entries share */
-	size_t share;  /* length of that folder's path in a view path */
+	size_t seen;           /* entries of the manifest found so far */
+	size_t next;           /* the one expected next: both are sorted alike */
+	size_t extra;          /* other files that a reader of the folder would take */
+	size_t common;         /* extra files below the folder that all entries share */
+	size_t share;          /* length of that folder's path in a view path */
+	struct slu_hglob glob; /* no alternatives: none */
+	size_t reached;        /* other files that a reader comes to by it */
 };
 
 /* Spark leaves these out of any folder, and their folders too. */
@@ -82,6 +85,9 @@ static int on_file(void *user, const char *path, const struct slu_attr *a, struc
 	size_t i = slu_manifest_find(c->m, rel);
 
 	if (i == SIZE_MAX) {
+		/* Of what a pattern finds Spark looks at the name only, not at its folders. */
+		c->reached += c->glob.alts.n && !is_skipped(slu_path_base(rel)) &&
+			      slu_hglob_reaches(&c->glob, rel);
 		if (is_skipped(rel))
 			return 0;
 		c->extra++;
@@ -130,9 +136,17 @@ static int compare(const struct slu_tree *t, struct compare *c, struct slu_err *
 	int r;
 
 	*c = (struct compare){.m = t->manifest, .base = t->sources[0].base};
+	if (slu_manifest_pinned(t->manifest))
+		return slu_fail(
+			e, ENOTSUP,
+			"'%s' is frozen by versions of its store, which Hadoop cannot ask "
+			"for: freeze it again by a copy, or read it as a mount or a download",
+			slu_manifest_at(t->manifest, 0)->path);
 	if (is_one(t))
 		return compare_one(t, e);
 	c->share = shared_folder(t->manifest);
+	if (t->glob && slu_hglob_new(&c->glob, t->glob, t->manifest) < 0)
+		return slu_fail_oom(e);
 	r = slu_walk_with(t->sources[0].store, c->base, SLU_WALK_NO_SUMS, on_file, c, e);
 	if (r == -ENOENT)
 		return slu_fail(e, ESTALE,
@@ -143,16 +157,6 @@ static int compare(const struct slu_tree *t, struct compare *c, struct slu_err *
 		r = differs(slu_manifest_at(t->manifest, c->next)->path,
 			    slu_manifest_at(t->manifest, c->next), "vanished", e);
 	return r;
-}
-
-/* s with its special characters escaped `levels` times: Hadoop takes one level away each time. */
-static void add_escaped(struct slu_buf *b, const char *s, unsigned levels)
-{
-	for (; *s; s++) {
-		if (strchr(SPECIAL, *s) || (levels > 1 && *s == ','))
-			slu_buf_str(b, levels > 1 ? "\\\\\\" : "\\");
-		slu_buf_ch(b, *s);
-	}
 }
 
 static int check_colon(const char *path, struct slu_err *e)
@@ -174,7 +178,9 @@ static int add_group(struct slu_buf *b, const struct slu_manifest *m, size_t ski
 	slu_buf_ch(b, '{');
 	for (size_t i = 0; i < n && !slu_buf_err(b); i++) {
 		slu_buf_str(b, i ? ",/" : "/");
-		add_escaped(b, slu_manifest_at(m, i)->path + skip, 2);
+		const char *name = slu_manifest_at(m, i)->path + skip;
+
+		slu_hdfs_escape(b, name, strlen(name), 2);
 	}
 	slu_buf_ch(b, '}');
 	if (slu_buf_err(b) == -EMSGSIZE)
@@ -230,74 +236,143 @@ static void view_free(struct slu_view *v)
 
 static const struct slu_view_ops view_ops = {.kind = SLU_VIEW_HDFS, .free = view_free};
 
-/* The path, in the store, that the URI names: a file, or a folder.  *ret_group: entries follow. */
-static char *choose(const struct slu_tree *t, const struct compare *c, bool *ret_group)
+/* --- the URI --- */
+
+enum form { WHOLE, LIST, PATTERN };
+
+/* What the URI is made of: the place that it begins with, then the files or the pattern. */
+struct target {
+	enum form form;
+	char *path;  /* in the store */
+	bool below;  /* it is not the folder that the entries are relative to, but one in it */
+	bool nested; /* files are in plain folders in it */
+};
+
+static void target_done(struct target *g)
+{
+	free(g->path);
+}
+
+static int choose(const struct slu_tree *t, const struct compare *c, struct target *ret)
 {
 	const struct slu_manifest *m = t->manifest;
 	SLU_AUTO(slu_freep) char *shared = NULL;
 	const char *rel;
 
-	*ret_group = false;
+	ret->form = WHOLE;
 	if (is_one(t)) {
 		(void)slu_manifest_locate(m, 0, &rel);
-		return slu_path_join(c->base, rel);
+		ret->path = slu_path_join(c->base, rel);
+	} else if (c->glob.alts.n && !c->reached) {
+		ret->form = PATTERN;
+		ret->path = slu_strdup(c->base);
+	} else if (!c->extra || !c->share) {
+		ret->form = c->extra ? LIST : WHOLE;
+		ret->path = slu_strdup(c->base);
+	} else {
+		ret->form = c->common ? LIST : WHOLE;
+		ret->below = true;
+		shared = slu_strndup(slu_manifest_at(m, 0)->path, c->share - 1);
+		ret->path = shared ? slu_path_join(c->base, shared) : NULL;
 	}
-	if (!c->extra)
-		return slu_strdup(c->base);
-	*ret_group = c->common != 0;
-	if (!c->share)
-		return slu_strdup(c->base);
-	shared = slu_strndup(slu_manifest_at(m, 0)->path, c->share - 1);
-	return shared ? slu_path_join(c->base, shared) : NULL;
+	ret->nested = ret->form == WHOLE && !is_one(t) && is_nested(m, ret->below ? c->share : 0);
+	return ret->path ? 0 : -ENOMEM;
 }
 
-static int make_uri(const struct slu_tree *t, const struct compare *c, struct slu_hadoop *h,
-		    char **ret, bool *ret_nested, struct slu_err *e)
+/* h: of the target's path. */
+static int make_uri(const struct slu_tree *t, const struct compare *c, const struct target *g,
+		    struct slu_hadoop *h, char **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(GLOB_MAX);
-	SLU_AUTO(slu_freep) char *path = NULL;
-	bool group;
-	int r;
+	int r = check_colon(g->path, e);
 
-	path = choose(t, c, &group);
-	if (!path)
-		return slu_fail_oom(e);
-	r = slu_store_hadoop(t->sources[0].store, path, h, e);
 	if (r)
 		return r;
-	r = check_colon(path, e);
-	if (r)
-		return r;
-	if (group && slu_ends(h->uri, "/"))
+	if (g->form != WHOLE && slu_ends(h->uri, "/"))
 		h->uri[strlen(h->uri) - 1] = '\0';
-	add_escaped(&b, h->uri, 1);
-	*ret_nested = !group && !is_one(t) && is_nested(t->manifest, c->extra ? c->share : 0);
-	if (*ret_nested)
+	slu_hdfs_escape(&b, h->uri, strlen(h->uri), 1);
+	if (g->nested)
 		slu_warn("hdfs",
 			 "'%s' has folders in it: Spark reads those only with the option "
 			 "recursiveFileLookup=true",
 			 h->uri);
-	if (group)
-		r = add_group(&b, t->manifest, c->share, e);
+	if (g->form == LIST)
+		r = add_group(&b, t->manifest, g->below ? c->share : 0, e);
+	else if (g->form == PATTERN)
+		slu_hglob_write(&c->glob, &b);
 	if (r)
 		return r;
 	*ret = slu_buf_take(&b);
 	return *ret ? 0 : slu_fail_oom(e);
 }
 
-static struct json_t *make_props(const struct slu_hadoop *h, bool nested)
-{
-	SLU_AUTO(slu_json_freep) struct json_t *props = slu_json_object();
-	SLU_AUTO(slu_json_freep) struct json_t *options = slu_json_object();
+/* --- options of spark.read --- */
 
-	if (!props || !options ||
-	    (nested && slu_json_set_str(options, "recursiveFileLookup", "true") < 0) ||
-	    slu_json_set(props, "options", slu_json_ref(options)) < 0 ||
-	    slu_json_set(props, "conf", h->conf ? slu_json_copy(h->conf) : slu_json_object()) < 0 ||
-	    slu_json_set(props, "secret_refs",
-			 h->secret_refs ? slu_json_copy(h->secret_refs) : slu_json_object()) < 0)
-		return NULL;
-	return slu_take(props);
+/* The columns that folders such as "y=1/m=2" give: where their names end; 0: there are none. */
+static size_t columns(const char *path, const char *part[], size_t max)
+{
+	size_t n = 0;
+
+	for (const char *slash; (slash = strchr(path, '/')); path = slash + 1) {
+		const char *eq = memchr(path, '=', (size_t)(slash - path));
+
+		if (!eq || n == max)
+			return 0;
+		part[n++] = path;
+	}
+	return n;
+}
+
+/* Are all files in folders of the same columns?  Then Spark has to know where those begin, since it is given
+ * the files, or a folder of them. */
+static bool has_columns(const struct slu_manifest *m)
+{
+	enum { COLUMNS = 32 };
+	const char *first[COLUMNS], *part[COLUMNS];
+	size_t n = columns(slu_manifest_at(m, 0)->path, first, COLUMNS);
+
+	for (size_t i = 1; n && i < slu_manifest_count(m); i++) {
+		if (columns(slu_manifest_at(m, i)->path, part, COLUMNS) != n)
+			return false;
+		for (size_t k = 0; k < n; k++) {
+			size_t len = strcspn(first[k], "=") + 1;
+
+			if (strncmp(first[k], part[k], len) != 0)
+				return false;
+		}
+	}
+	return n > 0;
+}
+
+/* The folder that the entries are relative to, as Spark wants it: no pattern, so nothing is escaped. */
+static int add_base(const struct slu_tree *t, const char *base, struct json_t *options,
+		    struct slu_err *e)
+{
+	struct slu_hadoop h = {0};
+	int r = slu_store_hadoop(t->sources[0].store, base, &h, e);
+
+	if (r == 0 && slu_json_set_str(options, "basePath", h.uri) < 0)
+		r = slu_fail_oom(e);
+	slu_hadoop_done(&h);
+	return r;
+}
+
+static int make_props(const struct slu_tree *t, const struct compare *c, const struct target *g,
+		      const struct slu_hadoop *h, struct json_t **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *props = slu_hadoop_json(h);
+	SLU_AUTO(slu_json_freep) struct json_t *options = slu_json_object();
+	int r = 0;
+
+	if (!props || !options || slu_json_set(props, "options", slu_json_ref(options)) < 0)
+		return slu_fail_oom(e);
+	if (g->nested && slu_json_set_str(options, "recursiveFileLookup", "true") < 0)
+		return slu_fail_oom(e);
+	if (!is_one(t) && (g->form != WHOLE || g->below) && has_columns(t->manifest))
+		r = add_base(t, c->base, options, e);
+	if (r == 0)
+		*ret = slu_take(props);
+	return r;
 }
 
 static int check_tree(const struct slu_tree *t, struct slu_err *e)
@@ -317,30 +392,43 @@ static int check_tree(const struct slu_tree *t, struct slu_err *e)
 	return r;
 }
 
+static int fill_view(struct slu_tree *t, const struct compare *c, struct slu_view *v,
+		     struct slu_err *e)
+{
+	SLU_AUTO(target_done) struct target g = {0};
+	struct slu_hadoop h = {0};
+	int r = choose(t, c, &g) < 0 ? slu_fail_oom(e) : 0;
+
+	if (r == 0)
+		r = slu_store_hadoop(t->sources[0].store, g.path, &h, e);
+	if (r == 0)
+		r = make_uri(t, c, &g, &h, &v->where, e);
+	if (r == 0)
+		r = make_props(t, c, &g, &h, &v->props, e);
+	slu_hadoop_done(&h);
+	return r;
+}
+
 int slu_hdfs_open(struct slu_tree *t, struct slu_view **ret, struct slu_err *e)
 {
-	struct slu_hadoop h = {0};
-	struct slu_view *v;
-	struct compare c;
-	bool nested = false;
+	struct slu_view *v = NULL;
+	struct compare c = {0};
 	int r = check_tree(t, e);
 
 	if (!r)
 		r = compare(t, &c, e);
-	if (r)
-		return r;
-	v = slu_new0(struct slu_view);
-	if (!v)
-		return slu_fail_oom(e);
-	v->ops = &view_ops;
-	r = make_uri(t, &c, &h, &v->where, &nested, e);
 	if (!r) {
-		v->props = make_props(&h, nested);
-		r = v->props ? 0 : slu_fail_oom(e);
+		v = slu_new0(struct slu_view);
+		r = v ? 0 : slu_fail_oom(e);
 	}
-	slu_hadoop_done(&h);
+	if (!r) {
+		v->ops = &view_ops;
+		r = fill_view(t, &c, v, e);
+	}
+	slu_hglob_done(&c.glob);
 	if (r) {
-		view_free(v);
+		if (v)
+			view_free(v);
 		return r;
 	}
 	warn_skipped(t->manifest);

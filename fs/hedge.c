@@ -163,6 +163,7 @@ static void take_second(struct pair *x)
 		*op->list = x->list;
 		x->list = (struct slu_list){0};
 	}
+	op->unchecked = x->second.unchecked;
 	op->attr = x->second.attr;
 	slu_json_free(op->detail);
 	op->detail = slu_take(x->second.detail);

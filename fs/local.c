@@ -198,7 +198,7 @@ int slu_local_new(const char *root, bool make, struct slu_pool *pool, struct slu
 		.ops = &local_ops,
 		.caps = SLU_CAP_RANGE_READ | SLU_CAP_COND_READ | SLU_CAP_PUT_ABSENT |
 			SLU_CAP_RENAME | SLU_CAP_RENAME_DIR | SLU_CAP_REAL_DIRS | SLU_CAP_PREFETCH |
-			SLU_CAP_INLINE_READ,
+			SLU_CAP_INLINE_READ | SLU_CAP_LOOSE,
 		.block = BLOCK,
 		.max_put = SSIZE_MAX,
 	};

@@ -10,6 +10,7 @@
 
 #include "common/hash.h"
 #include "common/mem.h"
+#include "common/str.h"
 #include "common/time.h"
 #include "io/pool.h"
 
@@ -201,6 +202,28 @@ void slu_local_files_put(struct slu_local_files *fs, struct slu_local_file *f)
 	pthread_mutex_unlock(&fs->lock);
 	if (last)
 		destroy(f);
+}
+
+void slu_local_files_renamed(struct slu_local_files *fs, const char *path)
+{
+	struct slu_local_file *gone = NULL, *next;
+
+	pthread_mutex_lock(&fs->lock);
+	for (struct slu_local_file *f = fs->head.next; f != &fs->head; f = next) {
+		const char *of = strchr(f->key, '/'); /* after the identity */
+
+		next = f->next;
+		if (!of || !slu_streq(of + 1, path) || !uncache(fs, f))
+			continue;
+		f->next = gone;
+		gone = f;
+	}
+	pthread_mutex_unlock(&fs->lock);
+	while (gone) {
+		next = gone->next;
+		destroy(gone);
+		gone = next;
+	}
 }
 
 /* --- what nobody can open any more --- */

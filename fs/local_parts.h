@@ -39,6 +39,9 @@ void slu_local_files_drop(struct slu_local_files *fs,
 			  struct slu_local_file *f); /* out of the cache */
 void slu_local_files_put(struct slu_local_files *fs,
 			 struct slu_local_file *f); /* the reference back */
+/* A file had this path and has another one now, which moves its ctime: that is no reason to distrust it when it comes
+ * back. */
+void slu_local_files_renamed(struct slu_local_files *fs, const char *path);
 /* Has the pool close those that were not asked for within idle_ns and whose files nobody can open any more: they only
  * hold room on the disk. */
 void slu_local_files_trim(struct slu_local_files *fs, struct slu_pool *pool, int64_t idle_ns);

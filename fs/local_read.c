@@ -86,6 +86,7 @@ void slu_local_attr(const struct stat *st, struct slu_attr *ret)
 {
 	ret->mtime_ns = mtime_ns(st);
 	ret->sum[0] = '\0';
+	ret->unsure = ret->open = false;
 	if (S_ISDIR(st->st_mode)) {
 		ret->kind = SLU_KIND_DIR;
 		ret->size = 0;
@@ -196,14 +197,20 @@ static int stat_link(struct slu_local *l, struct slu_op *op, int dir, const char
 	return 0;
 }
 
+static bool is_no_entry(const struct slu_op *op, const char *name)
+{
+	if (slu_streq(name, ".") || slu_streq(name, ".."))
+		return true;
+	return slu_starts(name, LOCAL_TEMP) && !(op->flags & SLU_OPF_TEMPS);
+}
+
 static int list_entry(struct slu_local *l, struct slu_op *op, int dir, const struct dirent *d)
 {
-	struct slu_attr attr;
+	struct slu_attr attr = {0};
 	struct stat st;
 	int r;
 
-	if (slu_streq(d->d_name, ".") || slu_streq(d->d_name, "..") ||
-	    slu_starts(d->d_name, LOCAL_TEMP))
+	if (is_no_entry(op, d->d_name))
 		return 0;
 	if (SLU_IO(fstatat(dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW)) < 0) {
 		if (errno == ENOENT)
@@ -214,6 +221,8 @@ static int list_entry(struct slu_local *l, struct slu_op *op, int dir, const str
 		r = stat_link(l, op, dir, d->d_name, &st);
 		if (r < 0 && r != -ENOMEM && (op->flags & SLU_OPF_LENIENT)) {
 			slu_debug("local", "left out: %s", op->err.msg);
+			if (!op->list->left++)
+				op->list->left_one = slu_path_join(op->path, d->d_name);
 			return 0;
 		}
 		if (r)

@@ -12,6 +12,7 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "common/write.h"
 #include "fs/local_temp.h"
 #include "io/crypt.h"
 
@@ -23,7 +24,6 @@
 #include <sys/file.h>
 
 #define TEMP_MAX (sizeof(LOCAL_TEMP) + SLU_TXN_MAX)
-#define WRITE_MAX (1u << 30) /* of one pwrite */
 
 /* A file being written in the folder `dir`. */
 struct temp {
@@ -61,22 +61,6 @@ static int write_fail(const struct slu_local *l, struct slu_op *op, int code, co
 				"cannot %s '%s': its folder leads out of '%s' by a symbolic link",
 				verb, op->path, l->root);
 	return slu_local_fail(l, &op->err, code, verb, op->path);
-}
-
-static int write_all(int fd, const char *p, size_t n, uint64_t off)
-{
-	while (n) {
-		ssize_t got = SLU_IO(pwrite(fd, p, n < WRITE_MAX ? n : WRITE_MAX, (int64_t)off));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : -EIO;
-		p += got;
-		n -= (size_t)got;
-		off += (size_t)got;
-	}
-	return 0;
 }
 
 static int temp_name(char out[TEMP_MAX])
@@ -139,16 +123,29 @@ static int rename_absent(int from_dir, const char *from, int to_dir, const char 
 	return 0;
 }
 
+/* Who replaces a file of the folder durably, and who deletes one in a certain state, come one after the other.  The kernel
+ * gives the lock back when its holder dies; where there are no such locks there is none. */
+static int folder_lock(int dir, int *ret)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+		close(fd);
+		return -EAGAIN; /* for the layer that tries again */
+	}
+	*ret = fd;
+	return 0;
+}
+
 /* The store promises no atomic PUT_MATCH: another writer may come between this and the rename. */
-static int check_match(const struct slu_local *l, struct slu_op *op, const struct temp *t,
-		       const char *name)
+static int check_match(const struct slu_local *l, struct slu_op *op, int dir, const char *name)
 {
 	struct slu_attr a = {.id = ""};
 	struct stat st;
 
 	if (!op->if_match)
 		return 0;
-	if (fstatat(t->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		slu_local_attr(&st, &a);
 	else if (errno != ENOENT)
 		return slu_local_fail(l, &op->err, errno, "look at", op->path);
@@ -240,6 +237,16 @@ static int sync_dirs(const struct slu_local *l, const struct slu_op *op, const s
 	return 0;
 }
 
+static int publish_alone(struct slu_op *op, struct temp *t, const char *name)
+{
+	SLU_AUTO(slu_closep) int lock = -1;
+	int r = 0;
+
+	if ((op->flags & (SLU_OPF_DURABLE | SLU_OPF_ABSENT)) == SLU_OPF_DURABLE)
+		r = folder_lock(t->dir, &lock);
+	return r < 0 ? r : publish(op, t, name);
+}
+
 /* Durable if asked, then visible.  1: write it again, to a temporary file that has a name. */
 static int finish(struct slu_local *l, struct slu_op *op, struct temp *t, const char *name)
 {
@@ -248,7 +255,7 @@ static int finish(struct slu_local *l, struct slu_op *op, struct temp *t, const 
 
 	if ((op->flags & SLU_OPF_DURABLE) && SLU_IO(fsync(t->fd)) < 0)
 		return write_fail(l, op, errno, "write");
-	r = check_match(l, op, t, name);
+	r = check_match(l, op, t->dir, name);
 	if (r < 0)
 		return r;
 	if (SLU_IO(fstat(t->fd, &st)) < 0)
@@ -256,7 +263,7 @@ static int finish(struct slu_local *l, struct slu_op *op, struct temp *t, const 
 	r = check_replaced(l, op, t, name);
 	if (r < 0)
 		return r;
-	r = publish(op, t, name);
+	r = publish_alone(op, t, name);
 	if (r == -ENOTSUP && !t->name[0])
 		return 1;
 	if (r == -ENOTSUP)
@@ -283,7 +290,7 @@ static int put_as(struct slu_local *l, struct slu_op *op, bool named)
 		return write_fail(l, op, -t.dir, "write");
 	r = temp_open(l, &t, named);
 	if (r == 0)
-		r = write_all(t.fd, op->data, op->len, 0);
+		r = slu_pwrite_all(t.fd, op->data, op->len, 0);
 	if (r < 0)
 		return write_fail(l, op, -r, "write");
 	return finish(l, op, &t, name);
@@ -321,7 +328,7 @@ int slu_local_put_block(struct slu_local *l, struct slu_op *op)
 		return write_fail(l, op, -dir, "write");
 	r = slu_local_temps_get(l->temps, dir, where, tmp);
 	if (r >= 0)
-		r = write_all(r, op->data, op->len, op->off);
+		r = slu_pwrite_all(r, op->data, op->len, op->off);
 	return r < 0 ? write_fail(l, op, -r, "write") : 0;
 }
 
@@ -380,16 +387,25 @@ int slu_local_abort(struct slu_local *l, struct slu_op *op)
 
 int slu_local_delete(struct slu_local *l, struct slu_op *op)
 {
-	SLU_AUTO(slu_closep) int dir = -1;
+	SLU_AUTO(slu_closep) int dir = -1, lock = -1;
 	bool tree = op->flags & SLU_OPF_TREE;
 	const char *name;
-	int r;
+	int r = 0;
 
 	dir = open_parent(l, op->path, NULL, &name);
 	if (dir == -ENOENT && tree)
 		return 0;
 	if (dir < 0)
 		return write_fail(l, op, -dir, "delete");
+	if (op->if_match)
+		r = folder_lock(dir, &lock);
+	if (r == 0 && op->if_match) {
+		r = check_match(l, op, dir, name);
+		if (r < 0)
+			return r;
+	}
+	if (r < 0)
+		return write_fail(l, op, -r, "delete");
 	if (tree) {
 		r = slu_path_rmtree(dir, name);
 	} else {
@@ -419,6 +435,8 @@ int slu_local_rename(struct slu_local *l, struct slu_op *op)
 		r = SLU_IO(renameat(from, from_name, to, to_name)) < 0 ? -errno : 0;
 	if (r == -EEXIST)
 		return slu_fail(&op->err, EEXIST, "'%s' exists already in '%s'", op->to, l->root);
+	if (r == 0)
+		slu_local_files_renamed(l->files, op->path);
 	return r < 0 ? write_fail(l, op, -r, "rename") : 0;
 }
 

@@ -78,7 +78,7 @@ int slu_manifest_link_source(struct slu_manifest *m, const char *prefix, const c
 {
 	struct slu_msource s = {prefix, uri};
 
-	if (*prefix && (!slu_path_ok(prefix) || strchr(prefix, '/')))
+	if (*prefix && !slu_path_ok(prefix))
 		return -EINVAL;
 	if (!*uri)
 		return -EINVAL;
@@ -98,26 +98,83 @@ int slu_manifest_add_source(struct slu_manifest *m, const char *prefix, const ch
 	return p && u ? slu_manifest_link_source(m, p, u) : -ENOMEM;
 }
 
-int slu_manifest_add(struct slu_manifest *m, const char *path, const struct slu_attr *a)
+bool slu_manifest_version_ok(const char *version)
 {
-	struct slu_file f = {.size = a->size, .mtime_ns = a->mtime_ns};
+	const char *v = slu_after(version, "versionid=");
+	size_t n;
+
+	if (!v)
+		v = slu_after(version, "snapshot=");
+	n = v ? strspn(v, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:.-_+")
+	      : 0;
+	return n && !v[n] && strlen(version) < SLU_STATE_MAX;
+}
+
+int slu_manifest_add_file(struct slu_manifest *m, const char *path, const struct slu_file *from,
+			  const char *version)
+{
+	struct slu_file f = *from;
 	uint64_t sum;
 
+	if (!version)
+		version = from->version;
 	assert(!m->finished);
-	if (!*path || !slu_path_ok(path) || a->kind != SLU_KIND_FILE)
+	if (!*path || !slu_path_ok(path) || (*version && !slu_manifest_version_ok(version)))
 		return -EINVAL;
-	if (__builtin_add_overflow(m->bytes, a->size, &sum))
+	if (__builtin_add_overflow(m->bytes, f.size, &sum))
 		return -EOVERFLOW;
 	f.path = keep(m, path);
-	f.id = keep(m, a->id);
-	f.sum = keep(m, a->sum);
-	if (!f.path || !f.id || !f.sum)
+	f.id = keep(m, from->id);
+	f.sum = keep(m, from->sum);
+	f.version = keep(m, version);
+	if (!f.path || !f.id || !f.sum || !f.version)
 		return -ENOMEM;
 	if (!slu_vec_room((void **)&m->files, &m->files_cap, m->files_n, sizeof(f)))
 		return -ENOMEM;
 	m->files[m->files_n++] = f;
 	m->bytes = sum;
+	m->pinned |= *version != '\0';
 	return 0;
+}
+
+int slu_manifest_add(struct slu_manifest *m, const char *path, const struct slu_attr *a)
+{
+	struct slu_file f = {.id = a->id,
+			     .sum = a->sum,
+			     .version = "",
+			     .size = a->size,
+			     .mtime_ns = a->mtime_ns};
+
+	return a->kind == SLU_KIND_FILE ? slu_manifest_add_file(m, path, &f, NULL) : -EINVAL;
+}
+
+int slu_manifest_choose(const struct slu_manifest *m,
+			bool (*takes)(void *user, const struct slu_file *f), void *user,
+			struct slu_manifest **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_manifest_freep) struct slu_manifest *to = NULL;
+
+	if (slu_manifest_new(&to) < 0)
+		return slu_fail_oom(e);
+	for (size_t i = 0; i < m->sources_n; i++)
+		if (slu_manifest_add_source(to, m->sources[i].prefix, m->sources[i].uri) < 0)
+			return slu_fail_oom(e);
+	for (size_t i = 0; i < m->files_n; i++) {
+		const struct slu_file *f = &m->files[i];
+
+		if (takes(user, f) && slu_manifest_add_file(to, f->path, f, NULL) < 0)
+			return slu_fail_oom(e);
+	}
+	int r = slu_manifest_finish(to, e);
+
+	if (r == 0)
+		*ret = slu_take(to);
+	return r;
+}
+
+bool slu_manifest_pinned(const struct slu_manifest *m)
+{
+	return m->pinned;
 }
 
 static int by_path(const void *a, const void *b)
@@ -151,6 +208,13 @@ static size_t source_of(const struct slu_manifest *m, const char *path, const ch
 	return SIZE_MAX;
 }
 
+static bool is_within(const char *folder, const char *other)
+{
+	const char *rest = slu_after(folder, other);
+
+	return rest && (!*rest || *rest == '/');
+}
+
 static int check_sources(const struct slu_manifest *m, struct slu_err *e)
 {
 	if (!m->sources_n)
@@ -163,7 +227,8 @@ static int check_sources(const struct slu_manifest *m, struct slu_err *e)
 					"of several sources each needs a folder: '%s' has none",
 					m->sources[i].uri);
 		for (size_t k = 0; k < i; k++)
-			if (slu_streq(prefix, m->sources[k].prefix))
+			if (is_within(prefix, m->sources[k].prefix) ||
+			    is_within(m->sources[k].prefix, prefix))
 				return slu_fail(
 					e, EINVAL,
 					"the sources '%s' and '%s' have the same folder '%s'",

@@ -22,6 +22,7 @@ struct slu_manifest {
 	char *text; /* NULL, or what it was parsed from */
 	size_t text_n;
 	bool finished;
+	bool pinned; /* some file has a version */
 };
 
 /* n bytes that live as long as the manifest; NULL: no memory. */

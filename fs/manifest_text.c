@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "common/write.h"
 #include "fs/manifest_parts.h"
 #include "io/crypt.h"
 
@@ -16,29 +17,17 @@
 #include <unistd.h>
 
 #define MAGIC "sluice-manifest 1\n"
+#define MAGIC_PINNED "sluice-manifest 2\n"
 #define HASH_CHUNK (64u << 10)
 
 /* --- writing --- */
 
-/* Where the text goes: a buffer, or by way of one a hash or a file. */
+/* Where the text goes: a buffer, or by way of one a function. */
 struct sink {
 	struct slu_buf *b;
-	struct slu_hasher *hash;
-	int fd; /* -1: none */
+	int (*put)(void *user, const void *p, size_t n); /* NULL: it stays in the buffer */
+	void *user;
 };
-
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t r = write(fd, p, n);
-
-		if (r < 0 && errno != EINTR)
-			return -errno;
-		p += r > 0 ? r : 0;
-		n -= r > 0 ? (size_t)r : 0;
-	}
-	return 0;
-}
 
 static bool plain(unsigned char c)
 {
@@ -105,17 +94,16 @@ static int flush(struct sink *s, size_t at_least)
 {
 	int r;
 
-	if ((!s->hash && s->fd < 0) || s->b->len < at_least)
+	if (!s->put || s->b->len < at_least)
 		return 0;
 	r = slu_buf_err(s->b);
 	if (r == 0)
-		r = s->hash ? slu_hasher_add(s->hash, s->b->p, s->b->len)
-			    : write_all(s->fd, s->b->p, s->b->len);
+		r = s->put(s->user, s->b->p, s->b->len);
 	slu_buf_clear(s->b);
 	return r;
 }
 
-static void put_file(struct slu_buf *b, const struct slu_file *f)
+static void put_file(struct slu_buf *b, const struct slu_file *f, bool pinned)
 {
 	put_number(b, false, f->size);
 	slu_buf_ch(b, ' ');
@@ -126,6 +114,10 @@ static void put_file(struct slu_buf *b, const struct slu_file *f)
 	slu_buf_ch(b, ' ');
 	put_text(b, f->sum);
 	slu_buf_ch(b, ' ');
+	if (pinned) {
+		put_text(b, f->version);
+		slu_buf_ch(b, ' ');
+	}
 	put_text(b, f->path);
 	slu_buf_ch(b, '\n');
 }
@@ -135,7 +127,7 @@ static int put_all(const struct slu_manifest *m, struct sink *s)
 	struct slu_buf *b = s->b;
 	int r = 0;
 
-	slu_buf_str(b, MAGIC);
+	slu_buf_str(b, m->pinned ? MAGIC_PINNED : MAGIC);
 	for (size_t i = 0; i < m->sources_n; i++) {
 		slu_buf_str(b, "source ");
 		slu_buf_str(b, m->sources[i].prefix[0] ? "" : ".");
@@ -146,7 +138,7 @@ static int put_all(const struct slu_manifest *m, struct sink *s)
 		slu_buf_ch(b, '\n');
 	}
 	for (size_t i = 0; i < m->files_n && r == 0; i++) {
-		put_file(b, &m->files[i]);
+		put_file(b, &m->files[i], m->pinned);
 		r = flush(s, HASH_CHUNK);
 	}
 	slu_buf_str(b, "end ");
@@ -161,19 +153,28 @@ static int put_all(const struct slu_manifest *m, struct sink *s)
 
 int slu_manifest_write(const struct slu_manifest *m, struct slu_buf *out)
 {
-	struct sink s = {.b = out, .fd = -1};
+	struct sink s = {.b = out};
 
 	return m->finished ? put_all(m, &s) : -EINVAL;
 }
 
-int slu_manifest_save(const struct slu_manifest *m, int fd)
+int slu_manifest_stream(const struct slu_manifest *m,
+			int (*put)(void *user, const void *p, size_t n), void *user)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(16u << 20);
-	struct sink s = {.b = &b, .fd = fd};
+	struct sink s = {.b = &b, .put = put, .user = user};
 
-	if (m->text)
-		return write_all(fd, m->text, m->text_n);
 	return m->finished ? put_all(m, &s) : -EINVAL;
+}
+
+static int to_fd(void *user, const void *p, size_t n)
+{
+	return slu_write_all(*(const int *)user, p, n);
+}
+
+int slu_manifest_save(const struct slu_manifest *m, int fd)
+{
+	return m->text ? slu_write_all(fd, m->text, m->text_n) : slu_manifest_stream(m, to_fd, &fd);
 }
 
 void slu_manifest_keep_text(struct slu_manifest *m, char *text, size_t n)
@@ -183,17 +184,19 @@ void slu_manifest_keep_text(struct slu_manifest *m, char *text, size_t n)
 	m->text_n = n;
 }
 
+static int to_hash(void *user, const void *p, size_t n)
+{
+	return slu_hasher_add(user, p, n);
+}
+
 int slu_manifest_digest(const struct slu_manifest *m, char out[SLU_DIGEST_HEX])
 {
 	SLU_AUTO(slu_hasher_freep) struct slu_hasher *hash = NULL;
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(16u << 20);
 	uint8_t sum[SLU_DIGEST_MAX];
-	struct sink s = {.b = &b, .fd = -1};
-	int r = m->finished ? slu_hasher_new(SLU_SHA256, &hash) : -EINVAL;
+	int r = slu_hasher_new(SLU_SHA256, &hash);
 
-	s.hash = hash;
 	if (r == 0)
-		r = put_all(m, &s);
+		r = slu_manifest_stream(m, to_hash, hash);
 	if (r == 0)
 		r = slu_hasher_end(hash, sum);
 	if (r == 0)
@@ -208,6 +211,7 @@ struct parser {
 	const char *what;
 	size_t line;       /* 1-based, of the line last taken */
 	size_t sources_at; /* line of the first source */
+	int fields;        /* of a file's line */
 	struct slu_manifest *m;
 	struct slu_err *e;
 };
@@ -356,32 +360,56 @@ static int read_source(struct parser *ps, struct span line)
 	return r < 0 ? bad(ps, "malformed source") : 0;
 }
 
-/* Five fields and nothing else. */
-static bool cut_file(struct span line, struct span f[5])
+#define FIELDS 5
+#define FIELDS_PINNED 6
+
+/* n fields and nothing else. */
+static bool cut_file(struct span line, struct span f[FIELDS_PINNED], int n)
 {
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < n; i++)
 		if (!next_field(&line, &f[i]))
 			return false;
-	return line.p == line.end && f[4].end == line.end;
+	return line.p == line.end && f[n - 1].end == line.end;
+}
+
+/* The version and the path, where those stand in the line. */
+static int read_tail(struct parser *ps, const struct span *field, struct slu_file *f)
+{
+	bool pinned = ps->fields == FIELDS_PINNED;
+
+	f->version = pinned ? take_text(ps, &field[4]) : "";
+	f->path = f->version ? take_text(ps, &field[ps->fields - 1]) : NULL;
+	if (!f->path)
+		return bad(ps, "malformed escape");
+	if (*f->version && !slu_manifest_version_ok(f->version))
+		return bad(ps, "malformed version");
+	ps->m->pinned |= *f->version != '\0';
+	return 0;
 }
 
 static int read_file(struct parser *ps, struct span line)
 {
 	struct slu_manifest *m = ps->m;
-	struct span field[5];
+	struct span field[FIELDS_PINNED];
 	struct slu_file f;
+	int r;
 
-	if (!cut_file(line, field))
-		return bad(ps, "not '<size> <mtime> <identity> <checksum> <path>'");
+	if (!cut_file(line, field, ps->fields))
+		return bad(ps, ps->fields == FIELDS
+				       ? "not '<size> <mtime> <identity> <checksum> <path>'"
+				       : "not '<size> <mtime> <identity> <checksum> <version> "
+					 "<path>'");
 	if (!get_u64(&field[0], &f.size) || f.size > INT64_MAX) /* no file system has more */
 		return bad(ps, "malformed size");
 	if (!get_i64(&field[1], &f.mtime_ns))
 		return bad(ps, "malformed time");
 	f.id = take_text(ps, &field[2]);
 	f.sum = f.id ? take_text(ps, &field[3]) : NULL;
-	f.path = f.sum ? take_text(ps, &field[4]) : NULL;
-	if (!f.path)
+	if (!f.sum)
 		return bad(ps, "malformed escape");
+	r = read_tail(ps, field, &f);
+	if (r < 0)
+		return r;
 	if (strlen(f.id) >= SLU_ID_MAX || strlen(f.sum) >= SLU_ID_MAX)
 		return bad(ps, "identity or checksum too long");
 	if (!*f.path || !slu_path_ok(f.path))
@@ -401,6 +429,8 @@ static int read_end(struct parser *ps, struct span line)
 	if (!next_field(&line, &a) || !next_field(&line, &b) || line.p != line.end ||
 	    !get_u64(&a, &files) || !get_u64(&b, &bytes))
 		return bad(ps, "not 'end <files> <bytes>'");
+	if (ps->fields == FIELDS_PINNED && !ps->m->pinned)
+		return bad(ps, "no file above has a version");
 	if (files != ps->m->files_n || bytes != ps->m->bytes)
 		return bad(ps, "the numbers of files and bytes are not those of the lines above");
 	if (ps->p != ps->end)
@@ -435,8 +465,10 @@ static int read_lines(struct parser *ps)
 
 	if (!next_line(ps, &line) || !is(&line, "sluice-manifest "))
 		return bad(ps, "this is no manifest");
-	if ((size_t)(line.end - line.p) != strlen(MAGIC) - 1 || !is(&line, "sluice-manifest 1"))
+	if ((size_t)(line.end - line.p) != strlen(MAGIC) - 1 ||
+	    (!is(&line, "sluice-manifest 1") && !is(&line, "sluice-manifest 2")))
 		return bad(ps, "this manifest is of another version of sluice: update sluice");
+	ps->fields = is(&line, "sluice-manifest 2") ? FIELDS_PINNED : FIELDS;
 	for (bool sources = true;;) {
 		if (!next_line(ps, &line))
 			return bad(ps, "the text is cut");

@@ -14,6 +14,7 @@
 #include "fs/mount_impl.h"
 #include "fs/mount_live.h"
 #include "fs/mount_point.h"
+#include "fs/mount_rw.h"
 #include "fs/notify.h"
 
 #include <errno.h>
@@ -28,9 +29,10 @@
 #include <sys/resource.h>
 
 #define READ_AHEAD_KB "512"
-#define INIT_MS 10000          /* the kernel sends INIT as soon as the mount is there */
-#define GRACE_NS (5 * SLU_SEC) /* for programs that are still in the mount at its end */
-#define STORE_NS (5 * SLU_SEC) /* for the store to give its requests back */
+#define INIT_MS 10000            /* the kernel sends INIT as soon as the mount is there */
+#define GRACE_NS (5 * SLU_SEC)   /* for programs that are still in the mount at its end */
+#define STORE_NS (5 * SLU_SEC)   /* for the store to give its requests back */
+#define COMMIT_NS (60 * SLU_SEC) /* for files that were closed as the mount ended */
 #define STEP_MS 50
 #define BEAT_NS (SLU_SEC / 2) /* the supervisor looks every second */
 #define STACK (256u << 10)
@@ -145,7 +147,7 @@ static int worker_start(struct slu_mount *m)
 		pthread_sigmask(SIG_SETMASK, &block, &old);
 		atomic_fetch_add(&m->idle, 1);
 		/* Here, so that a thread has what it needs once it runs: its end is the mount's. */
-		r = m->uring ? 0 : slu_minit_room(&w->buf);
+		r = m->uring ? 0 : slu_minit_room(m, &w->buf);
 		if (!r)
 			r = -pthread_create(&w->thread, &attr, worker_run, w);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -179,7 +181,7 @@ static void workers_stop(struct slu_mount *m)
 	unsigned n;
 
 	atomic_store(&m->stop, true);
-	if (m->uring)
+	if (m->uring && m->se)
 		fuse_session_exit(m->se);
 	pthread_mutex_lock(&m->lock);
 	n = m->nworkers;
@@ -295,7 +297,7 @@ static int session_init(struct slu_mount *m, struct slu_err *e)
 {
 	struct pollfd p = {.fd = m->device, .events = POLLIN};
 	struct fuse_buf buf = {0};
-	int r = slu_minit_room(&buf);
+	int r = slu_minit_room(m, &buf);
 
 	if (r < 0)
 		return slu_fail_oom(e);
@@ -393,7 +395,9 @@ static int parts_new(struct slu_mount *m, struct slu_err *e)
 		r = slu_mahead_new(m);
 	if (r)
 		return slu_fail_oom(e);
-	return m->set->live ? slu_mlive_new(m, &m->live, e) : 0;
+	if (m->set->live)
+		r = slu_mlive_new(m, &m->live, e);
+	return r || !m->set->writable ? r : slu_mrw_new(m, &m->rw, e);
 }
 
 static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
@@ -433,6 +437,7 @@ static int begin(struct slu_mount *m, const char *mountpoint, struct slu_err *e)
 	if (r)
 		return slu_fail_sys(e, -r, "cannot start a thread");
 	slu_mheir_ask_again(m);
+	slu_mrw_start(m->rw);
 	slu_morder_start(m);
 	slu_mcontrol_start(m);
 	m->attached = m->given < 0; /* ours, from now on */
@@ -531,9 +536,14 @@ static void detach(struct slu_mount *m)
 		bool lazy = slu_expired(end) || atomic_load(&signals) > first || m->hurry ||
 			    m->nworkers == 0;
 
-		if (!where || !slu_mpoint_detach(where, lazy, &e))
+		if (!where || !slu_mpoint_detach(where, false, &e))
 			break;
+		if (lazy && !slu_mpoint_detach(where, true, &e)) {
+			m->left = true;
+			break;
+		}
 		if (lazy) {
+			m->hurry = m->left = true;
 			slu_warn("mount", "%s", e.msg);
 			break;
 		}
@@ -547,7 +557,7 @@ static void detach(struct slu_mount *m)
 /* -ETIMEDOUT: the store still holds requests into our memory: nothing is freed. */
 static int end(struct slu_mount *m, bool hand_over)
 {
-	int r = 0;
+	int r;
 
 	if (!hand_over && (m->ours || !slu_mlink_heir(&m->link)) && m->link.share)
 		atomic_store(&m->link.share->ended, true);
@@ -559,7 +569,8 @@ static int end(struct slu_mount *m, bool hand_over)
 		slu_mheir_drain(m);
 	if (m->ahead)
 		slu_ahead_stop(m->ahead);
-	if (m->live)
+	r = slu_mrw_stop(m->rw, !hand_over, slu_deadline_in(COMMIT_NS));
+	if (m->live && !r)
 		r = slu_mlive_stop(m->live, slu_deadline_in(STORE_NS));
 	if (m->reads && !r)
 		r = slu_mreads_stop(m->reads, slu_deadline_in(STORE_NS));
@@ -576,6 +587,7 @@ static int end(struct slu_mount *m, bool hand_over)
 	slu_ahead_free(m->ahead);
 	slu_mreads_free(m->reads);
 	slu_mopens_free(m->opens);
+	slu_mrw_free(m->rw);
 	slu_mlive_free(m->live);
 	slu_mtree_free(m->nodes);
 	slu_mlink_close(&m->link);

@@ -223,8 +223,8 @@ static int attach_by_helper(const char *canon, const struct slu_mount_opts *o, u
 		return slu_fail(e, ENOENT,
 				"fusermount3 is not installed: it is needed to mount "
 				"without being root (Debian: apt install fuse3)");
-	slu_buf_fmt(&b, "ro,nosuid,nodev,default_permissions,max_read=%u,subtype=sluice,fsname=",
-		    max_read);
+	slu_buf_fmt(&b, "%s,nosuid,nodev,default_permissions,max_read=%u,subtype=sluice,fsname=",
+		    o->set && o->set->writable ? "rw" : "ro", max_read);
 	add_escaped(&b, o->source ? o->source : "sluice");
 	if (o->allow_other)
 		slu_buf_str(&b, ",allow_other");
@@ -259,7 +259,7 @@ static int attach_by_root(const char *canon, const struct slu_mount_opts *o, uin
 	if (slu_buf_err(&b))
 		return slu_fail_oom(e);
 	if (mount(o->source ? o->source : "sluice", canon, SLU_MPOINT_TYPE,
-		  MS_RDONLY | MS_NOSUID | MS_NODEV, b.p))
+		  (o->set && o->set->writable ? 0 : MS_RDONLY) | MS_NOSUID | MS_NODEV, b.p))
 		return slu_fail_sys(e, errno, "cannot mount at '%s'", canon);
 	*ret_fd = slu_take_fd(fd);
 	return 0;

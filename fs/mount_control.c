@@ -17,17 +17,17 @@
 #include "fs/cache.h"
 #include "fs/control.h"
 #include "fs/manifest.h"
+#include "fs/mount_rw.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
 #define UNKNOWN_TOLD 10
-#define STATS_LAYOUT 1u
+#define STATS_LAYOUT 2u
 
 struct slu_mcontrol {
 	struct slu_mount *m;
 	struct slu_control *server;
-	char *path;
 	int fd;
 	uint64_t order_of; /* the connection whose order is followed */
 	uint32_t unknown;  /* names of it that are no files here */
@@ -131,12 +131,32 @@ static int tell_cache(struct slu_mount *m, struct json_t *answer)
 	return set_count(r, o, "queued", s.queued);
 }
 
+static int tell_stage(struct slu_mount *m, struct json_t *answer)
+{
+	struct slu_stages_counts n;
+	struct json_t *o;
+	int r;
+
+	if (!m->rw)
+		return 0;
+	slu_stages_count(m->rw->stages, &n);
+	r = set_child(answer, "stage", &o);
+	if (!r)
+		r = slu_json_set_str(o, "where", slu_stages_where(m->rw->stages));
+	r = set_count(r, o, "files", n.files);
+	r = set_count(r, o, "bytes", slu_stages_used(m->rw->stages));
+	r = set_count(r, o, "dirty", n.dirty);
+	r = set_count(r, o, "failed", n.failed);
+	return set_count(r, o, "links", n.links);
+}
+
 static int do_stats(struct slu_mcontrol *c, struct json_t *answer, struct slu_err *e)
 {
 	struct slu_mount *m = c->m;
 
 	if (tell_mount(m, answer) || tell_reader(m, answer) || tell_order(c, answer) ||
-	    tell_cache(m, answer) || slu_json_set(answer, "stats", slu_stats_json()))
+	    tell_cache(m, answer) || tell_stage(m, answer) ||
+	    slu_json_set(answer, "stats", slu_stats_json()))
 		return slu_fail_oom(e);
 	return 0;
 }
@@ -289,7 +309,7 @@ static int open_socket(struct slu_mcontrol *c, struct slu_err *e)
 	if (!c->m->id.minor)
 		return slu_fail(e, ENODEV, "its device number is not known");
 	slu_control_name(c->m->id.major, c->m->id.minor, name);
-	r = slu_control_listen(name, &c->path, &c->fd, e);
+	r = slu_control_listen(name, &c->fd, e);
 	if (r)
 		return r;
 	r = slu_mlink_keep(&c->m->link, SLU_KEEP_CONTROL, c->fd);
@@ -309,42 +329,26 @@ void slu_mcontrol_start(struct slu_mount *m)
 	if (open_socket(c, &e) || slu_control_start(&conf, c->fd, &c->server, &e)) {
 		slu_log(SLU_LOG_INFO, "mount", "'%s' has no control socket: %s", m->where, e.msg);
 		slu_closep(&c->fd);
-		free(c->path);
 		free(c);
 		return;
 	}
 	m->control = c;
 }
 
-/* A worker that took the socket over does not know its name: it is the same again. */
-static void remove_name(const struct slu_mcontrol *c)
-{
-	char *dirs[SLU_CONTROL_DIRS], name[SLU_CONTROL_NAME];
-
-	if (slu_control_dirs(geteuid(), dirs))
-		return;
-	slu_control_name(c->m->id.major, c->m->id.minor, name);
-	for (int i = 0; i < SLU_CONTROL_DIRS; i++) {
-		SLU_AUTO(slu_freep) char *path = slu_asprintf("%s/%s", dirs[i], name);
-
-		if (path && dirs[i][0])
-			(void)unlink(path);
-		free(dirs[i]);
-	}
-}
-
 void slu_mcontrol_stop(struct slu_mount *m, bool hand_over)
 {
 	struct slu_mcontrol *c = m->control;
+	char name[SLU_CONTROL_NAME];
 
 	if (!c)
 		return;
 	m->control = NULL;
 	slu_control_stop(c->server);
-	if (!hand_over)
-		remove_name(c);
+	if (!hand_over) {
+		slu_control_name(c->m->id.major, c->m->id.minor, name);
+		slu_control_forget(name, c->fd);
+	}
 	close(c->fd);
-	free(c->path);
 	free(c);
 }
 

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "fs/mount_live.h"
+#include "fs/mount_told.h"
 
 #include <errno.h>
 
@@ -64,10 +65,7 @@ void slu_mfile_tell(struct slu_mount *m, uint64_t at, uint64_t off, size_t len, 
 		if (rc != -ESTALE)
 			tell_failed(f->path, off, len, e);
 		else
-			slu_warn("mount",
-				 "'%s' is no longer what this mount shows (%s): %s; unmount, "
-				 "resolve the dataset again and mount it anew",
-				 f->path, f->id, e->msg);
+			slu_mtold_changed(f->path, f->id, e->msg);
 		return;
 	}
 	(void)slu_mlive_locate(m->live, at, &path, id);

@@ -22,8 +22,8 @@
 #include <stdatomic.h>
 #include <sys/uio.h>
 
-#define SLU_MREAD_MAX (1u << 20)   /* one request */
-#define SLU_MWRITE_MAX (64u << 10) /* none ever comes: the size of a worker's request buffer */
+#define SLU_MREAD_MAX (1u << 20)     /* one request */
+#define SLU_MREQUEST_MAX (64u << 10) /* a worker's request buffer, where no writes come */
 #define SLU_MWORKERS 4
 
 struct slu_ahead;
@@ -31,6 +31,7 @@ struct slu_mcontrol;
 struct slu_mlive;
 struct slu_morder;
 struct slu_mreads;
+struct slu_mrw;
 
 #define SLU_MINIT_PASSTHROUGH (1ull << 37)
 
@@ -62,6 +63,7 @@ struct slu_mount {
 	struct slu_mlink link; /* to the supervisor; link.share is always there */
 	struct slu_mreads *reads;
 	struct slu_mlive *live;       /* NULL: pinned content */
+	struct slu_mrw *rw;           /* NULL: it takes no writes */
 	struct slu_mcontrol *control; /* NULL: it has no socket */
 	struct slu_ahead *ahead;      /* NULL: live content */
 	struct slu_morder *order;     /* NULL: it is not kept */
@@ -74,6 +76,7 @@ struct slu_mount {
 	int given;           /* a device that somebody else has mounted: /dev/fd/N; -1: none */
 	bool ours;           /* this process has come to serve it */
 	bool hurry;          /* the end does not wait for programs in the mount */
+	bool left;           /* it has ended with programs in it */
 	int wake;            /* eventfd: the time keeper has something to look at */
 
 	atomic_bool stop;     /* workers end */
@@ -86,8 +89,9 @@ struct slu_mount {
 void slu_mount_wake(struct slu_mount *m); /* any thread, and signal handlers */
 
 /* --- mount_init.c: requests as they come, INIT --- */
+size_t slu_minit_write_max(const struct slu_mount *m); /* bytes of one write */
 /* Makes the memory of b, into which requests are received; free(b->mem) is the caller's. */
-int slu_minit_room(struct fuse_buf *b);
+int slu_minit_room(const struct slu_mount *m, struct fuse_buf *b);
 /* The next request, into b.  > 0, -EINTR: again, 0: the session is over. */
 int slu_minit_receive(struct slu_mount *m, struct fuse_buf *b);
 void slu_minit_process(struct slu_mount *m, struct fuse_buf *b);
@@ -160,6 +164,9 @@ extern const struct fuse_lowlevel_ops slu_mount_ops;
 /* True: the thread was killed, and dies as soon as what it waits for is over. */
 bool slu_mkilled(pid_t tid);
 bool slu_mkilled_text(const char *status); /* of /proc/TID/status */
+/* The signal by which the program of a thread ends at this moment; 0: none, or it is not ours to look at. */
+int slu_mkilled_by(pid_t tid);
+int slu_mkilled_by_text(const char *stat); /* of /proc/TID/stat */
 
 /* --- mount_read.c --- */
 int slu_mreads_new(struct slu_mount *m, struct slu_mreads **ret);

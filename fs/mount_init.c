@@ -142,11 +142,14 @@ static bool refused(struct slu_mount *m, int fd, const void *buf)
 
 /* Has memory behind the buffer before the kernel copies a request there: a process that is killed while that
  * copy has to wait for memory fails the request for good (fuse_dev_do_read: EIO), which nobody can ask for again. */
-static void touch(void *buf, size_t n)
+static void touch(void *buf, size_t n, bool writable)
 {
+	static _Thread_local void *whole; /* all of it was touched: requests to write are long */
 	volatile char *p = buf;
 
-	if (n > REQUEST)
+	if (writable && buf != whole)
+		whole = buf;
+	else if (n > REQUEST)
 		n = REQUEST;
 	for (size_t i = 0; i < n; i += 4096)
 		p[i] = 0;
@@ -156,7 +159,7 @@ static void touch(void *buf, size_t n)
 /* As read(2). */
 static ssize_t next_request(struct slu_mount *m, int fd, void *buf, size_t n)
 {
-	touch(buf, n);
+	touch(buf, n, m->rw);
 	ssize_t r = !m->init.seen && slu_mlink_heir(&m->link) ? (ssize_t)slu_mheir_init(m, buf, n)
 							      : read(fd, buf, n);
 
@@ -170,9 +173,14 @@ static ssize_t next_request(struct slu_mount *m, int fd, void *buf, size_t n)
 	return r;
 }
 
-int slu_minit_room(struct fuse_buf *b)
+size_t slu_minit_write_max(const struct slu_mount *m)
 {
-	b->mem = slu_malloc(SLU_MWRITE_MAX + HEADROOM);
+	return m->set->writable ? SLU_MREAD_MAX : SLU_MREQUEST_MAX;
+}
+
+int slu_minit_room(const struct slu_mount *m, struct fuse_buf *b)
+{
+	b->mem = slu_malloc(slu_minit_write_max(m) + HEADROOM);
 	return b->mem ? 0 : -ENOMEM;
 }
 
@@ -181,7 +189,7 @@ int slu_minit_receive(struct slu_mount *m, struct fuse_buf *b)
 	ssize_t r;
 
 	r = next_request(m, m->device >= 0 ? m->device : fuse_session_fd(m->se), b->mem,
-			 SLU_MWRITE_MAX + HEADROOM);
+			 slu_minit_write_max(m) + HEADROOM);
 	if (r >= (ssize_t)sizeof(struct fuse_in_header)) {
 		b->size = (size_t)r;
 		return (int)r;

@@ -17,6 +17,10 @@
 
 #define HEX "0123456789abcdef"
 #define PENDING "\nSigPnd:\t"
+/* Of /proc/TID/stat: fields, and the flag of a thread that ends. */
+#define FLAGS 9u
+#define EXIT_CODE 52u
+#define EXITING 4u
 
 bool slu_mkilled_text(const char *status)
 {
@@ -29,17 +33,55 @@ bool slu_mkilled_text(const char *status)
 	return n >= 3 && strchr("13579bdf", at[strlen(PENDING) + n - 3]);
 }
 
-bool slu_mkilled(pid_t tid)
+/* The text of /proc/TID/what; "": there is none. */
+static void look(pid_t tid, const char *what, char *text, size_t size)
 {
-	char name[32], text[4096];
+	char name[48];
 	ssize_t n;
 
-	snprintf(name, sizeof(name), "/proc/%d/status", (int)tid);
+	snprintf(name, sizeof(name), "/proc/%d/%s", (int)tid, what);
 	SLU_AUTO(slu_closep) int fd = open(name, O_RDONLY | O_CLOEXEC);
 
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
+	n = fd < 0 ? -1 : read(fd, text, size - 1);
+	text[n > 0 ? n : 0] = '\0';
+}
+
+bool slu_mkilled(pid_t tid)
+{
+	char text[16 << 10];
+
+	look(tid, "status", text, sizeof(text));
 	return slu_mkilled_text(text);
+}
+
+static uint64_t number(const char *p)
+{
+	uint64_t n = 0;
+
+	for (; *p >= '0' && *p <= '9'; p++)
+		n = n * 10 + (uint64_t)(*p - '0');
+	return n;
+}
+
+int slu_mkilled_by_text(const char *stat)
+{
+	const char *p = strrchr(stat, ')'); /* the end of the name, which may hold anything */
+	uint64_t flags = 0, code = 0;
+
+	for (unsigned field = 3; p && field <= EXIT_CODE; field++) {
+		p = strchr(p + 1, ' ');
+		if (p && field == FLAGS)
+			flags = number(p + 1);
+		if (p && field == EXIT_CODE)
+			code = number(p + 1);
+	}
+	return flags & EXITING ? (int)(code & 0x7f) : 0;
+}
+
+int slu_mkilled_by(pid_t tid)
+{
+	char text[4096];
+
+	look(tid, "stat", text, sizeof(text));
+	return slu_mkilled_by_text(text);
 }

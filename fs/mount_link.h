@@ -23,6 +23,8 @@ enum slu_keep {
 	SLU_KEEP_CONTROL, /* the listening socket: the path keeps answering */
 	SLU_KEEP_LIVE,    /* what programs have open in a live mount */
 	SLU_KEEP_ORDER,   /* the order of files that is followed */
+	SLU_KEEP_STAGE,   /* the folder of what is staged, locked by it */
+	SLU_KEEP_META,    /* modes and times that no store keeps */
 	SLU_KEEPS
 };
 

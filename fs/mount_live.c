@@ -12,13 +12,16 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/mount_guard.h"
+#include "fs/mount_rw.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #define FILE_VALID 3600.0 /* attributes of a state, seconds */
+#define WRITTEN_VALID 1.0 /* of a file that is being written */
 #define OPEN_NS SLU_SEC   /* an OPEN believes what was asked so long ago */
 #define IO_TIMEOUT (60 * SLU_SEC)
 #define BLOCK 4096u
@@ -49,13 +52,20 @@ static struct timespec time_of(int64_t ns)
 	return (struct timespec){.tv_sec = (ns - rest) / NSEC, .tv_nsec = rest};
 }
 
+mode_t slu_mlive_mode(const struct slu_mlive *l, bool dir)
+{
+	mode_t mode = (dir ? S_IFDIR | 0555 : S_IFREG | 0444) & ~(mode_t)(l->m->o->umask & 0777);
+
+	return l->m->rw ? mode | 0200 : mode;
+}
+
 static void fill_stat(const struct slu_mlive *l, const struct slu_lnode *n, struct stat *st)
 {
 	const struct slu_mount_opts *o = l->m->o;
 
 	memset(st, 0, sizeof *st);
 	st->st_ino = n->ino;
-	st->st_mode = (n->dir ? S_IFDIR | 0555 : S_IFREG | 0444) & ~(mode_t)(o->umask & 0777);
+	st->st_mode = slu_mlive_mode(l, n->dir);
 	/* Of a folder: how many are in it is not known.  1 says so to find(1) and others. */
 	st->st_nlink = 1;
 	st->st_uid = o->uid;
@@ -75,14 +85,22 @@ void slu_mlive_entry(const struct slu_mlive *l, const struct slu_lnode *n,
 	*p = (struct fuse_entry_param){
 		.ino = n->id, .attr_timeout = n->dir ? left : FILE_VALID, .entry_timeout = left};
 	fill_stat(l, n, &p->attr);
+
+	bool staged = slu_mrw_stat(l->m, n, &p->attr);
+
+	if (staged) {
+		p->attr_timeout = WRITTEN_VALID;
+		p->entry_timeout = 0;
+	}
+	slu_mrw_show(l->m, n, staged, &p->attr);
 }
 
 static void reply_attr(fuse_req_t req, const struct slu_mlive *l, const struct slu_lnode *n)
 {
-	struct stat st;
+	struct fuse_entry_param p;
 
-	fill_stat(l, n, &st);
-	fuse_reply_attr(req, &st, n->dir ? slu_mlive_left(l, n->asked) : FILE_VALID);
+	slu_mlive_entry(l, n, &p);
+	fuse_reply_attr(req, &p.attr, p.attr_timeout);
 }
 
 static struct slu_mlive *live_of(fuse_req_t req)
@@ -178,7 +196,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	/* What a listing told just now need not be asked again. */
-	if (!slu_lnodes_child(l->nodes, parent, name, false, &n) && fresh(l, &n) &&
+	if (!slu_lnodes_child(l->nodes, parent, name, false, &n) &&
+	    (fresh(l, &n) || slu_mrw_staged(l->m, n.id)) &&
 	    !slu_lnodes_child(l->nodes, parent, name, true, &n)) {
 		slu_mlive_keep_folder(l, &n);
 		slu_mlive_entry(l, &n, &p);
@@ -245,7 +264,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct slu_mask *a;
 
 	(void)fi;
-	if (slu_lnodes_get(l->nodes, ino, &n)) {
+	if (slu_lnodes_get(l->nodes, ino, &n) || slu_mrw_past(l->m, &n)) {
 		fuse_reply_err(req, ESTALE);
 		return;
 	}
@@ -260,15 +279,22 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 /* --- OPEN, RELEASE, FORGET --- */
 
-static void reply_open(fuse_req_t req, struct slu_mlive *l, uint64_t ino, struct fuse_file_info *fi)
+/* noted: as an opener. */
+static void reply_open(fuse_req_t req, struct slu_mlive *l, uint64_t ino, struct fuse_file_info *fi,
+		       bool noted)
 {
-	if (slu_lnodes_open(l->nodes, ino)) {
+	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+
+	if (!noted && slu_lnodes_open(l->nodes, ino)) {
 		fuse_reply_err(req, ESTALE);
 		return;
 	}
-	slu_mlive_keep_note(l, ino, true);
+	if (!noted)
+		slu_mlive_keep_note(l, ino, true);
 	fi->keep_cache = 1; /* pages of a node are those of its one state */
-	fi->noflush = 1;
+	fi->noflush = !writes;
+	if (writes)
+		fi->fh = slu_mrw_opener(req);
 	fuse_reply_open(req, fi);
 }
 
@@ -289,7 +315,7 @@ static void opened(struct slu_mask *a)
 		if (r)
 			slu_mask_fail(a, r);
 		else
-			reply_open(a->req, l, a->ino, &a->fi);
+			reply_open(a->req, l, a->ino, &a->fi, false);
 		slu_mask_replied(a);
 	}
 	slu_mask_end(a);
@@ -302,12 +328,18 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct slu_lnode n;
 	struct slu_mask *a;
 
+	if (l->m->rw && slu_mrw_let_go(l->m->rw, req, ino))
+		return;
+	if (l->m->rw && slu_mrw_open(l->m->rw, ino)) {
+		reply_open(req, l, ino, fi, true);
+		return;
+	}
 	if (slu_lnodes_get(l->nodes, ino, &n) || n.asked == INT64_MIN) {
 		fuse_reply_err(req, ESTALE);
 		return;
 	}
 	if (slu_now() - n.asked < trust) {
-		reply_open(req, l, ino, fi);
+		reply_open(req, l, ino, fi, false);
 		return;
 	}
 	a = slu_mask_new(l, req, ino, opened);
@@ -337,10 +369,9 @@ static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 
 static void op_init(void *mount, struct fuse_conn_info *c)
 {
-	(void)mount;
 	c->want = c->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS |
 				FUSE_CAP_PARALLEL_DIROPS);
-	c->max_write = 64u << 10; /* no write ever comes */
+	c->max_write = (unsigned)slu_minit_write_max(mount);
 	c->max_read = SLU_MREAD_MAX;
 	c->max_background = 64;
 	c->congestion_threshold = 48;

@@ -98,6 +98,7 @@ void slu_mask_fail(struct slu_mask *a,
 
 /* --- mount_live.c, for mount_live_dir.c --- */
 double slu_mlive_left(const struct slu_mlive *l, int64_t asked); /* seconds it may be believed */
+mode_t slu_mlive_mode(const struct slu_mlive *l, bool dir);      /* unless something else was set */
 void slu_mlive_entry(const struct slu_mlive *l, const struct slu_lnode *n,
 		     struct fuse_entry_param *p);
 
@@ -108,6 +109,9 @@ void slu_mlive_keep_note(struct slu_mlive *l, uint64_t ino, bool opened);
 /* The kernel is about to get to know of n: if it is a folder, a program may come to stand in it. */
 void slu_mlive_keep_folder(struct slu_mlive *l, const struct slu_lnode *n);
 
+/* Nodes have moved: what is open is written down under the names that it has now. */
+void slu_mlive_keep_anew(struct slu_mlive *l);
+
 /* --- mount_live_dir.c --- */
 void slu_mlive_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 /* READDIR, READDIRPLUS */
@@ -117,6 +121,9 @@ void slu_mlive_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 void slu_mlive_list_put(struct slu_mlive *l, struct slu_mlist *d); /* an ask's; lock held */
 void slu_mlive_list_turn(
 	struct slu_mlive *l); /* after that, without the lock: who waited goes on */
+/* A name in a folder is gone (now NULL), or stands for another file: in pages that are here already, too. */
+void slu_mlive_list_changed(struct slu_mlive *l, uint64_t folder, const char *name,
+			    const struct slu_attr *now);
 void slu_mlive_lists_trim(struct slu_mlive *l,
 			  bool all); /* pages that nobody reads; all: everything */
 

@@ -15,6 +15,7 @@
 #include "common/time.h"
 #include "common/vec.h"
 #include "fs/mount_guard.h"
+#include "fs/mount_rw.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
@@ -44,6 +45,9 @@ struct slu_mlist {
 	unsigned empty;
 	size_t k;                   /* which page it is */
 	SLU_VEC(struct mark) marks; /* of the pages known */
+	struct slu_hash *
+		staged; /* names of the first page, of a writable mount: files that are being written */
+	struct slu_hash *behind; /* folders that a later page may tell again, with their page + 1 */
 };
 
 /* --- handles --- */
@@ -54,6 +58,10 @@ static void list_free(struct slu_mlist *d)
 	for (size_t i = 0; i < d->marks.n; i++)
 		free(d->marks.p[i].marker);
 	free(d->marks.p);
+	if (d->staged)
+		slu_hash_free(d->staged, NULL);
+	if (d->behind)
+		slu_hash_free(d->behind, NULL);
 	free(d);
 }
 
@@ -185,7 +193,8 @@ static bool shown(const struct slu_dirent *e)
 	       slu_path_ok(e->name);
 }
 
-/* The names of the folders in the page, on a store where a file may have the same. */
+/* The names of the folders in the page, on a store where a file may have the same; of one that is told
+ * twice, as a marker and as what its files share, the first. */
 static struct slu_hash *folders_of(const struct slu_mask *a)
 {
 	struct slu_hash *h = NULL;
@@ -193,14 +202,37 @@ static struct slu_hash *folders_of(const struct slu_mask *a)
 	if (slu_store_can(a->l->store, SLU_CAP_REAL_DIRS))
 		return NULL;
 	for (size_t i = 0; i < a->list.n; i++) {
+		char *name = a->list.p[i].name;
+
 		if (a->list.p[i].attr.kind != SLU_KIND_DIR)
 			continue;
 		if (!h)
 			h = slu_hash_new();
-		if (h)
-			(void)slu_hash_put(h, a->list.p[i].name, a->list.p[i].name);
+		if (h && !slu_hash_get(h, name))
+			(void)slu_hash_put(h, name, name);
 	}
 	return h;
+}
+
+/* Between the marker 'd' and what begins with 'd/' others fit, such as 'd-1', and so does the end of the
+ * page: then 'd' is how the last name begins. */
+static void note_behind(struct slu_mlist *d, const struct slu_list *page)
+{
+	const char *last = NULL;
+
+	for (size_t i = 0; i < page->n; i++)
+		if (!last || strcmp(page->p[i].name, last) > 0)
+			last = page->p[i].name;
+	for (size_t i = 0; last && page->next && i < page->n; i++) {
+		const char *name = page->p[i].name;
+
+		if (page->p[i].attr.kind != SLU_KIND_DIR || !slu_starts(last, name))
+			continue;
+		if (!d->behind)
+			d->behind = slu_hash_new();
+		if (d->behind && !slu_hash_get(d->behind, name))
+			(void)slu_hash_put(d->behind, name, (void *)(uintptr_t)(d->k + 1));
+	}
 }
 
 /* What was taken out of a page. */
@@ -209,8 +241,18 @@ struct left {
 	size_t n;                   /* refused */
 };
 
-/* Names that the kernel refuses, files that are folders too.  False: not to be shown. */
-static bool judge(const struct slu_dirent *e, const struct slu_hash *folders, struct left *left)
+static bool told_before(const struct slu_dirent *e, const struct slu_hash *folders,
+			const struct slu_mlist *d)
+{
+	const char *first = folders ? slu_hash_get(folders, e->name) : NULL;
+	uintptr_t page = d->behind ? (uintptr_t)slu_hash_get(d->behind, e->name) : 0;
+
+	return (first && first != e->name) || (page && page - 1 < d->k);
+}
+
+/* Names that the kernel refuses, files that are folders too, folders again.  False: not to be shown. */
+static bool judge(const struct slu_dirent *e, const struct slu_hash *folders,
+		  const struct slu_mlist *d, struct left *left)
 {
 	if (slu_starts(e->name, ".sluice-")) /* unfinished writes */
 		return false;
@@ -219,7 +261,9 @@ static bool judge(const struct slu_dirent *e, const struct slu_hash *folders, st
 		left->n++;
 		return false;
 	}
-	if (!folders || e->attr.kind == SLU_KIND_DIR || !slu_hash_get(folders, e->name))
+	if (e->attr.kind == SLU_KIND_DIR)
+		return !told_before(e, folders, d);
+	if (!folders || !slu_hash_get(folders, e->name))
 		return true;
 	left->both = e->name;
 	return false;
@@ -232,10 +276,12 @@ static void clean(struct slu_mask *a, struct slu_mlist *d)
 	struct left left = {0};
 	size_t n = 0;
 
+	if (folders)
+		note_behind(d, p);
 	for (size_t i = 0; i < p->n; i++) {
 		struct slu_dirent e = p->p[i];
 
-		if (!judge(&e, folders, &left))
+		if (!judge(&e, folders, d, &left))
 			continue;
 		p->p[i] = p->p[n];
 		p->p[n++] = e;
@@ -293,9 +339,13 @@ static int add_child(struct slu_mask *a, const struct slu_mlist *d, const struct
 	struct fuse_entry_param p = {0};
 	struct slu_lnode n;
 
+	if (!e->attr.kind || (d->k && d->staged && slu_hash_get(d->staged, e->name)))
+		return 0; /* it went, or was told already */
 	if (!a->plus) {
 		p.attr.st_ino = slu_lnodes_ino(a->l->nodes, a->ino, e->name);
-		p.attr.st_mode = e->attr.kind == SLU_KIND_DIR ? S_IFDIR : S_IFREG;
+		p.attr.st_mode = e->attr.kind == SLU_KIND_DIR ? S_IFDIR
+				 : d->k || !a->l->m->rw       ? S_IFREG
+							: slu_mrw_type(a->l->m, a->ino, e->name);
 		return add(a, e->name, &p, next) ? 0 : 1;
 	}
 	if (fuse_add_direntry_plus(a->req, NULL, 0, e->name, NULL, 0) > a->size - a->used)
@@ -403,6 +453,44 @@ static void choose(struct slu_mask *a, struct slu_mlist *d)
 
 static void page_came(struct slu_mask *a);
 
+/* The first page of a writable mount: the files that are being written. */
+static int staged_page(struct slu_mask *a, struct slu_mlist *d)
+{
+	int r = slu_mrw_names(a->l->m, a->ino, &d->page);
+
+	if (!d->staged && d->page.n)
+		d->staged = slu_hash_new();
+	for (size_t i = 0; !r && d->staged && i < d->page.n; i++)
+		r = slu_hash_put(d->staged, d->page.p[i].name, d);
+	d->page.next = r < 0 ? NULL : slu_strdup("");
+	if (r >= 0 && !d->page.next)
+		r = -ENOMEM;
+	d->loaded = true;
+	return r < 0 ? r : note_next(d);
+}
+
+/* "": the store's first page, which comes after that of ours. */
+static const char *marker_of(const struct slu_mlist *d)
+{
+	const char *m = d->marks.p[d->k].marker;
+
+	return m && *m ? m : NULL;
+}
+
+void slu_mlive_list_changed(struct slu_mlive *l, uint64_t folder, const char *name,
+			    const struct slu_attr *now)
+{
+	pthread_mutex_lock(&l->lock);
+	for (struct slu_mlist *d = l->lists; d; d = d->next) {
+		for (size_t i = 0; d->ino == folder && d->loaded && i < d->page.n; i++) {
+			if (!slu_streq(d->page.p[i].name, name))
+				continue;
+			d->page.p[i].attr = now ? *now : (struct slu_attr){0};
+		}
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
 /* Replies, or asks for the page that is needed. */
 static void go_on(struct slu_mask *a)
 {
@@ -418,8 +506,21 @@ static void go_on(struct slu_mask *a)
 	d->begun = slu_now();
 	slu_list_done(&d->page);
 	d->page = (struct slu_list){0};
+	if (a->l->m->rw && !d->k) {
+		r = staged_page(a, d);
+		if (!r)
+			r = add_page(a, d);
+		if (r || a->used) {
+			list_end(a, r);
+			return;
+		}
+		choose(a, d);
+		d->loaded = false;
+		slu_list_done(&d->page);
+		d->page = (struct slu_list){0};
+	}
 	a->answer = page_came;
-	slu_op_list(&a->op, a->path, d->marks.p[d->k].marker, &a->list);
+	slu_op_list(&a->op, a->path, marker_of(d), &a->list);
 	a->op.flags |= SLU_OPF_NO_SUMS | SLU_OPF_LENIENT;
 	slu_mask_send(a);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What programs have open in a live mount, and which folders they may stand in, written down for the next
- * worker: numbers follow from path and state, so it only has to know which those are.  A log in a memory
- * file that the supervisor keeps: "o|c|d SIZE TIME IDENTITY PATH NUL", opened, closed, or a folder that the
+ * worker, with the numbers that the kernel has for them.  A log in a memory
+ * file that the supervisor keeps: "o|c|d SIZE TIME IDENTITY PATH NUL", opened, opened and nameless since, closed, or a folder that the
  * kernel got to know of (of a folder SIZE is "-"); when it has grown, what holds is written into a new one.  A record without its end was being written at the death: not counted.
  */
 #include "fs/mount_live.h"
@@ -21,28 +21,16 @@
 #define LOG_MAX (64u << 20)
 #define FOLDERS_MAX (16u << 20) /* of those that nobody has open; then they are left out */
 
-static void put(struct slu_buf *b, char what, const char *path, const struct slu_attr *a)
+static void put(struct slu_buf *b, char what, const char *path, const struct slu_attr *a,
+		uint64_t number)
 {
+	slu_buf_fmt(b, "%c %llu ", what, (unsigned long long)number);
 	if (a->kind == SLU_KIND_DIR)
-		slu_buf_fmt(b, "%c - 0 - %s", what, path);
+		slu_buf_fmt(b, "- 0 - %s", path);
 	else
-		slu_buf_fmt(b, "%c %llu %lld %s %s", what, (unsigned long long)a->size,
+		slu_buf_fmt(b, "%llu %lld %s %s", (unsigned long long)a->size,
 			    (long long)a->mtime_ns, a->id, path);
 	slu_buf_ch(b, '\0');
-}
-
-static bool write_all(int fd, const struct slu_buf *b)
-{
-	size_t done = 0;
-
-	while (done < b->len) {
-		ssize_t n = write(fd, b->p + done, b->len - done);
-
-		if (n < 0 && errno != EINTR)
-			return false;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return true;
 }
 
 /* --- reading --- */
@@ -61,12 +49,13 @@ static char *word(char **p)
 
 static void restore(struct slu_mlive *l, char *record)
 {
-	char *what = word(&record), *size = word(&record), *when = word(&record),
-	     *id = word(&record);
+	char *what = word(&record), *number = word(&record), *size = word(&record),
+	     *when = word(&record), *id = word(&record);
+	uint64_t had;
 	struct slu_attr a = {.kind = SLU_KIND_FILE};
 	struct slu_lnode n;
 
-	if (!id || !record || strlen(id) >= sizeof a.id)
+	if (!id || !record || strlen(id) >= sizeof a.id || !slu_u64(number, &had))
 		return;
 	if (slu_streq(size, "-"))
 		a.kind = SLU_KIND_DIR;
@@ -74,8 +63,10 @@ static void restore(struct slu_mlive *l, char *record)
 		return;
 	else
 		memcpy(a.id, id, strlen(id) + 1);
-	if (slu_lnodes_restore(l->nodes, record, &a, *what != 'd', &n))
+	if (slu_lnodes_restore(l->nodes, record, &a, *what != 'd', had, &n))
 		return;
+	if (*what == 'u')
+		slu_lnodes_expire(l->nodes, n.id);
 	if (*what == 'c') { /* the opener of the record before, and what restore added */
 		slu_lnodes_close(l->nodes, n.id);
 		slu_lnodes_close(l->nodes, n.id);
@@ -95,12 +86,13 @@ static void read_log(struct slu_mlive *l, int fd)
 
 /* --- writing: keep_lock held --- */
 
-static void put_held(void *buf, const char *path, const struct slu_attr *a, bool open)
+static void put_held(void *buf, const char *path, const struct slu_attr *a, uint64_t number,
+		     char how)
 {
 	const struct slu_buf *b = buf;
 
-	if (open || b->len < FOLDERS_MAX)
-		put(buf, open ? 'o' : 'd', path, a);
+	if (how != 'd' || b->len < FOLDERS_MAX)
+		put(buf, how, path, a, number);
 }
 
 /* A file with what is open now, in place of the one that there is. */
@@ -110,7 +102,7 @@ static void begin_anew(struct slu_mlive *l)
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(LOG_MAX);
 
 	slu_lnodes_each_held(l->nodes, put_held, &b);
-	if (fd < 0 || slu_buf_err(&b) || !write_all(fd, &b) ||
+	if (fd < 0 || slu_buf_err(&b) || !slu_buf_write_fd(&b, fd) ||
 	    slu_mlink_keep(&l->m->link, SLU_KEEP_LIVE, fd)) {
 		slu_debug("mount", "what is open cannot be written down");
 		return;
@@ -148,11 +140,11 @@ static void note(struct slu_mlive *l, uint64_t ino, char what)
 	a.size = n.size;
 	a.mtime_ns = n.mtime_ns;
 	slu_lnodes_id(l->nodes, ino, a.id);
-	put(&b, what, path, &a);
+	put(&b, what, path, &a, ino);
 	if (slu_buf_err(&b))
 		return;
 	pthread_mutex_lock(&l->keep_lock);
-	if ((what != 'd' || l->keep_len < LOG_MAX / 2) && write_all(l->keep_fd, &b))
+	if ((what != 'd' || l->keep_len < LOG_MAX / 2) && slu_buf_write_fd(&b, l->keep_fd))
 		l->keep_len += b.len;
 	if (l->keep_len > l->keep_max)
 		begin_anew(l);
@@ -168,4 +160,12 @@ void slu_mlive_keep_folder(struct slu_mlive *l, const struct slu_lnode *n)
 void slu_mlive_keep_note(struct slu_mlive *l, uint64_t ino, bool opened)
 {
 	note(l, ino, opened ? 'o' : 'c');
+}
+
+void slu_mlive_keep_anew(struct slu_mlive *l)
+{
+	pthread_mutex_lock(&l->keep_lock);
+	if (l->keep_fd >= 0)
+		begin_anew(l);
+	pthread_mutex_unlock(&l->keep_lock);
 }

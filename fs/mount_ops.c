@@ -70,7 +70,7 @@ static void op_init(void *mount, struct fuse_conn_info *c)
 				FUSE_CAP_PARALLEL_DIROPS);
 	m->can_skip_open = c->capable & FUSE_CAP_NO_OPEN_SUPPORT;
 	m->no_opendir = c->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
-	c->max_write = SLU_MWRITE_MAX;
+	c->max_write = SLU_MREQUEST_MAX;
 	c->max_read = SLU_MREAD_MAX;
 	c->max_background = 64;
 	c->congestion_threshold = 48;

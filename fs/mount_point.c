@@ -100,6 +100,7 @@ static bool parse_line(char *line, const char **ret_path, struct slu_mpoint *ret
 	if (!field[1])
 		return false;
 	ret->uid = user_of(tail);
+	ret->writable = line && slu_starts(line, "rw");
 	unescape(field[1]);
 	copy_field(ret->type, sizeof ret->type, field[0]);
 	copy_field(ret->source, sizeof ret->source, field[1]);
@@ -357,6 +358,11 @@ int slu_mount_check(const char *mountpoint, struct slu_err *e)
 	if (made < 0)
 		return made;
 	r = check_empty(canon, e);
+	if (r == -ENOTEMPTY) {
+		int busy = slu_mpoint_clear(canon, e); /* what another mount shows since then? */
+
+		r = busy < 0 ? busy : r;
+	}
 	return r ? r : made;
 }
 

@@ -13,6 +13,7 @@ struct slu_mpoint {
 	char type[64];
 	char source[256];
 	uint32_t uid; /* that has mounted it; UINT32_MAX: not said */
+	bool writable;
 };
 
 /* The absolute path without symlinks, also of a mount point whose server is dead.  Caller frees. */

@@ -228,6 +228,7 @@ unsigned slu_mshare_refuse(struct slu_mshare *s, int fuse_fd)
 	 * near the newest. */
 	for (uint64_t u = from - from % STEP; u <= newest + SWEEP * STEP; u += STEP)
 		n += refuse(fuse_fd, u);
+	atomic_fetch_add(&s->refused, n);
 	slu_mshare_forget(s);
 	return n;
 }

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLU_MSHARE_LAYOUT 2u /* another one: a worker of another version of sluice cannot go on */
+#define SLU_MSHARE_LAYOUT 3u /* another one: a worker of another version of sluice cannot go on */
 #define SLU_MSHARE_FLIGHTS 1024u
 
 /* Areas that modules of the worker use as they like; memory is spent on what was touched. */
@@ -53,6 +53,7 @@ struct slu_mshare {
 	_Atomic bool handed;           /* a worker has stopped and left the mount to the next */
 	_Atomic uint32_t fell_back;    /* programs that could not take over */
 	_Atomic bool resend;           /* the kernel gives requests a second time (6.9) */
+	_Atomic uint32_t refused;      /* requests that got EIO as a worker died */
 	_Atomic uint64_t newest;       /* unique of the latest request taken */
 	_Atomic uint64_t taken, again; /* requests; those that came a second time */
 

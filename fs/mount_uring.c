@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "fs/mount_live.h"
+#include "fs/mount_rw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,6 +82,8 @@ static void read_bytes(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 void slu_muring_ops(const struct slu_mount *m, struct fuse_lowlevel_ops *ret)
 {
 	*ret = *OPS(m);
+	if (m->rw)
+		slu_mrw_ops_of(ret);
 	if (!m->uring)
 		return;
 	ret->lookup = counted_lookup;
@@ -122,6 +125,8 @@ static const char *missing(const struct slu_mount *m)
 void slu_muring_ops(const struct slu_mount *m, struct fuse_lowlevel_ops *ret)
 {
 	*ret = m->live ? slu_mlive_ops : slu_mount_ops;
+	if (m->rw)
+		slu_mrw_ops_of(ret);
 }
 
 void slu_muring_want(struct slu_mount *m, struct fuse_conn_info *c)
@@ -143,7 +148,7 @@ int slu_muring_choose(struct slu_mount *m, struct slu_err *e)
 
 	if (slu_streq(set, "off"))
 		return 0;
-	why = missing(m);
+	why = m->rw ? "it takes writes" : missing(m);
 	m->uring = !why;
 	if (why && slu_streq(set, "on"))
 		return slu_fail(e, ENOTSUP, "'%s' cannot use io_uring: %s", m->where, why);

@@ -316,7 +316,8 @@ static int view_new(const char *mountpoint, bool detached, struct mount_view **r
 static int check_log(const char *path, struct slu_err *e)
 {
 	SLU_AUTO(slu_closep)
-	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0600)
+		      : -1;
 
 	return path && fd < 0 ? slu_fail_sys(e, errno, "cannot write the log file '%s'", path) : 0;
 }

@@ -13,18 +13,24 @@
 #include <string.h>
 
 static const char *const names[_SLU_OP_MAX] = {
-	[SLU_OP_STAT] = "stat",         [SLU_OP_LIST] = "list",   [SLU_OP_READ] = "read",
-	[SLU_OP_PREFETCH] = "prefetch", [SLU_OP_PUT] = "put",     [SLU_OP_PUT_BLOCK] = "put_block",
-	[SLU_OP_COMMIT] = "commit",     [SLU_OP_ABORT] = "abort", [SLU_OP_DELETE] = "delete",
-	[SLU_OP_RENAME] = "rename",     [SLU_OP_MKDIR] = "mkdir", [SLU_OP_COPY] = "copy",
+	[SLU_OP_STAT] = "stat",     [SLU_OP_LIST] = "list",
+	[SLU_OP_READ] = "read",     [SLU_OP_PREFETCH] = "prefetch",
+	[SLU_OP_PUT] = "put",       [SLU_OP_PUT_BLOCK] = "put_block",
+	[SLU_OP_COMMIT] = "commit", [SLU_OP_BLOCKS] = "blocks",
+	[SLU_OP_ABORT] = "abort",   [SLU_OP_DELETE] = "delete",
+	[SLU_OP_RENAME] = "rename", [SLU_OP_MKDIR] = "mkdir",
+	[SLU_OP_COPY] = "copy",
 };
 
 void slu_list_done(struct slu_list *l)
 {
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
 		free(l->p[i].name);
+		free(l->p[i].version);
+	}
 	free(l->p);
 	free(l->next);
+	free(l->left_one);
 	*l = (struct slu_list){0};
 }
 
@@ -107,6 +113,13 @@ void slu_op_commit(struct slu_op *op, const char *path, const char *txn, uint64_
 	op->flags = flags;
 }
 
+void slu_op_blocks(struct slu_op *op, const char *path, const char *txn, struct slu_list *list)
+{
+	init(op, SLU_OP_BLOCKS, path);
+	op->txn = txn;
+	op->list = list;
+}
+
 void slu_op_abort(struct slu_op *op, const char *path, const char *txn)
 {
 	init(op, SLU_OP_ABORT, path);
@@ -155,6 +168,11 @@ void slu_source_done(struct slu_source *s)
 const char *slu_op_name(enum slu_op_type type)
 {
 	return (unsigned)type < _SLU_OP_MAX ? names[type] : "?";
+}
+
+const char *slu_op_verb(enum slu_op_type type)
+{
+	return type == SLU_OP_PUT || type == SLU_OP_PUT_BLOCK ? "write" : slu_op_name(type);
 }
 
 void slu_op_push(struct slu_op *op, void (*done)(struct slu_op *), void *user)

@@ -25,11 +25,14 @@ enum slu_op_type {
 	SLU_OP_PUT,       /* path, data, len, flags ABSENT or if_match -> attr; whole and atomic */
 	SLU_OP_PUT_BLOCK, /* path, txn, off, data, len: invisible until COMMIT */
 	SLU_OP_COMMIT,    /* path, txn, size, len, flags ABSENT or if_match -> attr */
-	SLU_OP_ABORT,     /* path, txn: forget the blocks; absent is fine */
-	SLU_OP_DELETE,    /* path: absent is -ENOENT; flags TREE: absent is fine */
-	SLU_OP_RENAME,    /* path, to, flags ABSENT, if_match of path; parents of `to` are made */
-	SLU_OP_MKDIR,     /* path and its parents; there already is fine */
-	SLU_OP_COPY, /* path <- from, flags ABSENT or if_match -> attr: the bytes go from service
+	SLU_OP_BLOCKS, /* path, txn -> *list: "%016x" of off, and the size, of what PUT_BLOCK stored;
+			* -EEXIST: where it can be told, when p is made of them already */
+	SLU_OP_ABORT,  /* path, txn: forget the blocks; absent is fine */
+	SLU_OP_DELETE, /* path: absent is -ENOENT; flags TREE: absent is fine.  if_match: of a file, only in that
+			* state, else -ESTALE; atomic, on a local store towards who replaces it DURABLE */
+	SLU_OP_RENAME, /* path, to, flags ABSENT, if_match of path; parents of `to` are made */
+	SLU_OP_MKDIR,  /* path and its parents; there already is fine */
+	SLU_OP_COPY,   /* path <- from, flags ABSENT or if_match -> attr: the bytes go from service
 			   * to service; whole and atomic (SLU_CAP_COPY) */
 	_SLU_OP_MAX
 };
@@ -43,10 +46,22 @@ enum {
 	SLU_OPF_NO_SUMS = 1u << 5,   /* LIST: attr.sum may be missing, if that is simpler */
 	/* LIST: an entry that leads nowhere is left out (a debug line) instead of failing it all */
 	SLU_OPF_LENIENT = 1u << 6,
-	/* STAT of a file: attr.sum too, also where that is work for the store; "" where there is none */
+	/* STAT of a file: attr.sum too, also where that is work for the store; "" where there is none, or only one that
+	 * was kept while others wrote the bytes.  With if_match: of that state, else -ESTALE, where the store can tell */
 	SLU_OPF_SUM = 1u << 7,
 	/* READ: one like it is under way and takes long, so by another way, if there is one */
-	SLU_OPF_BESIDE = 1u << 8
+	SLU_OPF_BESIDE = 1u << 8,
+	SLU_OPF_TEMPS = 1u << 9, /* LIST: names of unfinished writes, too */
+	/* STAT of a file: attr.open too.  DETAIL says it where it is unsure */
+	SLU_OPF_OPEN = 1u << 10,
+	/* PUT, PUT_BLOCK: what arrived need not be compared, if that takes requests of its own.  Else, what arrived
+	 * damaged is gone again and -EBADMSG */
+	SLU_OPF_BARE = 1u << 11,
+	/* STAT: what is no file is absent, where to look for a folder of that name is a request of its own */
+	SLU_OPF_FILE = 1u << 12,
+	/* LIST with RECURSIVE: also files that were overwritten or removed, one entry for each state that is kept
+	 * (SLU_CAP_VERSIONS); slu_dirent.version says which */
+	SLU_OPF_VERSIONS = 1u << 13
 };
 
 enum slu_kind { SLU_KIND_FILE = 1, SLU_KIND_DIR };
@@ -56,17 +71,22 @@ enum slu_kind { SLU_KIND_FILE = 1, SLU_KIND_DIR };
 
 struct slu_attr {
 	enum slu_kind kind;
+	bool unsure;      /* of a file: somebody may still be writing it.  STAT with OPEN knows */
+	bool open;        /* with OPEN: somebody is */
 	uint64_t size;    /* bytes; 0 for directories */
 	int64_t mtime_ns; /* wall clock */
 	/* What a read is pinned to: Blob ETag, HDFS fileId and mtime, local mtime and size.  Printable
 	 * without spaces.  Of a directory: whatever tells it from its ancestors, or "". */
 	char id[SLU_ID_MAX];
-	char sum[SLU_ID_MAX]; /* content checksum the store knows, "md5:<hex>", or "" */
+	/* Content checksum the store knows, "md5:<hex>", "crc64:<hex>" (kept with the bytes, by whoever wrote them or
+	 * what is beside them last: slu_sum_stands()), or "" */
+	char sum[SLU_ID_MAX];
 };
 
 struct slu_dirent {
 	char *name; /* relative to the listed path; has '/' only in a RECURSIVE listing */
 	struct slu_attr attr;
+	char *version; /* LIST with VERSIONS: as of struct slu_op; NULL: it has none */
 };
 
 /* What a file carries beside its bytes, where the store keeps such things (SLU_CAP_PROPS; else what is
@@ -76,6 +96,8 @@ struct slu_props {
 	const char *tier;         /* "Hot", "Cool", "Cold", "Archive"; NULL: the account's */
 	const struct json_t *metadata, *tags; /* objects of strings; NULL: none */
 	const uint8_t *md5; /* 16 bytes, of the whole file, kept with it; NULL: not known */
+	const uint64_t *
+		crc64; /* COMMIT, COPY: CRC-64/NVME of the whole file, kept with it; NULL: not known */
 };
 
 /* Where another service fetches a file of a store from (slu_store_source).  url and authorization are
@@ -92,7 +114,9 @@ void slu_source_done(struct slu_source *s); /* frees the contents, wiped */
 struct slu_list {
 	struct slu_dirent *p;
 	size_t n, cap;
-	char *next; /* marker of the next page, NULL at the end */
+	char *next;     /* marker of the next page, NULL at the end */
+	size_t left;    /* entries that lead nowhere and were left out (SLU_OPF_LENIENT) */
+	char *left_one; /* the path of one of them, or NULL */
 };
 
 void slu_list_done(struct slu_list *l); /* frees the contents */
@@ -106,9 +130,10 @@ struct slu_op {
 	const char *path; /* relative store path (common/path.h), "" = root */
 	const char *to;
 	uint64_t off;
-	size_t len;       /* COMMIT: the unit of its blocks, 0: they grew (fs/blocks.h) */
-	void *buf;        /* READ */
-	const void *data; /* PUT, PUT_BLOCK */
+	size_t len;            /* COMMIT: the unit of its blocks, 0: they grew (fs/blocks.h) */
+	void *buf;             /* READ */
+	const void *data;      /* PUT, PUT_BLOCK */
+	const uint64_t *crc64; /* PUT_BLOCK: CRC-64/NVME of data, where it is known; NULL */
 	uint64_t size; /* COMMIT: the whole length; READ: that of the file when it is known, for the
 			* disk cache (fs/cache.h), else 0 */
 	const char *if_match; /* identity that must still hold, else -ESTALE; NULL: none */
@@ -125,7 +150,8 @@ struct slu_op {
 	bool canceled;    /* set by slu_store_cancel; read it by slu_op_canceled */
 
 	/* results */
-	int rc; /* 0 or -errno */
+	int rc;         /* 0 or -errno */
+	bool unchecked; /* READ: the bytes came with no checksum of the store's (SLU_CAP_BARE_READ) */
 	struct slu_err err;
 	struct slu_attr attr;
 	struct json_t
@@ -167,6 +193,7 @@ void slu_op_put_block(struct slu_op *op, const char *path, const char *txn, uint
 		      const void *data, size_t len);
 void slu_op_commit(struct slu_op *op, const char *path, const char *txn, uint64_t size,
 		   unsigned flags);
+void slu_op_blocks(struct slu_op *op, const char *path, const char *txn, struct slu_list *list);
 void slu_op_abort(struct slu_op *op, const char *path, const char *txn);
 void slu_op_delete(struct slu_op *op, const char *path, unsigned flags);
 void slu_op_rename(struct slu_op *op, const char *path, const char *to, unsigned flags);
@@ -174,7 +201,8 @@ void slu_op_mkdir(struct slu_op *op, const char *path);
 void slu_op_copy(struct slu_op *op, const char *path, const struct slu_source *from,
 		 unsigned flags);
 
-const char *slu_op_name(enum slu_op_type type); /* "read" */
+const char *slu_op_name(enum slu_op_type type); /* "read", "put_block" */
+const char *slu_op_verb(enum slu_op_type type); /* as people say it: "read", "write" */
 
 /* A layer hooks the way back up before it forwards, and unhooks first thing in its hook. */
 void slu_op_push(struct slu_op *op, void (*done)(struct slu_op *), void *user);

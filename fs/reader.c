@@ -97,6 +97,8 @@ int slu_reader_new(struct slu_readers *rs, struct slu_store *store, const char *
 	pthread_mutex_lock(&rs->lock);
 	rs->readers++;
 	r->time = rs->time;
+	if (store->ahead > rs->ahead_least)
+		rs->ahead_least = store->ahead;
 	slu_readers_unlock(rs);
 	*ret = r;
 	return 0;

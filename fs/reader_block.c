@@ -15,7 +15,7 @@
 #define STALE_NS (3 * SLU_SEC)
 #define PREFETCH_KEEP_NS (20 * SLU_SEC)
 #define STATES_MAX 64
-#define SPARE_MAX (8ull << 20)
+#define SPARE_MAX (8ull << 20) /* and what a stream has ahead at least */
 #define LEFT_MAX (16ull << 20)
 
 /* --- what may be dropped --- */
@@ -87,7 +87,7 @@ static void buffer_put(struct slu_readers *rs, char *p, size_t cost, enum slu_bu
 	unsigned units = units_of(cost);
 
 	slu_budget_turn(rs->budget, cls, SLU_BUDGET_SPARE, cost);
-	if (!p || !units || rs->spare_bytes + cost > SPARE_MAX) {
+	if (!p || !units || rs->spare_bytes + cost > SPARE_MAX + rs->ahead_least) {
 		free(p);
 		rs->owed += cost;
 		return;

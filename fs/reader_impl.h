@@ -121,6 +121,7 @@ struct slu_readers {
 	struct slu_block_list left, ahead, prefetch; /* what may be dropped */
 	void *spare[SLU_SPARE_UNITS + 1]; /* buffers by units, linked through their first word */
 	uint64_t spare_bytes;
+	uint64_t ahead_least; /* the most that a store wants */
 	struct slu_read_state *states;
 	unsigned nstates;
 	struct slu_reader_stats stats;

@@ -229,7 +229,7 @@ static uint64_t window_of(const struct slu_reader *r, const struct slu_stream *s
 
 	if (part < 2 * rs->conf.block)
 		part = 2 * rs->conf.block;
-	n = least(n, part);
+	n = least(n > r->store->ahead ? n : r->store->ahead, part);
 	return rs->conf.window_max ? least(n, rs->conf.window_max) : n;
 }
 

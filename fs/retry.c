@@ -41,6 +41,7 @@ static bool repeatable(const struct slu_op *op)
 	case SLU_OP_LIST:
 	case SLU_OP_READ:
 	case SLU_OP_PUT_BLOCK:
+	case SLU_OP_BLOCKS:
 	case SLU_OP_ABORT:
 	case SLU_OP_MKDIR:
 	case SLU_OP_DELETE:
@@ -73,6 +74,11 @@ static bool may_pass(const struct slu_op *op)
 	}
 }
 
+static bool writes(const struct slu_op *op)
+{
+	return op->type == SLU_OP_PUT || op->type == SLU_OP_PUT_BLOCK;
+}
+
 /* The tries that count: one that brought much of what is read is progress. */
 static unsigned vain_tries(const struct slu_op *op)
 {
@@ -86,8 +92,9 @@ static bool worth_it(const struct retry *r, const struct slu_op *op)
 	if (op->rc == 0 || vain_tries(op) >= r->tries || op->tries == UINT8_MAX ||
 	    op->type == SLU_OP_PREFETCH || slu_op_canceled(op))
 		return false;
-	/* EAGAIN: refused before any effect */
-	return op->rc == -EAGAIN || (repeatable(op) && may_pass(op));
+	/* refused before any effect, or what arrived damaged is gone again */
+	return op->rc == -EAGAIN || (op->rc == -EBADMSG && writes(op)) ||
+	       (repeatable(op) && may_pass(op));
 }
 
 static void earn(struct retry *r)

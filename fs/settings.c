@@ -89,9 +89,11 @@ static const char *const wanted[] = {
 
 /* --- names --- */
 
+#define OWN_PREFIX "SLUICE_"
+
 static void env_name(const char *name, char out[NAME_MAX_LEN])
 {
-	size_t n = (size_t)snprintf(out, NAME_MAX_LEN, "SLUICE_%s", name);
+	size_t n = (size_t)snprintf(out, NAME_MAX_LEN, OWN_PREFIX "%s", name);
 
 	for (size_t i = 0; i < n && i < NAME_MAX_LEN; i++)
 		out[i] = (char)toupper((unsigned char)out[i]);
@@ -452,7 +454,7 @@ static int from_options(struct slu_settings *s, char view, const char *const *op
 static bool is_foreign(const char *name, size_t n)
 {
 	static const char *const prefixes[] = {"DATASET_MOUNT_", "DATASET_FUSE_", "RSLEX_",
-					       "AZUREML_DATASET_"};
+					       "AZUREML_DATASET_HTTP_"};
 
 	for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
 		if (slu_starts(name, prefixes[i]))
@@ -461,6 +463,24 @@ static bool is_foreign(const char *name, size_t n)
 		if (strlen(foreigns[i].env) == n && !memcmp(foreigns[i].env, name, n))
 			return true;
 	return false;
+}
+
+/* A variable of ours that is nothing, but nearly a setting.  Others may be somebody's own. */
+static void tell_mistyped(const char *name, size_t n)
+{
+	const char *best = NULL;
+	char own[NAME_MAX_LEN], typed[NAME_MAX_LEN] = "";
+
+	for (size_t i = 0; i < n && i < sizeof typed - 1; i++)
+		typed[i] = (char)tolower((unsigned char)name[i]);
+	for (size_t i = 0; i < SLU_SETTINGS; i++)
+		best = slu_nearer(typed, best, rows[i].name);
+	/* two letters make another word of a short one, unless they only changed places */
+	if (!best || slu_streq(typed, best) ||
+	    (slu_distance(typed, best) > 1 && n < 8 && strlen(best) != n))
+		return;
+	env_name(best, own);
+	slu_warn("settings", "SLUICE_%.*s is ignored: did you mean %s?", (int)n, name, own);
 }
 
 /* Names that look like settings but do nothing: a user who set one wants to know. */
@@ -473,6 +493,8 @@ static void tell_ignored(void)
 	for (char **p = environ; p && *p; p++) {
 		size_t n = strcspn(*p, "="), i = 0;
 
+		if (slu_starts(*p, OWN_PREFIX))
+			tell_mistyped(*p + sizeof OWN_PREFIX - 1, n - (sizeof OWN_PREFIX - 1));
 		if (!is_foreign(*p, n))
 			continue;
 		while (i < NFOREIGN &&
@@ -505,10 +527,11 @@ static int check_word(const char *name, const char *value, const char *a, const 
 {
 	const struct row *row = find_row(name, strlen(name));
 
-	if (slu_streq(value, a) || slu_streq(value, b) || slu_streq(value, c))
+	if (slu_streq(value, a) || slu_streq(value, b) || (c && slu_streq(value, c)))
 		return 0;
-	return slu_fail(e, EINVAL, "the setting '%s' is '%s': it wants %s%s, %s or %s", name, value,
-			row && slu_streq(row->dflt, "auto") ? "auto, " : "", a, b, c);
+	return slu_fail(e, EINVAL, "the setting '%s' is '%s': it wants %s%s%s%s or %s", name, value,
+			row && slu_streq(row->dflt, "auto") ? "auto, " : "", a, c ? ", " : "",
+			c ? b : "", c ? c : b);
 }
 
 /* What no single row can tell. */
@@ -520,19 +543,20 @@ static int check_together(const struct slu_settings *s, struct slu_err *e)
 		r = check_word("open_mode", s->open_mode, "none", "passthrough", "direct", e);
 	if (r == 0)
 		r = check_word("io_uring", s->io_uring, "on", "auto", "off", e);
-	if (r < 0)
-		return r;
-	if (s->cache_size == 0 && !s->chosen[SLU_SET_cache_size])
-		return slu_fail(
-			e, EINVAL,
-			"the setting 'cache_size' is 0: it wants the bytes of the disk cache, "
-			"negative for what it leaves free, or auto; cache=false for none");
-	if (s->cache_prune_to > s->cache_prune_at)
-		return slu_fail(e, EINVAL,
-				"the setting 'cache_prune_to' is %g: it has to be at most "
-				"'cache_prune_at', which is %g",
-				s->cache_prune_to, s->cache_prune_at);
-	return 0;
+	if (r == 0)
+		r = check_word("layout", s->layout, "sluice", "compat", NULL, e);
+	if (r == 0)
+		r = check_word("fsync", s->fsync, "stage", "store", NULL, e);
+	if (r == 0 && s->cache_size == 0 && !s->chosen[SLU_SET_cache_size])
+		r = slu_fail(e, EINVAL,
+			     "the setting 'cache_size' is 0: it wants the bytes of the disk cache, "
+			     "negative for what it leaves free, or auto; cache=false for none");
+	if (r == 0 && s->cache_prune_to > s->cache_prune_at)
+		r = slu_fail(e, EINVAL,
+			     "the setting 'cache_prune_to' is %g: it has to be at most "
+			     "'cache_prune_at', which is %g",
+			     s->cache_prune_to, s->cache_prune_at);
+	return r;
 }
 
 int slu_settings_resolve(char view, const struct json_t *config, const char *const *options,
@@ -554,6 +578,7 @@ int slu_settings_resolve(char view, const struct json_t *config, const char *con
 	if (r < 0)
 		return r;
 	tell_ignored();
+	s.live |= s.writable; /* what is written is no state that was resolved before */
 	*ret = s;
 	return 0;
 }

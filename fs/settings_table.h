@@ -41,7 +41,15 @@ S(live, flag, "false", 0, 1, "m", "ask the store for names and attributes; else 
 S(attr_timeout, time, "auto", 0, 2147483647, "m", "how long they are believed (1h; live: 10s)")
 S(open_mode, text, "auto", 0, 0, "m", "who opens files: auto, none (the kernel), passthrough or direct")
 S(io_uring, text, "off", 0, 0, "m", "requests over io_uring: on, auto (where it can be) or off")
+S(layout, text, "sluice", 0, 0, "md", "names of several paths: sluice (one rule) or compat (as Azure ML has them)")
 S(scanners, text, "warn", 0, 0, "m", "indexers that walk the mount: warn, refuse or allow")
+
+/* writing */
+S(writable, flag, "false", 0, 1, "m", "take writes; names and attributes are asked of the store, as with live")
+S(fsync, text, "stage", 0, 0, "m", "where fsync puts bytes: stage (local disk) or store")
+S(stage_dir, text, "auto", 0, 0, "m", "folder for files that are being written (in cache_dir's default)")
+S(report, flag, "false", 0, 1, "m", "note in stage_dir/report what did not reach the store, and the end")
+S(stage_size, bytes, "0", 0, 1ll << 60, "m", "most bytes of it; 0: its disk, less 150MB")
 
 /* who sees it, and how */
 S(allow_other, flag, "false", 0, 1, "m", "let other users read")

@@ -58,6 +58,11 @@ static const char *const counter_names[SLU_STAT_COUNTERS] = {
 	[SLU_STAT_PREFETCH_HITS] = "prefetch_hits",
 	[SLU_STAT_PREFETCH_LOST] = "prefetch_lost",
 	[SLU_STAT_GUESS_STOPS] = "guess_stops",
+	[SLU_STAT_WRITTEN] = "written",
+	[SLU_STAT_STREAMED] = "streamed",
+	[SLU_STAT_COMMITS] = "commits",
+	[SLU_STAT_COMMITS_BAD] = "commits_bad",
+	[SLU_STAT_SET_ASIDE] = "set_aside",
 };
 
 static const char *const gauge_names[SLU_GAUGES] = {
@@ -80,6 +85,7 @@ static const char *const kind_names[SLU_STAT_KINDS] = {
 	[SLU_STAT_STORE + SLU_OP_PUT] = "store_put",
 	[SLU_STAT_STORE + SLU_OP_PUT_BLOCK] = "store_put_block",
 	[SLU_STAT_STORE + SLU_OP_COMMIT] = "store_commit",
+	[SLU_STAT_STORE + SLU_OP_BLOCKS] = "store_blocks",
 	[SLU_STAT_STORE + SLU_OP_ABORT] = "store_abort",
 	[SLU_STAT_STORE + SLU_OP_DELETE] = "store_delete",
 	[SLU_STAT_STORE + SLU_OP_RENAME] = "store_rename",

@@ -43,6 +43,11 @@ enum slu_stat {
 	SLU_STAT_PREFETCH_HITS, /* of those, read afterwards */
 	SLU_STAT_PREFETCH_LOST, /* of those, dropped unread */
 	SLU_STAT_GUESS_STOPS,   /* times that wrong guesses ended the guessing */
+	SLU_STAT_WRITTEN,       /* bytes that programs wrote into a mount */
+	SLU_STAT_STREAMED,      /* bytes that were sent while their file was being written */
+	SLU_STAT_COMMITS,       /* written files that stores have */
+	SLU_STAT_COMMITS_BAD,   /* times that a store did not take one */
+	SLU_STAT_SET_ASIDE,     /* written files whose bytes lie in kept/ */
 	SLU_STAT_COUNTERS
 };
 

@@ -12,7 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
+#include <semaphore.h>
 #include <string.h>
 
 /* The file was replaced between STAT and READ: how often slu_store_get looks again. */
@@ -30,7 +30,24 @@ void slu_hadoop_done(struct slu_hadoop *h)
 	free(h->uri);
 	slu_json_free(h->conf);
 	slu_json_free(h->secret_refs);
+	slu_json_free(h->env);
 	*h = (struct slu_hadoop){0};
+}
+
+static struct json_t *copy_or_empty(const struct json_t *o)
+{
+	return o ? slu_json_copy(o) : slu_json_object();
+}
+
+struct json_t *slu_hadoop_json(const struct slu_hadoop *h)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+
+	if (!o || slu_json_set(o, "conf", copy_or_empty(h->conf)) < 0 ||
+	    slu_json_set(o, "secret_refs", copy_or_empty(h->secret_refs)) < 0 ||
+	    slu_json_set(o, "env", copy_or_empty(h->env)) < 0)
+		return NULL;
+	return slu_take(o);
 }
 
 static bool is_txn(const char *s)
@@ -49,7 +66,8 @@ static unsigned caps_needed(const struct slu_op *op)
 	switch (op->type) {
 	case SLU_OP_LIST:
 		return (op->flags & SLU_OPF_RECURSIVE ? SLU_CAP_FLAT_LIST : 0) |
-		       (op->start ? SLU_CAP_START_LIST : 0);
+		       (op->start ? SLU_CAP_START_LIST : 0) |
+		       (op->flags & SLU_OPF_VERSIONS ? SLU_CAP_VERSIONS : 0);
 	case SLU_OP_STAT:
 		return op->version ? SLU_CAP_VERSIONS : 0;
 	case SLU_OP_READ:
@@ -57,6 +75,8 @@ static unsigned caps_needed(const struct slu_op *op)
 		       (op->version ? SLU_CAP_VERSIONS : 0);
 	case SLU_OP_PREFETCH:
 		return SLU_CAP_PREFETCH;
+	case SLU_OP_BLOCKS:
+		return SLU_CAP_BLOCKS;
 	case SLU_OP_PUT:
 	case SLU_OP_COMMIT:
 		return put;
@@ -69,24 +89,29 @@ static unsigned caps_needed(const struct slu_op *op)
 	}
 }
 
-/* What this kind of op needs to be filled in: a mistake of the caller, not of a user. */
-static bool complete(const struct slu_op *op)
+static bool in_range(const struct slu_op *op)
 {
 	uint64_t end;
 
+	return !__builtin_add_overflow(op->off, op->len, &end) && end <= INT64_MAX;
+}
+
+/* What this kind of op needs to be filled in: a mistake of the caller, not of a user. */
+static bool complete(const struct slu_op *op)
+{
 	if ((unsigned)op->type >= _SLU_OP_MAX || !op->done)
 		return false;
 	switch (op->type) {
 	case SLU_OP_LIST:
 		return op->list && op->list->n == 0;
+	case SLU_OP_BLOCKS:
+		return is_txn(op->txn) && op->list && op->list->n == 0;
 	case SLU_OP_READ:
-		return (op->buf || !op->len) && !__builtin_add_overflow(op->off, op->len, &end) &&
-		       end <= INT64_MAX;
+		return (op->buf || !op->len) && in_range(op);
 	case SLU_OP_PUT:
 		return op->data || !op->len;
 	case SLU_OP_PUT_BLOCK:
-		return is_txn(op->txn) && (op->data || !op->len) &&
-		       !__builtin_add_overflow(op->off, op->len, &end) && end <= INT64_MAX;
+		return is_txn(op->txn) && (op->data || !op->len) && in_range(op);
 	case SLU_OP_COMMIT:
 	case SLU_OP_ABORT:
 		return is_txn(op->txn);
@@ -102,7 +127,7 @@ static bool complete(const struct slu_op *op)
 static bool changes(enum slu_op_type type)
 {
 	return type != SLU_OP_STAT && type != SLU_OP_LIST && type != SLU_OP_READ &&
-	       type != SLU_OP_PREFETCH;
+	       type != SLU_OP_PREFETCH && type != SLU_OP_BLOCKS;
 }
 
 static int check(const struct slu_store *s, struct slu_op *op)
@@ -213,41 +238,29 @@ int slu_store_descriptor(struct slu_store *s, const char *path, const char *id, 
 	return s ? s->ops->descriptor(s, path, id, ret_fd) : -ENOTSUP;
 }
 
-struct waiter {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool done;
-};
-
-/* Signals with the lock held: the waiter, whose stack this is, cannot leave before the unlock. */
+/* A semaphore, since the waiter, whose stack it is on, may leave as soon as it counts; and who waits for it is not woken
+ * only to find a lock taken. */
 static void waiter_done(struct slu_op *op)
 {
-	struct waiter *w = op->user;
-
-	pthread_mutex_lock(&w->lock);
-	w->done = true;
-	pthread_cond_signal(&w->cond);
-	pthread_mutex_unlock(&w->lock);
+	sem_post(op->user);
 }
 
 int slu_store_wait(struct slu_store *s, struct slu_op *op, struct slu_err *e)
 {
-	struct waiter w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
 	const struct slu_op *outer = waited;
+	sem_t over;
 
 	assert(!slu_loop_self());
+	sem_init(&over, 0, 0);
 	op->done = waiter_done;
-	op->user = &w;
+	op->user = &over;
 	waited = op;
 	slu_store_submit(s, op);
 	waited = outer;
 
-	pthread_mutex_lock(&w.lock);
-	while (!w.done)
-		pthread_cond_wait(&w.cond, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	pthread_cond_destroy(&w.cond);
-	pthread_mutex_destroy(&w.lock);
+	while (sem_wait(&over) < 0)
+		; /* a signal */
+	sem_destroy(&over);
 	if (op->rc < 0 && e)
 		*e = op->err;
 	return op->rc;

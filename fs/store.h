@@ -33,9 +33,15 @@ enum {
 	SLU_CAP_READ_ONLY = 1u << 10,
 	SLU_CAP_COPY = 1u << 11,       /* COPY, from any slu_store_source */
 	SLU_CAP_PROPS = 1u << 12,      /* PUT, COMMIT, COPY keep props */
-	SLU_CAP_VERSIONS = 1u << 13,   /* STAT, READ of earlier states */
+	SLU_CAP_VERSIONS = 1u << 13,   /* STAT, READ, LIST of earlier states */
 	SLU_CAP_START_LIST = 1u << 14, /* LIST honours start */
-	SLU_CAP_TREE_ORDER = 1u << 15  /* LIST with RECURSIVE: '/' is before all other characters */
+	SLU_CAP_TREE_ORDER = 1u << 15, /* LIST with RECURSIVE: '/' is before all other characters */
+	SLU_CAP_BLOCKS = 1u << 16,     /* BLOCKS: what a process left that is gone can be found */
+	/* READ brings bytes that nothing was compared with: who keeps them asks by STAT with SUM for what they have to
+	 * sum up to.  A store without this may still have to read so now and then: op->unchecked */
+	SLU_CAP_BARE_READ = 1u << 17,
+	SLU_CAP_LOOSE = 1u << 18,   /* PUT, COMMIT without DURABLE may be lost with the power */
+	SLU_CAP_NO_COLON = 1u << 19 /* no name has one */
 };
 
 /* How Hadoop and Spark reach a path of this store. */
@@ -43,8 +49,13 @@ struct slu_hadoop {
 	char *uri;                  /* "file:///data/x", caller frees */
 	struct json_t *conf;        /* object: Hadoop property -> value; secrets never here */
 	struct json_t *secret_refs; /* object: Hadoop property -> credential reference */
+	/* Object: variable -> value, of the environment that Hadoop's programs want, no secret; NULL: nothing.
+	 * Properties that begin with "spark." are for Spark alone. */
+	struct json_t *env;
 };
 void slu_hadoop_done(struct slu_hadoop *h);
+/* {"conf", "secret_refs", "env"}, as slu_view.props has them; caller frees; NULL: no memory. */
+struct json_t *slu_hadoop_json(const struct slu_hadoop *h);
 
 struct slu_store_ops {
 	const char *name; /* "local", "retry", ... : for traces and messages only */
@@ -77,9 +88,15 @@ struct slu_store {
 	struct slu_store *below; /* NULL: a driver */
 	unsigned caps;           /* of the whole stack from here down */
 	size_t block;            /* best size of a PUT_BLOCK and of a streamed read, bytes */
-	size_t max_put;          /* largest PUT */
-	uint64_t blocks_max;     /* PUT_BLOCKs of one file; 0: any number (fs/blocks.h) */
-	size_t block_max;        /* with blocks_max: the largest PUT_BLOCK, bytes */
+	size_t block_long; /* of a PUT_BLOCK of a file that is known to be long (fs/blocks.h); 0: block */
+	size_t max_put;      /* largest PUT */
+	uint64_t blocks_max; /* PUT_BLOCKs of one file; 0: any number (fs/blocks.h) */
+	size_t block_max;    /* with blocks_max: the largest PUT_BLOCK, bytes */
+	uint64_t md5_max;    /* with PROPS: longer files are kept with their CRC64, not their MD5 */
+	unsigned
+		lanes; /* blocks of one file at a time beyond which nothing is gained; 0: not known */
+	unsigned pieces;  /* of a stream that are on their way at most (fs/forward.h); 0: 6 */
+	size_t ahead;     /* what a stream has on its way at least, bytes; 0: as fs/pace.h says */
 	const char *host; /* the service behind it, whose limits its stores share; NULL: its own */
 };
 

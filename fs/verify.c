@@ -11,8 +11,7 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/download_record.h"
-#include "fs/hadoopsum.h"
-#include "io/crypt.h"
+#include "fs/summer.h"
 #include "io/pool.h"
 
 #include <errno.h>
@@ -79,63 +78,11 @@ say(struct verdict *d, enum slu_verify_what what, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* One of the ways to sum up a file, or none. */
-struct summer {
-	struct slu_hasher *md5;
-	struct slu_hadoopsum *hadoop;
-	bool crc;
-	uint32_t c;
-};
-
-static int summer_begin(struct summer *s, const char *want)
-{
-	*s = (struct summer){.crc = slu_starts(want, SLU_DL_SUM)};
-	if (slu_starts(want, "md5:"))
-		return slu_hasher_new(SLU_MD5, &s->md5);
-	if (slu_starts(want, SLU_HADOOP_SUM) && slu_hadoopsum_new(want, &s->hadoop) == -ENOMEM)
-		return -ENOMEM;
-	return 0;
-}
-
-static int summer_add(struct summer *s, const void *p, size_t n)
-{
-	if (s->crc)
-		s->c = slu_crc32c(s->c, p, n);
-	if (s->hadoop)
-		return slu_hadoopsum_add(s->hadoop, p, n);
-	return s->md5 && slu_hasher_add(s->md5, p, n) < 0 ? -EIO : 0;
-}
-
-static int summer_end(struct summer *s, char got[SLU_ID_MAX])
-{
-	uint8_t digest[SLU_DIGEST_MAX];
-	char hex[2 * SLU_DIGEST_MAX + 1];
-
-	got[0] = '\0';
-	if (s->crc)
-		snprintf(got, SLU_ID_MAX, SLU_DL_SUM "%08x", s->c);
-	if (s->hadoop)
-		return slu_hadoopsum_end(s->hadoop, got);
-	if (!s->md5)
-		return 0;
-	if (slu_hasher_end(s->md5, digest) < 0)
-		return -EIO;
-	slu_hex(hex, digest, slu_digest_len(SLU_MD5));
-	snprintf(got, SLU_ID_MAX, "md5:%.32s", hex);
-	return 0;
-}
-
-static void summer_done(struct summer *s)
-{
-	slu_hasher_free(s->md5);
-	slu_hadoopsum_free(s->hadoop);
-}
-
 /* The checksum of the whole file in the words of `want`; "" when it knows no such kind. */
 static int sum_of(struct verify *v, int fd, char *buf, const char *want, char got[SLU_ID_MAX])
 {
-	SLU_AUTO(summer_done) struct summer s;
-	int r = summer_begin(&s, want);
+	SLU_AUTO(slu_summer_done) struct slu_summer s;
+	int r = slu_summer_begin(&s, want);
 
 	while (r == 0) {
 		ssize_t n = SLU_IO(read(fd, buf, PIECE));
@@ -146,7 +93,7 @@ static int sum_of(struct verify *v, int fd, char *buf, const char *want, char go
 			return -errno;
 		if (n == 0)
 			break;
-		r = summer_add(&s, buf, (size_t)n);
+		r = slu_summer_add(&s, buf, (size_t)n);
 		pthread_mutex_lock(&v->lock);
 		v->progress.bytes += (uint64_t)n;
 		bool stop = v->rc;
@@ -155,7 +102,7 @@ static int sum_of(struct verify *v, int fd, char *buf, const char *want, char go
 		if (stop)
 			return -ECANCELED;
 	}
-	return r == 0 ? summer_end(&s, got) : r;
+	return r == 0 ? slu_summer_end(&s, got) : r;
 }
 
 static int read_whole(struct verify *v, size_t at, int fd, char *buf, struct verdict *ret)

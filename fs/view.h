@@ -28,7 +28,7 @@ struct slu_view_ops {
 struct slu_view {
 	const struct slu_view_ops *ops;
 	char *where; /* folder, mount point or URI */
-	/* hdfs: {"conf": {...}, "secret_refs": {...}, "options": what spark.read needs beside the URI} */
+	/* hdfs: slu_hadoop_json() and "options": what spark.read needs beside the URI */
 	struct json_t *props;
 };
 
@@ -53,10 +53,21 @@ enum slu_check {
 	SLU_CHECK_LOG,       /* a warning */
 	SLU_CHECK_OFF
 };
-/* Judges a file: sum "md5:<hex>" or "" as stored, got: the MD5 of its bytes, NULL when sum has none.
+/* Judges a file: want as the store tells it, or "", got: the same of its bytes, "" when it was not computed.
  * 0 or -EBADMSG. */
-int slu_check_md5(enum slu_check check, const char *path, const char *sum, const uint8_t *got,
+int slu_check_sum(enum slu_check check, const char *path, const char *want, const char *got,
 		  struct slu_err *e);
+/* Are they of one kind, so that they say whether bytes are the same? */
+bool slu_sums_compare(const char *a, const char *b);
+/* A sum "crc64:" that was listed is kept beside the bytes of `path` in s.  Is it of these?  Asks the store (blocks), which
+ * may say that others wrote the bytes since; true also of other kinds, of another state than id, and when nobody knows. */
+bool slu_sum_stands(struct slu_store *s, const char *path, const char *version, const char *id,
+		    const char *sum);
+/* slu_check_sum() of file `name`, which is `path` of s; a sum that is of other bytes counts as none.  Blocks when they
+ * differ. */
+int slu_check_kept(enum slu_check check, struct slu_store *s, const char *path, const char *version,
+		   const char *id, const char *name, const char *want, const char *got,
+		   struct slu_err *e);
 
 /* What a download does about what is in its target.  Azure ML's copy policies; what is there already, as
  * this very version has it and as a download of ours put it there, is never in the way and not fetched. */
@@ -144,7 +155,8 @@ int slu_mount_open(const char *const *argv, const char *mountpoint, bool detache
 /* --- hdfsview.c: the URI that Hadoop and Spark read --- */
 
 /* The URI of the single file, of the folder when the tree is all that the folder holds (names that
- * Spark skips, `_x` and `.x`, apart), of a brace glob otherwise.  Checks that the store still holds what
+ * Spark skips, `_x` and `.x`, apart), of the tree's own pattern where Hadoop can say that, of a brace glob
+ * of the files otherwise.  Checks that the store still holds what
  * the manifest says (-ESTALE).  Several sources: -EINVAL with the remedy. */
 int slu_hdfs_open(struct slu_tree *t, struct slu_view **ret, struct slu_err *e);
 

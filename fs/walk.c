@@ -110,6 +110,19 @@ void slu_odd_tell(const struct slu_odd *o, const char *path)
 			"'%s' is not shown whole: %zu of its names are left out, because no path "
 			"can say them (a part between slashes is empty, '.' or '..'), such as '%s'",
 			path, o->n, o->first);
+	if (o->links)
+		slu_warn(
+			"walk",
+			"%zu of the symbolic links in '%s' lead out of it, nowhere or in a circle and are "
+			"left out, such as '%s'",
+			o->links, path, o->link);
+}
+
+static void add_links(struct slu_odd *o, size_t n, const char *one)
+{
+	if (n && !o->links)
+		snprintf(o->link, sizeof(o->link), "%s", one ? one : "");
+	o->links += n;
 }
 
 /* The kept marker moves on after 1, 2, 4, ... pages: a circle meets it again wherever it begins. */
@@ -167,7 +180,7 @@ void slu_walker_cut(struct slu_walker *w, size_t len)
 
 /* --- folder by folder --- */
 
-static int by_path(const void *a, const void *b)
+int slu_walk_by_path(const void *a, const void *b)
 {
 	const struct slu_dirent *x = a, *y = b;
 	const unsigned char *s = (const unsigned char *)x->name,
@@ -196,7 +209,7 @@ static bool told_twice(const struct slu_list *list, size_t i)
 static int check_repeats(struct slu_list *list, const char *path, struct slu_err *e)
 {
 	if (list->n)
-		qsort(list->p, list->n, sizeof(*list->p), by_path);
+		qsort(list->p, list->n, sizeof(*list->p), slu_walk_by_path);
 	for (size_t i = 1; i < list->n; i++)
 		if (list->p[i].attr.kind == SLU_KIND_FILE &&
 		    list->p[i - 1].attr.kind == SLU_KIND_FILE &&
@@ -209,6 +222,7 @@ static int check_repeats(struct slu_list *list, const char *path, struct slu_err
 static int take_page(struct slu_list *page, const char *path, struct slu_list *ret,
 		     struct slu_odd *odd, struct slu_err *e)
 {
+	add_links(odd, page->left, page->left_one);
 	for (size_t i = 0; i < page->n; i++) {
 		const char *name = page->p[i].name;
 
@@ -323,6 +337,10 @@ static int walk_folder(struct slu_walker *w, const struct frame *up, const char 
 	struct frame f = {up, id, up ? up->depth + 1 : 0};
 	int r = check_frame(w, &f, e);
 
+	if (r == -ELOOP && w->list_flags & SLU_OPF_LENIENT) {
+		add_links(&w->odd, 1, slu_walker_path(w));
+		return 0;
+	}
 	if (r == 0)
 		r = list_folder(w->s, slu_walker_path(w), up ? NULL : w->start, w->list_flags,
 				&list, &room, &w->odd, e);
@@ -373,7 +391,8 @@ int slu_walk_with(struct slu_store *s, const char *path, unsigned flags, slu_wal
 		return fn(user, path, &a, e);
 	w.odd.refuse = flags & SLU_WALK_WHOLE;
 	w.any_order = flags & SLU_WALK_ANY_ORDER;
-	w.list_flags = flags & SLU_WALK_NO_SUMS ? SLU_OPF_NO_SUMS : 0;
+	w.list_flags = (flags & SLU_WALK_NO_SUMS ? SLU_OPF_NO_SUMS : 0) |
+		       (flags & SLU_WALK_LENIENT ? SLU_OPF_LENIENT : 0);
 	r = slu_store_can(s, SLU_CAP_FLAT_LIST) ? slu_walk_flat(&w, e)
 						: walk_folder(&w, NULL, a.id, NULL, e);
 	if (r == 0 && !(flags & SLU_WALK_QUIET))
@@ -438,8 +457,10 @@ static int no_match(const char *pattern, struct slu_err *e)
 {
 	return slu_fail(
 		e, ENOENT,
-		"no file matches '%s': patterns match files, of folders what '**' stands for",
-		pattern);
+		"no file matches '%s': patterns match files, of folders what '**' stands for%s",
+		pattern,
+		strpbrk(pattern, "[]{}") ? "; in a name, put a backslash before each of [ ] { } * ?"
+					 : "");
 }
 
 /* Where the walk begins: each alternative, past the parts of the base. */

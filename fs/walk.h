@@ -22,7 +22,9 @@ enum {
 	SLU_WALK_ANY_ORDER = 1u << 1, /* files come as found: faster, where listings are flat */
 	SLU_WALK_NO_SUMS = 1u << 2,   /* checksums are not needed */
 	SLU_WALK_QUIET = 1u << 3,     /* nothing is logged of names that are left out */
-	SLU_WALK_SAY = 1u << 4        /* when names were left out, the result is 1 instead of 0 */
+	SLU_WALK_SAY = 1u << 4,       /* when names were left out, the result is 1 instead of 0 */
+	SLU_WALK_LENIENT =
+		1u << 5 /* links that lead out of the store, nowhere or in a circle are left out */
 };
 /* The same with flags.  Names that no path can say ("a//b", "a/../b"; flat stores can have such) are
  * left out by the other walks, which log how many there were. */

@@ -252,23 +252,6 @@ static int take_page(struct piece *p, struct slu_err *e)
 
 /* --- cutting --- */
 
-/* Where a name of a folder stands: "name/" of folders. */
-static int by_path(const void *a, const void *b)
-{
-	const struct slu_dirent *x = a, *y = b;
-	const unsigned char *s = (const unsigned char *)x->name,
-			    *t = (const unsigned char *)y->name;
-	int c, d;
-
-	while (*s && *s == *t) {
-		s++;
-		t++;
-	}
-	c = *s ? *s : x->attr.kind == SLU_KIND_DIR ? '/' : 0;
-	d = *t ? *t : y->attr.kind == SLU_KIND_DIR ? '/' : 0;
-	return c - d;
-}
-
 /* Is the last name that was read before the entry (< 0), in it (0: a folder), or it or behind it (> 0)? */
 static int place(const char *last, const struct slu_dirent *d)
 {
@@ -331,7 +314,7 @@ static int cut_behind(struct piece *p, const char *folder, struct slu_err *e)
 		int c = place(last, d);
 
 		if (c > 0 || slu_starts(d->name, SLU_WALK_TEMP) ||
-		    (i && d[-1].name && by_path(d - 1, d) == 0))
+		    (i && d[-1].name && slu_walk_by_path(d - 1, d) == 0))
 			continue;
 		if (!*d->name || !slu_path_ok(d->name)) {
 			int r = slu_odd_add(&p->f->w->odd, folder, d->name, e);
@@ -370,7 +353,7 @@ static int cut(struct piece *p, struct slu_err *e)
 	p->few = false;
 	p->whole = p->got.next;
 	if (p->got.n && !p->got.next) {
-		qsort(p->got.p, p->got.n, sizeof(*p->got.p), by_path);
+		qsort(p->got.p, p->got.n, sizeof(*p->got.p), slu_walk_by_path);
 		r = cut_behind(p, p->folder && *p->scope ? p->folder : p->path, e);
 	}
 	slu_list_done(&p->got);

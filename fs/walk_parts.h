@@ -15,6 +15,8 @@ struct slu_odd {
 	size_t n;
 	char first[200]; /* one of them */
 	bool refuse;     /* the first one ends the walk */
+	size_t links;    /* that lead nowhere (SLU_WALK_LENIENT) */
+	char link[200];  /* one of them */
 };
 int slu_odd_add(struct slu_odd *o, const char *folder, const char *name, struct slu_err *e);
 void slu_odd_tell(const struct slu_odd *o, const char *path);
@@ -56,6 +58,8 @@ const char *slu_walker_path(const struct slu_walker *w);
 int slu_walker_push(struct slu_walker *w, const char *name, size_t *ret_len, struct slu_err *e);
 void slu_walker_cut(struct slu_walker *w, size_t len);
 
+/* Of qsort, of struct slu_dirent: in the order of the paths below them, "name/" of folders. */
+int slu_walk_by_path(const void *a, const void *b);
 /* Everything below w->path of a store with flat listings.  w->path is changed. */
 int slu_walk_flat(struct slu_walker *w, struct slu_err *e);
 /* The same of one with SLU_CAP_TREE_ORDER. */

@@ -15,6 +15,10 @@ struct slu_writer;
 int slu_writer_new(struct slu_store *s, const char *path, unsigned flags, const char *if_match,
 		   struct slu_writer **ret, struct slu_err *e);
 int slu_writer_write(struct slu_writer *w, const void *p, size_t n, struct slu_err *e);
+/* The same without a copy: *ret_n > 0 bytes at *ret may be filled, of which so many were.  Nothing else is done with
+ * the writer between the two. */
+int slu_writer_room(struct slu_writer *w, void **ret, size_t *ret_n, struct slu_err *e);
+void slu_writer_added(struct slu_writer *w, size_t n);
 int slu_writer_commit(struct slu_writer *w, struct slu_attr *ret, struct slu_err *e);
 void slu_writer_free(struct slu_writer *w);
 SLU_DEFINE_CLEANUP(struct slu_writer *, slu_writer_free, slu_writer_freep)
