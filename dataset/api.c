@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The public API, part one: basics, the workspace, its datastores.  Thin: each call turns C strings
+ * The public API, part one: basics and the workspace.  Thin: each call turns C strings
  * into the structs of the layers below and their answers into text.
  */
 #include "dataset/api.h"
@@ -9,12 +9,9 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "dataset/broker_client.h"
-#include "dataset/datastore.h"
-#include "fs/walk.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 const char *sluice_version(void)
 {
@@ -83,6 +80,9 @@ int sluice_init(const char *dir, const char *name, char **ret_config_path, struc
 static int open_context(const char *path, unsigned flags, struct sluice **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_workspace_freep) struct slu_workspace *ws = NULL;
+
+	if (!path && (flags & SLUICE_OF_STEP) && slu_broker_here())
+		return slu_context_new(NULL, ret, e);
 	int r = slu_workspace_find(path, &ws, e);
 
 	/* A path that was named must be there; without one, "none found" may be fine: also in a step,
@@ -124,172 +124,10 @@ int sluice_workspace(struct sluice *s, char **ret_json, struct sluice_error *e)
 {
 	struct slu_err er = {0};
 	struct json_t *j = NULL;
+
+	if (slu_api_brokered(s))
+		return slu_api_ask("workspace", NULL, ret_json, e);
 	int r = workspace_json(s, &j, &er);
 
 	return slu_api_error(e, &er, r < 0 ? r : slu_api_json(j, ret_json, &er));
-}
-
-/* --- datastores: always from the file as it is now, so that one made a moment ago shows --- */
-
-static int fresh_workspace(struct sluice *s, struct slu_workspace **ret, struct slu_err *e)
-{
-	int r = slu_context_need_workspace(s, e);
-
-	return r < 0 ? r : slu_workspace_find(slu_context_workspace(s)->config_path, ret, e);
-}
-
-/* A local folder must be there: opening the store would make a relative one, typing errors too. */
-static int need_folder(const struct slu_workspace *w, const struct json_t *entry, struct slu_err *e)
-{
-	const char *type = slu_json_str(entry, "type"), *path = slu_json_str(entry, "path");
-
-	if (!type || !slu_streq(type, "local") || !path)
-		return 0;
-	SLU_AUTO(slu_freep)
-	char *full = path[0] == '/' ? slu_strdup(path) : slu_asprintf("%s/%s", w->dir, path);
-
-	if (!full)
-		return slu_fail_oom(e);
-	return access(full, F_OK) == 0
-		       ? 0
-		       : slu_fail(e, ENOENT,
-				  "the folder '%s' does not exist: make it first, or "
-				  "correct the path",
-				  full);
-}
-
-/* The validation is the operation that would fail: list the place. */
-static int try_datastore(struct slu_workspace *w, const char *name, struct slu_err *e)
-{
-	SLU_AUTO(slu_workspace_freep) struct slu_workspace *copy = NULL;
-	SLU_AUTO(slu_context_freep) struct sluice *s = NULL;
-	struct slu_store *store;
-	struct slu_attr attr;
-
-	copy = slu_new0(struct slu_workspace);
-	if (!copy)
-		return slu_fail_oom(e);
-	copy->config = slu_json_copy(w->config);
-	copy->dir = slu_strdup(w->dir);
-	copy->config_path = slu_strdup(w->config_path);
-	if (!copy->config || !copy->dir || !copy->config_path)
-		return slu_fail_oom(e);
-	int r = need_folder(w, slu_json_get(slu_json_get(w->config, "datastores"), name), e);
-
-	if (r == 0)
-		r = slu_context_new(slu_take(copy), &s, e);
-	if (r < 0)
-		return r;
-	r = slu_context_store(s, name, &store, e);
-	/* A kind that this build cannot open is kept: another build, or Azure ML, can. */
-	if (r == -ENOTSUP)
-		return 0;
-	return r < 0 ? r : slu_store_stat(store, "", &attr, e);
-}
-
-static int datastore_create(struct sluice *s, const char *name, const char *entry_json, int replace,
-			    struct slu_err *e)
-{
-	SLU_AUTO(slu_workspace_freep) struct slu_workspace *w = NULL;
-	SLU_AUTO(slu_json_freep) struct json_t *entry = NULL;
-	int r = slu_json_parse(entry_json, strlen(entry_json), "the datastore entry", &entry, e);
-
-	if (r == 0)
-		r = slu_datastore_check(name, entry, e);
-	if (r == 0)
-		r = fresh_workspace(s, &w, e);
-	if (r < 0)
-		return r;
-	struct json_t *all = slu_json_get(w->config, "datastores");
-
-	if (!all) {
-		if (slu_json_set(w->config, "datastores", slu_json_object()) < 0)
-			return slu_fail_oom(e);
-		all = slu_json_get(w->config, "datastores");
-	}
-	const char *taken = slu_datastore_find(all, name);
-
-	if (taken && !replace)
-		return slu_fail(e, EEXIST,
-				"datastore '%s' exists already; give --replace to change it",
-				taken);
-	if (slu_json_set(all, taken ? taken : name, slu_json_ref(entry)) < 0)
-		return slu_fail_oom(e);
-	r = try_datastore(w, name, e);
-	return r < 0 ? r : slu_workspace_save(w, e);
-}
-
-int sluice_datastore_create(struct sluice *s, const char *name, const char *entry_json, int replace,
-			    struct sluice_error *e)
-{
-	struct slu_err er = {0};
-
-	return slu_api_error(e, &er, datastore_create(s, name, entry_json, replace, &er));
-}
-
-/* {"name", "default", ...entry} */
-static struct json_t *datastore_json(struct slu_workspace *w, const char *name,
-				     const struct json_t *entry)
-{
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-	const char *dflt = slu_json_str(w->config, "default_datastore");
-
-	if (!o || slu_json_set_str(o, "name", name) < 0 ||
-	    slu_json_set_bool(o, "default",
-			      strcasecmp(name, dflt ? dflt : "workspaceblobstore") == 0) < 0)
-		return NULL;
-	for (void *it = slu_json_iter(entry); it; it = slu_json_next(entry, it))
-		if (slu_json_set(o, slu_json_iter_key(it), slu_json_ref(slu_json_iter_value(it))) <
-		    0)
-			return NULL;
-	return slu_take(o);
-}
-
-static int datastore_list(struct sluice *s, char **ret, struct slu_err *e)
-{
-	SLU_AUTO(slu_workspace_freep) struct slu_workspace *w = NULL;
-	SLU_AUTO(slu_json_freep) struct json_t *list = slu_json_array();
-	int r = fresh_workspace(s, &w, e);
-
-	if (r < 0)
-		return r;
-	struct json_t *all = slu_json_get(w->config, "datastores");
-
-	for (void *it = slu_json_iter(all); it; it = slu_json_next(all, it))
-		if (slu_json_append(list, datastore_json(w, slu_json_iter_key(it),
-							 slu_json_iter_value(it))) < 0)
-			return slu_fail_oom(e);
-	return slu_api_json(slu_take(list), ret, e);
-}
-
-int sluice_datastore_list(struct sluice *s, char **ret_json, struct sluice_error *e)
-{
-	struct slu_err er = {0};
-
-	return slu_api_error(e, &er, datastore_list(s, ret_json, &er));
-}
-
-static int datastore_show(struct sluice *s, const char *name, char **ret, struct slu_err *e)
-{
-	SLU_AUTO(slu_workspace_freep) struct slu_workspace *w = NULL;
-	int r = fresh_workspace(s, &w, e);
-
-	if (r < 0)
-		return r;
-	struct json_t *all = slu_json_get(w->config, "datastores");
-	const char *known = slu_datastore_find(all, name);
-
-	if (!known)
-		return slu_fail(e, ENOENT,
-				"datastore '%s' is not in '%s'; `sluice datastore list` shows them",
-				name, w->config_path);
-	return slu_api_json(datastore_json(w, known, slu_json_get(all, known)), ret, e);
-}
-
-int sluice_datastore_show(struct sluice *s, const char *name, char **ret_json,
-			  struct sluice_error *e)
-{
-	struct slu_err er = {0};
-
-	return slu_api_error(e, &er, datastore_show(s, name, ret_json, &er));
 }

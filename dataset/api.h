@@ -24,6 +24,8 @@ struct slu_place {
 };
 
 int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, struct slu_err *e);
+/* -EACCES for a reference that names a dataset, or something in it: nobody can write there. */
+int slu_api_check_place(struct sluice *s, const char *ref, struct slu_err *e);
 /* Of a place in a store without wildcards, in the state that the reference names. */
 /* ret_detail: an object, the caller's, or NULL when the store tells nothing; NULL: it is not asked. */
 int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct json_t **ret_detail,
@@ -34,5 +36,14 @@ void slu_place_done(struct slu_place *p);
 char *slu_api_shown_base(const char *ref, bool file, bool glob);
 /* -EINVAL for a path that no listing would show, so that nothing is written there. */
 int slu_api_check_shown(const char *to, struct slu_err *e);
+
+/* Is this in a step that has no workspace around it?  Then its broker is asked. */
+bool slu_api_brokered(struct sluice *s);
+/* A call of this API by its name (job/broker.c has the list), with its text. */
+int slu_api_ask(const char *name, const char *arg, char **ret_json, struct sluice_error *e);
+int slu_api_ask_text(const char *name, const char *arg, char **ret, struct sluice_error *e);
+/* There, data is read through a view of the broker's: *ref becomes its path, which *ret_own (NULL before)
+ * holds; the caller frees that.  Elsewhere nothing happens. */
+int slu_api_local(struct sluice *s, const char **ref, char **ret_own, struct slu_err *e);
 
 #endif

@@ -3,15 +3,17 @@
  * The public API, part six: asking mounts that are there, over their control sockets.  No workspace is
  * needed, and the mounted tree is never touched: its server may be stopped.
  */
-#include "dataset/api.h"
+#include "dataset/api_view.h"
 
 #include "common/json.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
 #include "common/time.h"
 #include "fs/control.h"
 #include "fs/mount_point.h"
+#include "fs/stage.h"
 #include "fs/stats.h"
 
 #include <errno.h>
@@ -88,8 +90,8 @@ static const struct json_t *earlier(const struct json_t *list, const char *where
 	return NULL;
 }
 
-static int ask_stats(const char *where, const struct slu_mpoint *mp, struct json_t **ret,
-		     struct slu_err *e)
+static int ask_stats(const char *where, const struct slu_mpoint *mp, int64_t patience,
+		     struct json_t **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *request = NULL;
 	SLU_AUTO(slu_closep) int fd = connect_to(where, mp, e);
@@ -98,7 +100,7 @@ static int ask_stats(const char *where, const struct slu_mpoint *mp, struct json
 		return fd;
 	if (request_new("stats", &request))
 		return slu_fail_oom(e);
-	return slu_control_ask(fd, request, PATIENCE, ret, e);
+	return slu_control_ask(fd, request, patience, ret, e);
 }
 
 /* A mount that does not answer is told as one. */
@@ -124,7 +126,7 @@ static int add_mount(void *user, const char *where, const struct slu_mpoint *mp)
 
 	if (geteuid() != 0 && mp->uid != UINT32_MAX && mp->uid != geteuid())
 		return 0;
-	if (ask_stats(where, mp, &one, &e)) {
+	if (ask_stats(where, mp, PATIENCE, &one, &e)) {
 		if (set_silent(where, mp, &e, &one))
 			return -ENOMEM;
 	} else {
@@ -356,4 +358,61 @@ int sluice_mount_upgrade(const char *mountpoint, struct sluice_error *e)
 	if (r == 0)
 		r = upgrade(where, &mp, &er);
 	return slu_api_error(e, &er, r);
+}
+
+/* --- what an unmount leaves --- */
+
+void slu_api_stage_look(const char *mountpoint, struct slu_api_stage *ret)
+{
+	SLU_AUTO(slu_freep) char *where = NULL;
+	SLU_AUTO(slu_json_freep) struct json_t *answer = NULL;
+	struct slu_stages_left left;
+	struct slu_mpoint mp;
+	const char *session;
+
+	*ret = (struct slu_api_stage){.session = NULL};
+	if (mount_at(mountpoint, &where, &mp, NULL) || !mp.writable ||
+	    ask_stats(where, &mp, SLU_SEC, &answer, NULL))
+		return;
+	session = slu_json_str(slu_json_get(answer, "stage"), "where");
+	if (!session)
+		return;
+	ret->session = slu_strdup(session);
+	ret->aside = (uint64_t)slu_json_int(slu_json_get(slu_json_get(answer, "stats"), "counters"),
+					    "set_aside", 0);
+	SLU_AUTO(slu_freep) char *place = slu_path_dir(session);
+
+	ret->root = place ? slu_path_dir(place) : NULL;
+	if (ret->root) {
+		slu_stages_left_in(ret->root, &left);
+		ret->kept = left.kept;
+	}
+}
+
+void slu_api_stage_tell(const char *mountpoint, const struct slu_api_stage *s, int64_t deadline)
+{
+	struct slu_stages_left left, all;
+
+	if (!s->session || !s->root || slu_stages_left(s->session, deadline, &left))
+		return;
+	slu_stages_left_in(s->root, &all);
+	if (left.files)
+		slu_warn(
+			"mount",
+			"'%s': %llu written files are not in the store, with %llu bytes: %s; they "
+			"are staged in '%s', and the next writable mount of the folder commits them",
+			mountpoint, (unsigned long long)left.files, (unsigned long long)left.bytes,
+			left.names, s->session);
+	if (s->aside + all.kept > s->kept)
+		slu_warn(
+			"mount",
+			"'%s': what was to be written to %llu files is not in the store, and lies in "
+			"'%s/kept'",
+			mountpoint, (unsigned long long)(s->aside + all.kept - s->kept), s->root);
+}
+
+void slu_api_stage_done(struct slu_api_stage *s)
+{
+	free(s->session);
+	free(s->root);
 }

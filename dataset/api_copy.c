@@ -219,11 +219,28 @@ static int set_props(struct copy *c, struct slu_err *e)
 	return 0;
 }
 
+static int find_source(struct copy *c, struct sluice *s, struct source *from, const char *ref,
+		       struct slu_err *e)
+{
+	c->from = from;
+	c->now = &from->place;
+	int r = slu_place_find(s, ref, c->now, e);
+
+	if (r == 0)
+		r = find(c, ref, e);
+	if (r < 0)
+		return slu_resolve_hint(s, ref, r, e);
+	from->base = slu_api_shown_base(ref, from->whole, c->now->glob);
+	return from->base ? 0 : slu_fail_oom(e);
+}
+
 static int find_all(struct copy *c, struct sluice *s, const char *const *src, size_t n,
 		    const char *dst, struct slu_err *e)
 {
-	int r = slu_place_find(s, dst, &c->dst, e);
+	int r = slu_api_check_place(s, dst, e);
 
+	if (r == 0)
+		r = slu_place_find(s, dst, &c->dst, e);
 	if (r < 0)
 		return r;
 	if (c->dst.version)
@@ -238,16 +255,8 @@ static int find_all(struct copy *c, struct sluice *s, const char *const *src, si
 	if (!c->src)
 		return slu_fail_oom(e);
 	c->sources = n;
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		c->from = &c->src[i];
-		c->now = &c->from->place;
-		r = slu_place_find(s, src[i], c->now, e);
-		if (r == 0)
-			r = find(c, src[i], e);
-		if (r == 0 &&
-		    !(c->from->base = slu_api_shown_base(src[i], c->from->whole, c->now->glob)))
-			r = slu_fail_oom(e);
-	}
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = find_source(c, s, &c->src[i], src[i], e);
 	if (r == 0 && !(c->to_base = slu_api_shown_base(dst, !c->folder, false)))
 		r = slu_fail_oom(e);
 	return r == 0 ? check_targets(c, e) : r;

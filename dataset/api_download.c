@@ -3,6 +3,8 @@
  * The public API of downloads: download, plan, verify.
  */
 #include "dataset/api_view.h"
+#include "dataset/compare.h"
+#include "dataset/layout.h"
 
 #include "common/json.h"
 #include "common/log.h"
@@ -100,6 +102,8 @@ int sluice_download(struct sluice *s, const char *ref, const char *target,
 		r = slu_path_absolute(target, &abs, &er);
 	if (r == 0)
 		r = slu_api_view_new(s, ref, o, &v, &er);
+	if (r == 0)
+		r = slu_layout_apply(s, &set, 'd', v->dataset, &er);
 	if (r == 0) {
 		struct bridge b = {o};
 
@@ -174,6 +178,8 @@ int sluice_plan(struct sluice *s, const char *ref, const char *target,
 	if (r == 0)
 		r = slu_api_dataset(s, ref, o->manifest, &dataset, &er);
 	if (r == 0)
+		r = slu_layout_apply(s, &set, 'd', dataset, &er);
+	if (r == 0)
 		r = slu_download_plan(dataset->tree, abs, &d, !(o->flags & SLUICE_NO_PROBE),
 				      slu_context_pool(s), &plan, &er);
 	if (r == 0)
@@ -205,15 +211,24 @@ static bool ask_store(struct verify *v, size_t at, char ret[SLU_ID_MAX])
 		return false;
 	slu_op_stat(&op, path);
 	op.flags = SLU_OPF_SUM;
+	op.if_match = f->id[0] ? f->id : NULL;
 	if (slu_store_wait(store, &op, &e) < 0) {
 		if (!atomic_exchange(&v->told, true))
 			slu_warn("verify", "the store's own checksum is not known: %s", e.msg);
 		return false;
 	}
-	if (!op.attr.sum[0] || !slu_streq(op.attr.id, f->id))
+	if (!op.attr.sum[0] || (f->id[0] && !slu_streq(op.attr.id, f->id)))
 		return false;
 	memcpy(ret, op.attr.sum, SLU_ID_MAX);
 	return true;
+}
+
+/* The sum in the manifest, unless it is of other bytes than those beside which it was kept. */
+static const char *listed_sum(const struct verify *v, size_t at)
+{
+	const char *sum = slu_manifest_at(v->m, at)->sum;
+
+	return v->tree && !slu_tree_sum_stands(v->tree, at) ? "" : sum;
 }
 
 /* Of a file for which the store keeps no checksum, what it computes or what its download noted.  Without one, a file that came
@@ -221,18 +236,18 @@ static bool ask_store(struct verify *v, size_t at, char ret[SLU_ID_MAX])
 static bool sum_of(void *user, size_t at, char ret[SLU_ID_MAX])
 {
 	struct verify *v = user;
-	const struct slu_file *f = slu_manifest_at(v->m, at);
+	const char *sum = listed_sum(v, at);
 	size_t i = SIZE_MAX;
 
-	if (v->tree && !f->sum[0] && ask_store(v, at, ret))
+	if (v->tree && !*sum && ask_store(v, at, ret))
 		return true;
-	if (v->record && v->record != v->m && !f->sum[0])
-		i = slu_manifest_find(v->record, f->path);
+	if (v->record && v->record != v->m && !*sum)
+		i = slu_manifest_find(v->record, slu_manifest_at(v->m, at)->path);
 	if (i != SIZE_MAX && slu_download_alike(v->m, at, v->record, i))
-		f = slu_manifest_at(v->record, i);
+		sum = slu_manifest_at(v->record, i)->sum;
 	else if (i != SIZE_MAX && slu_download_outdated(v->m, at, v->record, i))
 		return false;
-	snprintf(ret, SLU_ID_MAX, "%s", f->sum);
+	snprintf(ret, SLU_ID_MAX, "%s", sum);
 	return true;
 }
 
@@ -301,6 +316,23 @@ static int verify_dir(struct sluice *s, int dirfd, const char *dir, struct verif
 	return r;
 }
 
+/* As a download of it has the names. */
+static int laid_out(struct sluice *s, const char *ref, const struct sluice_view_options *o,
+		    struct slu_dataset **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
+	struct slu_settings set;
+	int r = slu_api_settle(s, 'd', o->settings, &set, e);
+
+	if (r == 0)
+		r = slu_api_dataset(s, ref, o->manifest, &d, e);
+	if (r == 0)
+		r = slu_layout_apply(s, &set, 'd', d, e);
+	if (r == 0)
+		*ret = slu_take(d);
+	return r;
+}
+
 int sluice_verify(struct sluice *s, const char *dir, const char *ref,
 		  const struct sluice_view_options *o, char **ret_json, struct sluice_error *e)
 {
@@ -325,7 +357,7 @@ int sluice_verify(struct sluice *s, const char *dir, const char *ref,
 	if (ref && (r == -ENOENT || r == -EBADMSG) && fd >= 0)
 		r = 0;
 	if (r == 0 && ref)
-		r = slu_api_dataset(s, ref, o->manifest, &dataset, &er);
+		r = laid_out(s, ref, o, &dataset, &er);
 	if (r == 0) {
 		struct verify v = {
 			.o = o, .tree = dataset ? dataset->tree : NULL, .record = record};

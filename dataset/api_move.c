@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The public API: renaming within one datastore, where its store does that in one step. */
+/* The public API: renaming within one datastore, where its store does that in one step, and making folders. */
 #include "dataset/api.h"
 
 #include "common/mem.h"
@@ -70,8 +70,32 @@ int sluice_move(struct sluice *s, const char *src, const char *dst, unsigned fla
 	int r = slu_place_find(s, src, &from, &er);
 
 	if (r == 0)
+		r = slu_api_check_place(s, dst, &er);
+	if (r == 0)
 		r = slu_place_find(s, dst, &to, &er);
 	if (r == 0)
 		r = move(&from, &to, src, dst, flags, &er);
+	return slu_api_error(e, &er, r);
+}
+
+int sluice_mkdir(struct sluice *s, const char *ref, struct sluice_error *e)
+{
+	SLU_AUTO(slu_place_done) struct slu_place p = {0};
+	struct slu_err er = {0};
+	struct slu_attr a;
+	struct slu_op op;
+	int r = slu_api_check_place(s, ref, &er);
+
+	if (r == 0)
+		r = slu_place_find(s, ref, &p, &er);
+	if (r == 0 && (p.dataset || p.glob || p.version))
+		r = slu_fail(&er, EINVAL, "'%s' is no path of a store, where a folder could be",
+			     ref);
+	if (r == 0 && slu_store_stat(p.store, p.path, &a, NULL) == 0 && a.kind == SLU_KIND_FILE)
+		r = slu_fail(&er, EEXIST, "'%s' is a file", ref);
+	if (r == 0) {
+		slu_op_mkdir(&op, p.path);
+		r = slu_store_wait(p.store, &op, &er);
+	}
 	return slu_api_error(e, &er, r);
 }

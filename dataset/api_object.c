@@ -8,6 +8,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
+#include "fs/forward.h"
 #include "fs/walk.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@ struct sluice_file {
 	char *path;
 	char id[SLU_ID_MAX];
 	uint64_t size;
+	struct slu_forward *forward;
 };
 
 /* --- listing --- */
@@ -121,7 +123,7 @@ int sluice_list(struct sluice *s, const char *ref, unsigned flags, sluice_entry_
 
 	if (r == 0)
 		r = list_place(&p, flags & SLUICE_RECURSIVE, &l, &er);
-	return slu_api_error(e, &er, r);
+	return slu_api_error(e, &er, slu_resolve_hint(s, ref, r, &er));
 }
 
 static int stat_dataset(const struct slu_dataset *d, const char *ref, const struct lister *l)
@@ -209,7 +211,7 @@ int sluice_stat(struct sluice *s, const char *ref, sluice_entry_fn *fn, void *us
 	else if (r == 0) {
 		r = stat_place(&p, &l, &er);
 	}
-	return slu_api_error(e, &er, r);
+	return slu_api_error(e, &er, slu_resolve_hint(s, ref, r, &er));
 }
 
 /* --- reading --- */
@@ -220,9 +222,10 @@ static int open_file(struct slu_place *p, const char *ref, struct sluice_file *f
 		const struct slu_manifest *m = p->dataset->tree->manifest;
 
 		if (slu_manifest_count(m) != 1)
-			return slu_fail(e, EISDIR,
-					"'%s' has %zu files; name one (`sluice ls` shows them)",
-					ref, slu_manifest_count(m));
+			return slu_fail(
+				e, EISDIR,
+				"'%s' has %zu files; name one, as '%s/NAME' (`sluice ls` shows them)",
+				ref, slu_manifest_count(m), ref);
 		const struct slu_file *mf = slu_manifest_at(m, 0);
 
 		snprintf(f->id, sizeof f->id, "%s", mf->id);
@@ -247,6 +250,18 @@ static int open_file(struct slu_place *p, const char *ref, struct sluice_file *f
 	return f->path ? 0 : slu_fail_oom(e);
 }
 
+/* f stays where it is. */
+static int ready(struct sluice_file *f, struct slu_err *e)
+{
+	struct slu_forward_file file = {.store = f->store,
+					.path = f->path,
+					.id = f->id[0] ? f->id : NULL,
+					.version = f->place.version,
+					.size = f->size};
+
+	return slu_forward_new(&file, &f->forward) < 0 ? slu_fail_oom(e) : 0;
+}
+
 int sluice_file_open(struct sluice *s, const char *ref, struct sluice_file **ret,
 		     uint64_t *ret_size, struct sluice_error *e)
 {
@@ -258,6 +273,9 @@ int sluice_file_open(struct sluice *s, const char *ref, struct sluice_file **ret
 		r = slu_place_find(s, ref, &f->place, &er);
 	if (r == 0)
 		r = open_file(&f->place, ref, f, &er);
+	r = slu_resolve_hint(s, ref, r, &er);
+	if (r == 0)
+		r = ready(f, &er);
 	if (r < 0) {
 		sluice_file_close(f);
 		return slu_api_error(e, &er, r);
@@ -272,32 +290,43 @@ int sluice_file_pread(struct sluice_file *f, void *buf, size_t n, uint64_t off, 
 		      struct sluice_error *e)
 {
 	struct slu_err er = {0};
-	struct slu_op op;
 
 	if (off >= f->size)
 		n = 0;
 	else if (n > f->size - off)
 		n = (size_t)(f->size - off);
-	if (n > 0) {
-		slu_op_read(&op, f->path, off, n, buf, f->id[0] ? f->id : NULL);
-		op.version = f->place.version;
-		op.size = f->size;
-		int r = slu_store_wait(f->store, &op, &er);
+	int r = slu_forward_read(f->forward, buf, n, off, &er);
 
-		if (r < 0)
-			return slu_api_error(e, &er, r);
-	}
+	if (r < 0)
+		return slu_api_error(e, &er, r);
 	*ret_got = n;
 	return 0;
+}
+
+const char *sluice_file_identity(const struct sluice_file *f)
+{
+	return f->id;
 }
 
 void sluice_file_close(struct sluice_file *f)
 {
 	if (!f)
 		return;
+	slu_forward_free(f->forward);
 	slu_place_done(&f->place);
 	free(f->path);
 	free(f);
+}
+
+static int each(struct sluice_file *f, sluice_opened_fn *fn, void *user, struct slu_err *e)
+{
+	int r = ready(f, e);
+
+	if (r < 0)
+		return r;
+	r = fn(user, f->path, f, f->size);
+	slu_forward_free(slu_take(f->forward));
+	return r;
 }
 
 int sluice_file_each(struct sluice *s, const char *ref, sluice_opened_fn *fn, void *user,
@@ -314,11 +343,11 @@ int sluice_file_each(struct sluice *s, const char *ref, sluice_opened_fn *fn, vo
 
 		r = slu_walk_glob(p.store, p.path, add_match, &m, &er);
 		for (size_t i = 0; r == 0 && i < m.v.n; i++)
-			r = fn(user, m.v.p[i].path, &m.v.p[i], m.v.p[i].size);
+			r = each(&m.v.p[i], fn, user, &er);
 		return slu_api_error(e, &er, r);
 	}
 	if (r < 0)
-		return slu_api_error(e, &er, r);
+		return slu_api_error(e, &er, slu_resolve_hint(s, ref, r, &er));
 	r = sluice_file_open(s, ref, &f, &size, e);
 	if (r == 0)
 		r = fn(user, f->path, f, size);

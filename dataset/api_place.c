@@ -29,9 +29,12 @@ static bool is_registered(struct sluice *s, const char *word)
 int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+	SLU_AUTO(slu_freep) char *own = NULL;
 	struct slu_place p = {0};
-	int r = slu_uri_parse(ref, is_store, s, &u, e);
+	int r = slu_api_local(s, &ref, &own, e);
 
+	if (r == 0)
+		r = slu_uri_parse(ref, is_store, s, &u, e);
 	if (r < 0)
 		return r;
 	if (u->kind == SLU_URI_DATA || u->kind == SLU_URI_DATA_ID || u->kind == SLU_URI_JOB ||
@@ -60,6 +63,21 @@ int slu_place_find(struct sluice *s, const char *ref, struct slu_place *ret, str
 	}
 	*ret = p;
 	return 0;
+}
+
+int slu_api_check_place(struct sluice *s, const char *ref, struct slu_err *e)
+{
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+	int r = slu_uri_parse(ref, is_store, s, &u, e);
+
+	if (r < 0 ||
+	    (u->kind != SLU_URI_DATA && u->kind != SLU_URI_DATA_ID && u->kind != SLU_URI_JOB))
+		return r;
+	return slu_fail(e, EACCES,
+			"'%s' is of a dataset, which is read-only: write to a path of a datastore, "
+			"such as azureml://datastores/%s/paths/NEW, and register that as a new "
+			"version",
+			ref, slu_context_workspace(s) ? slu_context_default_store(s) : "STORE");
 }
 
 int slu_place_stat(const struct slu_place *p, struct slu_attr *ret, struct json_t **ret_detail,

@@ -3,13 +3,13 @@
  * The public API, part four: the three views of a reference.
  */
 #include "dataset/api_view.h"
+#include "dataset/layout.h"
 
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
 #include "common/time.h"
-#include "dataset/broker_client.h"
 #include "dataset/context_impl.h"
 #include "dataset/registry.h"
 #include "fs/budget.h"
@@ -77,8 +77,12 @@ int slu_api_dataset(struct sluice *s, const char *ref, const char *digest, struc
 {
 	struct slu_manifest *m = NULL;
 
-	if (!digest)
-		return slu_resolve_ref(s, ref, ret, e);
+	if (!digest) {
+		SLU_AUTO(slu_freep) char *own = NULL;
+		int rc = slu_api_local(s, &ref, &own, e);
+
+		return rc < 0 ? rc : slu_resolve_ref(s, ref, ret, e);
+	}
 
 	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = slu_new0(struct slu_dataset);
 
@@ -94,7 +98,8 @@ int slu_api_dataset(struct sluice *s, const char *ref, const char *digest, struc
 
 /* What a worker of a mount serves: that of the worker before it, else what it leaves to the next. */
 static int worker_dataset(struct sluice *s, const char *ref, const char *digest,
-			  const struct slu_mlink *l, struct slu_dataset **ret, struct slu_err *e)
+			  const struct slu_settings *set, const struct slu_mlink *l,
+			  struct slu_dataset **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
 	struct slu_manifest *m = NULL;
@@ -109,6 +114,8 @@ static int worker_dataset(struct sluice *s, const char *ref, const char *digest,
 		s->keep_texts = !slu_mlink_alone(l);
 		r = slu_api_dataset(s, ref, digest, &d, e);
 		s->keep_texts = false;
+		if (r == 0)
+			r = slu_layout_apply(s, set, 'm', d, e);
 		if (r == 0)
 			r = slu_mlink_leave(l, d->tree->manifest, e);
 		if (r == 0)
@@ -140,28 +147,49 @@ static int live_tree(const char *ref, struct slu_place *p, struct slu_tree **ret
 	return 0;
 }
 
-static int find_live(struct sluice *s, const char *ref, const char *digest,
-		     struct slu_dataset **ret, struct slu_err *e)
+/* What is to be written to need not be there yet. */
+static int make_folder(const struct slu_place *p, struct slu_err *e)
 {
-	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = slu_new0(struct slu_dataset);
-	SLU_AUTO(slu_place_done) struct slu_place p = {0};
-	struct slu_attr a;
-	int r = d ? slu_place_find(s, ref, &p, e) : slu_fail_oom(e);
+	struct slu_op op;
 
-	if (r < 0)
-		return r;
-	if (digest || p.dataset || p.glob || p.version)
-		return slu_fail(e, EINVAL,
-				"'%s' is not a folder, which alone can be mounted live: give the "
-				"path of one, or leave out --live",
-				ref);
-	r = slu_place_stat(&p, &a, NULL, e);
+	slu_op_mkdir(&op, p->path);
+	return slu_store_wait(p->store, &op, e);
+}
+
+static int check_live(const char *ref, const struct slu_place *p, bool writable, struct slu_err *e)
+{
+	struct slu_attr a;
+	int r = slu_place_stat(p, &a, NULL, e);
+
+	if (r == -ENOENT && writable)
+		return make_folder(p, e);
 	if (r == 0 && a.kind != SLU_KIND_DIR)
 		return slu_fail(
 			e, ENOTDIR,
 			"'%s' is a file: a folder can be mounted live, such as the one that "
 			"it is in",
 			ref);
+	return r;
+}
+
+/* heir: a mount that has served so far goes on also while its store does not answer. */
+static int find_live(struct sluice *s, const char *ref, const struct slu_settings *set,
+		     const char *digest, bool heir, struct slu_dataset **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = slu_new0(struct slu_dataset);
+	SLU_AUTO(slu_place_done) struct slu_place p = {0};
+	int r = d ? slu_place_find(s, ref, &p, e) : slu_fail_oom(e);
+
+	if (r < 0)
+		return r;
+	if (digest || p.dataset || p.glob || p.version)
+		return slu_fail(e, EINVAL,
+				"'%s' is not a folder, which alone can be mounted %s: give the "
+				"path of one, or leave out --%s",
+				ref, set->writable ? "writable" : "live",
+				set->writable ? "writable" : "live");
+	if (!heir)
+		r = check_live(ref, &p, set->writable, e);
 	if (r == 0)
 		r = live_tree(ref, &p, &d->tree, e);
 	if (r == 0)
@@ -256,7 +284,7 @@ int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
 		 struct sluice_error *e)
 {
 	SLU_AUTO(mount_argv_done) struct mount_argv a = {0};
-	SLU_AUTO(slu_freep) char *abs = NULL;
+	SLU_AUTO(slu_freep) char *abs = NULL, *own = NULL;
 	struct slu_settings set;
 	struct slu_err er = {0};
 	struct sluice_view *v = slu_new0(struct sluice_view);
@@ -268,6 +296,8 @@ int sluice_mount(struct sluice *s, const char *ref, const char *mountpoint,
 		r = slu_path_absolute(mountpoint, &abs, &er);
 	if (r == 0)
 		r = made = slu_mount_check(abs, &er);
+	if (r >= 0)
+		r = slu_api_local(s, &ref, &own, &er);
 	if (r >= 0)
 		r = mount_argv(s, ref, abs, o, &a, &er);
 	if (r == 0)
@@ -322,8 +352,8 @@ static int mount_serve(struct sluice *s, const char *ref, const char *mountpoint
 	if (r == 0)
 		r = serve_cache(s, &set, link, &er);
 	if (r == 0)
-		r = set.live ? find_live(s, ref, o->manifest, &d, &er)
-			     : worker_dataset(s, ref, o->manifest, link, &d, &er);
+		r = set.live ? find_live(s, ref, &set, o->manifest, slu_mlink_heir(link), &d, &er)
+			     : worker_dataset(s, ref, o->manifest, &set, link, &d, &er);
 	if (r == 0) {
 		struct slu_mount_opts m = {
 			.allow_other = o->allow_other || set.allow_other,
@@ -392,80 +422,25 @@ int sluice_mount_supervise(const char *const *argv, int ready_fd, int lifeline_f
 
 int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_error *e)
 {
+	SLU_AUTO(slu_api_stage_done) struct slu_api_stage stage = {0};
 	SLU_AUTO(slu_freep) char *abs = NULL;
 	struct slu_settings set = *slu_settings_default();
 	struct slu_err er = {0};
+	int64_t end = 0;
 	int r = slu_path_absolute(mountpoint, &abs, &er);
 
 	if (r == 0 && timeout_ns < 0) {
 		r = slu_api_settle(NULL, 'u', NULL, &set, &er);
 		timeout_ns = set.unmount_timeout;
 	}
-	if (r == 0)
+	if (r == 0) {
+		slu_api_stage_look(abs, &stage);
+		end = slu_deadline_in(
+			timeout_ns); /* of all: who is detached only is not waited for */
 		r = slu_unmount(abs, timeout_ns, &er);
-	return slu_api_error(e, &er, r);
-}
-
-/* --- hdfs --- */
-
-/* Adds to what the view itself asks for ("options" of hdfsview.c). */
-static int add_options(struct json_t *o, const struct json_t *more)
-{
-	if (!slu_json_get(o, "options") && slu_json_set(o, "options", slu_json_object()) < 0)
-		return -ENOMEM;
-	struct json_t *all = slu_json_get(o, "options");
-
-	for (void *it = slu_json_iter(more); it; it = slu_json_next(more, it))
-		if (slu_json_set(all, slu_json_iter_key(it),
-				 slu_json_ref(slu_json_iter_value(it))) < 0)
-			return -ENOMEM;
-	return 0;
-}
-
-/* {"uri", "conf", "secret_refs", "format"?, "options"?}: all that a Spark program needs to read it. */
-static int hdfs_props(struct sluice_view *v, struct slu_err *e)
-{
-	SLU_AUTO(slu_json_freep)
-	struct json_t *o = v->view->props ? slu_json_copy(v->view->props) : slu_json_object();
-
-	if (!o || slu_json_set_str(o, "uri", v->view->where) < 0)
-		return slu_fail_oom(e);
-	if (v->dataset && v->dataset->def && v->dataset->def->tabular) {
-		SLU_AUTO(slu_json_freep)
-		struct json_t *options = slu_definition_spark_options(v->dataset->def);
-
-		/* NULL: Spark cannot read it as the definition says. */
-		if (options &&
-		    (slu_json_set_str(o, "format", "csv") < 0 || add_options(o, options) < 0))
-			return slu_fail_oom(e);
 	}
-	return slu_api_json(slu_take(o), &v->props, e);
-}
-
-/* In a step without a workspace around it, its broker opens the view. */
-static int hdfs_open(struct sluice *s, const char *ref, struct sluice_view **v, struct slu_err *e)
-{
-	if (!slu_context_workspace(s) && slu_broker_for(ref)) {
-		*v = slu_new0(struct sluice_view);
-		return *v ? slu_broker_view(ref, "hdfs", &(*v)->view, e) : slu_fail_oom(e);
-	}
-	int r = slu_api_view_new(s, ref, &no_options, v, e);
-
-	return r < 0 ? r : slu_hdfs_open((*v)->dataset->tree, &(*v)->view, e);
-}
-
-int sluice_hdfs(struct sluice *s, const char *ref, struct sluice_view **ret, struct sluice_error *e)
-{
-	struct sluice_view *v = NULL;
-	struct slu_err er = {0};
-	int r = hdfs_open(s, ref, &v, &er);
-
 	if (r == 0)
-		r = hdfs_props(v, &er);
-	if (r < 0)
-		sluice_view_free(v);
-	else
-		*ret = v;
+		slu_api_stage_tell(abs, &stage, end);
 	return slu_api_error(e, &er, r);
 }
 

@@ -48,8 +48,10 @@ int sluice_writer_open(struct sluice *s, const char *ref, unsigned flags,
 {
 	struct sluice_writer *w = slu_new0(struct sluice_writer);
 	struct slu_err er = {0};
-	int r = w ? slu_place_find(s, ref, &w->place, &er) : slu_fail_oom(&er);
+	int r = w ? slu_api_check_place(s, ref, &er) : slu_fail_oom(&er);
 
+	if (r == 0)
+		r = slu_place_find(s, ref, &w->place, &er);
 	if (r == 0)
 		r = check_target(&w->place, ref, flags, &er);
 	if (r == 0)

@@ -7,6 +7,7 @@
  *   -> {"token": T, "op": "show", "ref": REF}                  <- {"ok": true, "data": {...}}
  *   -> {"token": T, "op": "open", "ref": REF, "mode": M, "name"?: N}
  *                                    <- {"ok": true, "value": PATH or URI, "props"?: {...}}
+ *   -> {"token": T, "op": "call", "name": one of job/broker.c, "arg"?: TEXT} <- {"ok": true, "data": ...}
  *   <- {"ok": false, "code": ERRNO, "message": "..."}
  *
  * Any thread; every call is a connection of its own.

@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "common/yaml.h"
 #include "dataset/datastore.h"
 #include "dataset/folders.h"
 #include "dataset/open_hdfs.h"
@@ -23,6 +24,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define LOCALS_MAX 512 /* folders that plain paths opened: each holds a descriptor */
 #define DEFAULT_STORE "workspaceblobstore"
@@ -189,8 +191,8 @@ static int stack(struct sluice *s, const char *name, struct slu_store **store, s
 }
 
 /* The stack over a local folder, named and kept.  Locked. */
-static int open_local(struct sluice *s, const char *name, const char *folder, struct slu_hash *in,
-		      struct slu_store **ret, struct slu_err *e)
+static int open_local(struct sluice *s, const char *name, const char *folder, const char *key,
+		      struct slu_hash *in, struct slu_store **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_store_freep) struct slu_store *store = NULL;
 	int r = need_pool(s, e);
@@ -203,18 +205,31 @@ static int open_local(struct sluice *s, const char *name, const char *folder, st
 		r = stack(s, name, &store, e);
 	if (r < 0)
 		return r;
-	if (!slu_hash_put(in, name, store))
+	if (!slu_hash_put(in, key, store))
 		return slu_fail_oom(e);
 	*ret = slu_take(store);
 	return 0;
 }
 
+/* Of a folder that was removed and made again, the old one is not meant. */
+static char *local_key(const char *abs)
+{
+	struct stat st = {0};
+
+	(void)stat(abs, &st);
+	return slu_asprintf("%llx %llx %s", (unsigned long long)st.st_dev,
+			    (unsigned long long)st.st_ino, abs);
+}
+
 int slu_context_local(struct sluice *s, const char *abs, struct slu_store **ret, struct slu_err *e)
 {
+	SLU_AUTO(slu_freep) char *key = local_key(abs);
 	int r = 0;
 
+	if (!key)
+		return slu_fail_oom(e);
 	pthread_mutex_lock(&s->lock);
-	struct slu_store *store = slu_hash_get(s->locals, abs);
+	struct slu_store *store = slu_hash_get(s->locals, key);
 
 	if (!store && slu_hash_count(s->locals) >= LOCALS_MAX)
 		r = slu_fail(e, EMFILE,
@@ -222,7 +237,7 @@ int slu_context_local(struct sluice *s, const char *abs, struct slu_store **ret,
 			     "make a datastore over their common folder instead",
 			     abs, LOCALS_MAX + 1);
 	else if (!store)
-		r = open_local(s, abs, abs, s->locals, &store, e);
+		r = open_local(s, abs, abs, key, s->locals, &store, e);
 	pthread_mutex_unlock(&s->lock);
 	if (r == 0)
 		*ret = store;
@@ -311,6 +326,27 @@ int slu_context_unknown_store(struct sluice *s, const char *name, struct slu_err
 		name, s->ws->config_path, b.p);
 }
 
+/* What is wrong with an entry, with its line and column: JSON is YAML, whose reader keeps them. */
+static int bad_entry(const struct slu_workspace *w, const char *key, struct slu_err *e)
+{
+	SLU_AUTO(slu_yaml_freep) struct slu_yaml *y = NULL;
+	const struct json_t *at = NULL;
+
+	if (w->text && slu_yaml_parse(w->text, strlen(w->text), w->config_path, &y, NULL) == 0)
+		at = slu_json_get(slu_json_get(slu_yaml_root(y), "datastores"), key);
+	if (at) {
+		int r = slu_datastore_check_at(key, at, y, at, e);
+
+		if (r < 0)
+			return r;
+	}
+	/* right after all: what failed before was for lack of memory */
+	if (slu_datastore_check(key, slu_json_get(slu_json_get(w->config, "datastores"), key), e) >=
+	    0)
+		return slu_fail_oom(e);
+	return slu_fail_more(e, "'%s'", w->config_path);
+}
+
 /* The entry of a datastore, checked; *ret_key: its name as config.json writes it. */
 static int find_entry(struct sluice *s, const char *name, const char **ret_key,
 		      const struct json_t **ret, struct slu_err *e)
@@ -328,9 +364,8 @@ static int find_entry(struct sluice *s, const char *name, const char **ret_key,
 		return slu_context_unknown_store(s, name, e);
 	const struct json_t *entry = slu_json_get(datastores(s), key);
 
-	r = slu_datastore_check(key, entry, e);
-	if (r < 0)
-		return slu_fail_more(e, "'%s'", s->ws->config_path);
+	if (slu_datastore_check(key, entry, NULL) < 0)
+		return bad_entry(s->ws, key, e);
 	*ret_key = key;
 	*ret = entry;
 	return 0;
@@ -396,7 +431,7 @@ static int open_store(struct sluice *s, const char *key, const struct json_t *en
 	if (*slu_json_str(entry, "path") != '/')
 		r = slu_folders_make(folder, 0755, e);
 	if (r == 0)
-		r = open_local(s, key, folder, s->stores, ret, e);
+		r = open_local(s, key, folder, key, s->stores, ret, e);
 	return r < 0 ? slu_fail_more(e, "datastore '%s'", key) : 0;
 }
 

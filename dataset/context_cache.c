@@ -7,6 +7,7 @@
  */
 #include "dataset/context_impl.h"
 
+#include "blob/identity.h"
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/path.h"
@@ -205,11 +206,14 @@ static int add_entry(struct slu_hasher *h, const struct json_t *entry, const cha
 static int scope_of(const struct json_t *entry, const char *dir, char ret[33])
 {
 	SLU_AUTO(slu_hasher_freep) struct slu_hasher *h = NULL;
+	const char *job = slu_identity_of_job(slu_json_get(entry, "credential"));
 	uint8_t sum[SLU_DIGEST_MAX];
 	int r = slu_hasher_new(SLU_SHA256, &h);
 
 	if (r == 0)
 		r = add_entry(h, entry, dir);
+	if (r == 0 && job)
+		r = slu_hasher_add(h, job, strlen(job) + 1);
 	if (r == 0)
 		r = slu_hasher_end(h, sum);
 	if (r == 0)

@@ -15,7 +15,7 @@ struct sluice {
 	struct slu_pool *pool;
 	struct slu_loops *loops;
 	struct slu_hash *stores;  /* key in config.json -> store */
-	struct slu_hash *locals;  /* absolute folder -> store */
+	struct slu_hash *locals;  /* absolute folder, and which one -> store */
 	struct slu_hash *webs;    /* origin of a URL -> store */
 	struct slu_hash *windows; /* service -> its limit */
 	struct slu_cache *cache;  /* NULL: none is wanted */

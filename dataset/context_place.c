@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "dataset/context_url.h"
 #include "dataset/datastore.h"
 #include "dataset/folders.h"
 #include "fs/walk.h"
@@ -170,19 +171,22 @@ static int canon_store(struct sluice *s, const struct slu_uri *u, struct slu_uri
 	return ret->name && ret->path ? 0 : slu_fail_oom(e);
 }
 
-/* Azure Storage by its own URL needs a credential and is listed: a datastore, not a plain URL. */
-static bool is_azure(const char *host)
+/* A storage URL is a place in a datastore; one of a plain web server stays what it is. */
+static int canon_url(struct sluice *s, const struct slu_uri *u, struct slu_uri *ret,
+		     struct slu_err *e)
 {
-	return strstr(host, ".blob.core.") || strstr(host, ".dfs.core.") ||
-	       strstr(host, ".file.core.");
-}
+	int r = slu_context_url(s, u, &ret->name, &ret->path, e);
 
-static int canon_web(const struct slu_uri *u, struct slu_uri *ret, struct slu_err *e)
-{
-	if (is_azure(u->name))
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		ret->kind = SLU_URI_DATASTORE;
+		return 0;
+	}
+	if (strstr(u->name, ".file.core."))
 		return slu_fail(e, ENOTSUP,
-				"'%s://%s' is an Azure Storage account: make a datastore for its "
-				"container with `sluice datastore create`, and name the path in it",
+				"'%s://%s' is an Azure Files share, which is not opened yet: mount "
+				"it (SMB or NFS) and name the folder",
 				u->scheme, u->name);
 	ret->scheme = slu_strdup(u->scheme);
 	ret->name = slu_strdup(u->name);
@@ -218,9 +222,6 @@ int slu_context_canon(struct sluice *s, const struct slu_uri *u, struct slu_uri 
 	case SLU_URI_LOCAL:
 		r = canon_local(u, c, e);
 		break;
-	case SLU_URI_HTTP:
-		r = canon_web(u, c, e);
-		break;
 	case SLU_URI_DATA:
 	case SLU_URI_DATA_ID:
 	case SLU_URI_JOB:
@@ -229,11 +230,8 @@ int slu_context_canon(struct sluice *s, const struct slu_uri *u, struct slu_uri 
 				"azureml://datastores/ URI or a local path",
 				u->name);
 	default:
-		return slu_fail(
-			e, ENOTSUP,
-			"'%s://%s': this build of sluice cannot open such URLs yet; it opens "
-			"datastores, local paths and http(s) URLs of files",
-			u->scheme, u->name);
+		r = canon_url(s, u, c, e);
+		break;
 	}
 	if (r == 0)
 		*ret = slu_take(c);

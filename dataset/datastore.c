@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "common/yaml.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -24,14 +25,17 @@ enum value {
 	V_ENDPOINT,  /* host name suffix or URL without user info and query */
 	V_HTTP,      /* "http" or "https" */
 	V_MD5,       /* "check" or "ignore" */
+	V_SUM,       /* "auto" or "md5" */
 	V_NAMESPACE, /* "hierarchical" or "flat" */
 	V_CHECK,     /* as --check-md5 has it */
+	V_DRIVER,    /* "abfs" or "wasb" */
 	V_HDFS,      /* "hdfs" or "http" or "https" */
 	V_HOSTPORT,
 	V_HOSTPORTS, /* one or more, joined by commas */
 	V_SECRET,    /* a reference, never the thing itself */
 	V_CRED,      /* a reference or a service principal object */
 	V_KERBEROS,
+	V_GATEWAY,
 	V_PROXY, /* "direct" or a URL without user */
 	V_BOOL,
 	V_OBJECT
@@ -45,41 +49,30 @@ struct key {
 
 static const struct key local_keys[] = {{"path", V_PATH, true}, {NULL, V_END, false}};
 
-static const struct key blob_keys[] = {
-	{"account_name", V_ACCOUNT, true},
-	{"container_name", V_CONTAINER, true},
-	{"endpoint", V_ENDPOINT, false},
-	{"protocol", V_HTTP, false},
-	{"credential", V_CRED, false},
-	{"account_key", V_SECRET, false},
-	{"sas_token", V_SECRET, false},
-	{"content_md5", V_MD5, false},
-	{"namespace", V_NAMESPACE, false},
-	{"dfs_endpoint", V_ENDPOINT, false},
-	{"ca_file", V_PATH, false},
-	{"proxy", V_PROXY, false},
-	{"allow_plain_http", V_BOOL, false},
-	{"check_ranges", V_CHECK, false},
-	{NULL, V_END, false},
-};
+/* clang-format off */
+#define KEYS_OF_AN_ACCOUNT(container) \
+	{"account_name", V_ACCOUNT, true}, \
+	{container, V_CONTAINER, true}, \
+	{"endpoint", V_ENDPOINT, false}, \
+	{"protocol", V_HTTP, false}, \
+	{"credential", V_CRED, false}, \
+	{"account_key", V_SECRET, false}, \
+	{"sas_token", V_SECRET, false}, \
+	{"content_md5", V_MD5, false}, \
+	{"checksum", V_SUM, false}, \
+	{"hadoop_driver", V_DRIVER, false}, /* the one that reads it */ \
+	{"namespace", V_NAMESPACE, false}, \
+	{"dfs_endpoint", V_ENDPOINT, false}, \
+	{"ca_file", V_PATH, false}, \
+	{"proxy", V_PROXY, false}, \
+	{"allow_plain_http", V_BOOL, false}, \
+	{"check_ranges", V_CHECK, false}, \
+	{NULL, V_END, false}
+/* clang-format on */
 
-static const struct key gen2_keys[] = {
-	{"account_name", V_ACCOUNT, true},
-	{"filesystem", V_CONTAINER, true},
-	{"endpoint", V_ENDPOINT, false},
-	{"protocol", V_HTTP, false},
-	{"credential", V_CRED, false},
-	{"account_key", V_SECRET, false},
-	{"sas_token", V_SECRET, false},
-	{"content_md5", V_MD5, false},
-	{"namespace", V_NAMESPACE, false},
-	{"dfs_endpoint", V_ENDPOINT, false},
-	{"ca_file", V_PATH, false},
-	{"proxy", V_PROXY, false},
-	{"allow_plain_http", V_BOOL, false},
-	{"check_ranges", V_CHECK, false},
-	{NULL, V_END, false},
-};
+static const struct key blob_keys[] = {KEYS_OF_AN_ACCOUNT("container_name")};
+
+static const struct key gen2_keys[] = {KEYS_OF_AN_ACCOUNT("filesystem")};
 
 static const struct key hdfs_keys[] = {
 	{"namenode", V_HOSTPORTS, false},
@@ -95,6 +88,8 @@ static const struct key hdfs_keys[] = {
 	{"http_address", V_HOSTPORTS, false},
 	{"http_path", V_PATH, false},
 	{"doas", V_TEXT, false},
+	{"gateway", V_GATEWAY, false},
+	{"csrf_header", V_TEXT, false},
 	{"domain_socket", V_PATH, false},
 	{NULL, V_END, false},
 };
@@ -124,6 +119,11 @@ static const struct key kerberos_keys[] = {
 	{"realm", V_TEXT, false},      {"principal", V_TEXT, false}, {"keytab", V_PATH, false},
 	{"password", V_SECRET, false}, {"ccache", V_TEXT, false},    {NULL, V_END, false},
 };
+
+static const struct key gateway_keys[] = {{"user", V_TEXT, false},
+					  {"password", V_SECRET, false},
+					  {"token", V_SECRET, false},
+					  {NULL, V_END, false}};
 
 static const struct {
 	const char *name;
@@ -306,9 +306,22 @@ static bool is_check(const char *v)
 	       slu_streq(v, "fail-if-different") || slu_streq(v, "fail-if-different-or-missing");
 }
 
+/* Of the kinds that are one of two words. */
+static const struct {
+	enum value kind;
+	const char *a, *b, *says;
+} pairs[] = {{V_HTTP, "https", "http", "https or http"},
+	     {V_MD5, "check", "ignore", "check or ignore"},
+	     {V_SUM, "auto", "md5", "auto or md5"},
+	     {V_NAMESPACE, "hierarchical", "flat", "hierarchical or flat"},
+	     {V_DRIVER, "abfs", "wasb", "abfs or wasb"}};
+
 /* What a text of this kind has to look like, NULL when v does. */
 static const char *text_wrong(enum value kind, const char *v)
 {
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+		if (pairs[i].kind == kind)
+			return is_one_of(v, pairs[i].a, pairs[i].b) ? NULL : pairs[i].says;
 	switch (kind) {
 	case V_ACCOUNT:
 		return is_account(v) ? NULL : "3 to 24 lower-case letters and digits";
@@ -321,12 +334,6 @@ static const char *text_wrong(enum value kind, const char *v)
 		return slu_streq(v, "direct") || is_endpoint(v)
 			       ? NULL
 			       : "direct, or the URL of a proxy without user and password";
-	case V_HTTP:
-		return is_one_of(v, "https", "http") ? NULL : "https or http";
-	case V_MD5:
-		return is_one_of(v, "check", "ignore") ? NULL : "check or ignore";
-	case V_NAMESPACE:
-		return is_one_of(v, "hierarchical", "flat") ? NULL : "hierarchical or flat";
 	case V_CHECK:
 		return is_check(v) ? NULL
 				   : "no-check, log-only, fail-if-different or "
@@ -442,6 +449,19 @@ static int check_kerberos(const char *where, const struct json_t *v, struct slu_
 	return r;
 }
 
+static int check_gateway(const char *where, const struct json_t *v, struct slu_err *e)
+{
+	bool user = slu_json_get(v, "user"), password = slu_json_get(v, "password");
+
+	if (!slu_json_is_object(v) || user != password ||
+	    password == (slu_json_get(v, "token") != NULL))
+		return slu_fail(
+			e, EINVAL,
+			"%s has to be an object with \"user\" and \"password\", or \"token\"",
+			where);
+	return check_keys(where, v, gateway_keys, e);
+}
+
 static int check_value(const char *what, const struct key *k, const struct json_t *v,
 		       struct slu_err *e)
 {
@@ -456,6 +476,8 @@ static int check_value(const char *what, const struct key *k, const struct json_
 		return check_cred(where, v, e);
 	case V_KERBEROS:
 		return check_kerberos(where, v, e);
+	case V_GATEWAY:
+		return check_gateway(where, v, e);
 	case V_BOOL:
 		return slu_json_is_bool(v)
 			       ? 0
@@ -489,18 +511,23 @@ static bool looks_secret(const char *key)
 static int unknown_key(const char *what, const char *key, const struct key *keys, struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(1024);
+	const char *near = NULL;
 
-	for (const struct key *k = keys; k->name; k++)
+	for (const struct key *k = keys; k->name; k++) {
 		slu_buf_fmt(&b, "%s%s", k == keys ? "" : ", ", k->name);
-	return slu_fail(e, EINVAL, "%s has the unknown key '%s'%s; known are %s", what, key,
+		near = slu_nearer(key, near, k->name);
+	}
+	return slu_fail(e, EINVAL, "%s has the unknown key '%s'%s%s%s%s; known are %s", what, key,
+			near ? " (is '" : "", near ? near : "", near ? "' meant?)" : "",
 			looks_secret(key) ? ", which may hold a secret (use \"credential\": "
 					    "\"env:NAME\")"
 					  : "",
 			b.p ? b.p : "");
 }
 
-static int check_keys(const char *what, const struct json_t *o, const struct key *keys,
-		      struct slu_err *e)
+/* ret_bad (may be NULL): the key whose value is wrong, in o. */
+static int check_members(const char *what, const struct json_t *o, const struct key *keys,
+			 const char **ret_bad, struct slu_err *e)
 {
 	static const struct key common[] = {{"type", V_TEXT, false},
 					    {"description", V_TEXT, false},
@@ -518,8 +545,11 @@ static int check_keys(const char *what, const struct json_t *o, const struct key
 				;
 		int r = k->name ? check_value(what, k, slu_json_iter_value(it), e)
 				: unknown_key(what, key, keys, e);
-		if (r < 0)
+		if (r < 0) {
+			if (ret_bad)
+				*ret_bad = key;
 			return r;
+		}
 	}
 	/* Last: it may be there under a name that was mistyped. */
 	for (const struct key *k = keys; k->name; k++)
@@ -528,9 +558,45 @@ static int check_keys(const char *what, const struct json_t *o, const struct key
 	return 0;
 }
 
+static int check_keys(const char *what, const struct json_t *o, const struct key *keys,
+		      struct slu_err *e)
+{
+	return check_members(what, o, keys, NULL, e);
+}
+
+const char *slu_datastore_other_type(const char *type)
+{
+	static const struct {
+		const char *name, *why;
+	} others[] = {
+		{"azure_file", "Azure Files is not opened yet: mount the share (SMB or NFS) and "
+			       "make a local datastore of its folder"},
+		{"azure_data_lake_gen1", "Data Lake Storage Gen1 was retired by its vendor: name "
+					 "the Gen2 account that the data was moved to"},
+		{"one_lake", "OneLake is not opened yet: copy the data to a Blob container or an "
+			     "HDFS folder"},
+		{"azure_sql_database", "it holds tables and no files: export them to files"},
+		{"azure_postgre_sql", "it holds tables and no files: export them to files"},
+		{"azure_my_sql", "it holds tables and no files: export them to files"},
+		{"dbfs", "Databricks' file system is reached from its clusters only: name the "
+			 "container behind it"},
+		{"git", "it is no storage of data: clone it and make a local datastore"},
+		{"custom", "what it is cannot be known: make a datastore of a known type"},
+	};
+
+	for (size_t i = 0; type && i < sizeof(others) / sizeof(others[0]); i++)
+		if (slu_streq(others[i].name, type))
+			return others[i].why;
+	return NULL;
+}
+
 static int unknown_type(const char *what, const char *type, struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(1024);
+	const char *why = slu_datastore_other_type(type);
+
+	if (why)
+		return slu_fail(e, ENOTSUP, "%s is of type '%s': %s", what, type, why);
 
 	for (size_t i = 0; i < NTYPES; i++)
 		slu_buf_fmt(&b, "%s%s", i ? ", " : "", types[i].name);
@@ -556,7 +622,8 @@ static int check_name(const char *name, struct slu_err *e)
 	return 0;
 }
 
-int slu_datastore_check(const char *name, const struct json_t *entry, struct slu_err *e)
+static int check_entry(const char *name, const struct json_t *entry, const char **ret_bad,
+		       struct slu_err *e)
 {
 	int r = check_name(name, e);
 
@@ -572,9 +639,11 @@ int slu_datastore_check(const char *name, const struct json_t *entry, struct slu
 	const char *type = slu_json_str(entry, "type");
 	int t = find_type(type);
 
-	if (t < 0)
+	if (t < 0) {
+		*ret_bad = "type";
 		return unknown_type(what, type, e);
-	r = check_keys(what, entry, types[t].keys, e);
+	}
+	r = check_members(what, entry, types[t].keys, ret_bad, e);
 	if (r < 0)
 		return r;
 	unsigned creds = !!slu_json_get(entry, "credential") +
@@ -583,4 +652,35 @@ int slu_datastore_check(const char *name, const struct json_t *entry, struct slu
 	if (creds > 1)
 		return slu_fail(e, EINVAL, "%s has more than one credential: keep one", what);
 	return 0;
+}
+
+int slu_datastore_check(const char *name, const struct json_t *entry, struct slu_err *e)
+{
+	const char *bad = NULL;
+
+	return check_entry(name, entry, &bad, e);
+}
+
+int slu_datastore_check_at(const char *name, const struct json_t *entry, const struct slu_yaml *y,
+			   const struct json_t *at, struct slu_err *e)
+{
+	struct slu_err why = {0};
+	const char *bad = NULL;
+	int r = check_entry(name, entry, &bad, &why);
+
+	if (r == 0)
+		return 0;
+	slu_yaml_fail(y, at, bad && slu_json_get(at, bad) ? bad : NULL, e, "%s", why.msg);
+	if (e)
+		e->code = why.code;
+	return r;
+}
+
+void slu_datastore_keys(enum slu_datastore_type t, const char **ret, size_t n)
+{
+	size_t i = 0;
+
+	for (; types[t].keys[i].name && i + 1 < n; i++)
+		ret[i] = types[t].keys[i].name;
+	ret[i] = NULL;
 }

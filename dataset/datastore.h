@@ -20,7 +20,8 @@
  *
  * azure_*: "content_md5" is "check" (the default: a download whose bytes do not have the MD5 stored with
  * them fails) or "ignore", for containers in which other writers store wrong ones, as Hadoop 3.4.2 does
- * over the Blob endpoint.  "check_ranges": "no-check" (the default), "log-only", "fail-if-different" or
+ * over the Blob endpoint.  "checksum" is what is kept with a file that is written: "auto" (the default: an MD5, of
+ * more than 64 MiB a CRC64 among its metadata, which costs next to nothing) or "md5".  "check_ranges": "no-check" (the default), "log-only", "fail-if-different" or
  * "fail-if-different-or-missing": the service gives a CRC64 (else an MD5) with every range that is read,
  * and its bytes are checked by it.
  *
@@ -50,6 +51,7 @@
 #include <stdbool.h>
 
 struct json_t;
+struct slu_yaml;
 
 enum slu_datastore_type {
 	SLU_DATASTORE_LOCAL,
@@ -82,6 +84,13 @@ int slu_cred_parse(const char *text, const char *where, struct slu_cred *ret, st
 
 /* -EINVAL with what is wrong: unknown type, missing or unknown key, an inline secret, a bad name. */
 int slu_datastore_check(const char *name, const struct json_t *entry, struct slu_err *e);
+/* The same; the message begins with where in the document y it is, whose object `at` the entry was made of. */
+int slu_datastore_check_at(const char *name, const struct json_t *entry, const struct slu_yaml *y,
+			   const struct json_t *at, struct slu_err *e);
+/* Why a type that Azure ML has cannot be opened here, and what to do; NULL: it has no such type. */
+const char *slu_datastore_other_type(const char *type);
+/* The keys of a type, NULL at the end; n: room in ret. */
+void slu_datastore_keys(enum slu_datastore_type t, const char **ret, size_t n);
 /* The type of an entry that was checked. */
 enum slu_datastore_type slu_datastore_type(const struct json_t *entry);
 const char *slu_datastore_type_name(enum slu_datastore_type t); /* "azure_blob" */

@@ -10,6 +10,8 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
+#include "dataset/partition.h"
+#include "dataset/reading.h"
 #include "dataset/resolve.h"
 #include "dataset/resolve_impl.h"
 #include "fs/walk.h"
@@ -28,6 +30,7 @@ void slu_definition_free(struct slu_definition *d)
 	free(d->paths);
 	free(d->type);
 	slu_json_free(d->doc);
+	free(d->text);
 	free(d);
 }
 
@@ -119,18 +122,6 @@ static int check_top(const struct json_t *doc, const char *what, struct slu_err 
 {
 	if (!slu_json_is_object(doc))
 		return slu_fail(e, EINVAL, "%s has to be an MLTable document", what);
-	for (void *it = slu_json_iter(doc); it; it = slu_json_next(doc, it)) {
-		size_t i = 0;
-
-		while (slu_mltable_keys[i] &&
-		       !slu_streq(slu_mltable_keys[i], slu_json_iter_key(it)))
-			i++;
-		if (!slu_mltable_keys[i])
-			return slu_fail(e, EINVAL,
-					"%s: unknown key '%s'; an MLTable has type, paths, "
-					"transformations, traits, metadata",
-					what, slu_json_iter_key(it));
-	}
 	const char *type = slu_json_str(doc, "type");
 
 	if (!type || !slu_streq(type, "mltable"))
@@ -177,34 +168,80 @@ static int read_paths(struct slu_definition *d, const char *what, struct slu_err
 	return any ? 0 : slu_fail(e, EINVAL, "%s: all of its paths are exclusions", what);
 }
 
-/* One transformation: {"name": arguments} or "name".  read_delimited is completed, others stay. */
+#define EXTRACT "extract_columns_from_partition_format"
+
+/* A text, or {"partition_format": text}. */
+static const char *partition_of(const struct json_t *step)
+{
+	const struct json_t *args = slu_json_get(step, EXTRACT);
+
+	return slu_json_is_string(args) ? slu_json_string(args)
+					: slu_json_str(args, "partition_format");
+}
+
+const char *slu_partition_of(const struct json_t *doc)
+{
+	const struct json_t *steps = slu_json_get(doc, "transformations");
+	const char *format = NULL;
+
+	for (size_t i = 0; !format && i < slu_json_count(steps); i++)
+		format = partition_of(slu_json_at(steps, i));
+	return format;
+}
+
+const char *slu_definition_partition(const struct slu_definition *d)
+{
+	return slu_partition_of(d->doc);
+}
+
+static int check_partition(const struct json_t *step, const char *what, struct slu_err *e)
+{
+	SLU_AUTO(slu_partition_freep) struct slu_partition *p = NULL;
+	const char *format = partition_of(step);
+
+	if (!format)
+		return slu_fail(e, EINVAL, "%s: " EXTRACT " needs a 'partition_format'", what);
+	return slu_partition_parse(format, &p, e) < 0 ? slu_fail_more(e, "%s", what) : 0;
+}
+
+/* The options of a reading are completed; one that is not known stays as it is. */
+static int complete(struct json_t *step, const char *name, const struct json_t *args,
+		    const char *what, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *where = slu_asprintf("%s: %s", what, name);
+	struct json_t *full = NULL;
+
+	if (!where)
+		return slu_fail_oom(e);
+	int r = slu_reading_check(name, slu_json_is_null(args) ? NULL : args, where, &full, e);
+
+	if (r < 0 || !full)
+		return r;
+	return slu_json_set(step, name, full) < 0 ? slu_fail_oom(e) : 0;
+}
+
+/* One transformation: {"name": arguments} or "name". */
 static int read_step(struct slu_definition *d, struct json_t *step, const char *what,
 		     struct slu_err *e)
 {
-	const char *name = slu_json_string(step);
+	void *it = slu_json_is_object(step) ? slu_json_iter(step) : NULL;
+	bool one = it && slu_json_count(step) == 1;
+	const char *name = one ? slu_json_iter_key(it) : slu_json_string(step);
 
-	if (slu_json_is_object(step) && slu_json_count(step) == 1)
-		name = slu_json_iter_key(slu_json_iter(step));
 	if (!name)
 		return slu_fail(e, EINVAL,
 				"%s: a transformation has to be a name or {\"name\": arguments}",
 				what);
+	const struct json_t *args = it ? slu_json_iter_value(it) : NULL;
+
+	if (slu_streq(name, EXTRACT))
+		return check_partition(step, what, e);
 	if (!slu_starts(name, "read_"))
-		return 0;
+		return d->tabular ? slu_reading_check_rows(name, args, what, e) : 0;
 	if (d->tabular)
 		return slu_fail(e, EINVAL, "%s: more than one read_ transformation", what);
 	d->tabular = true;
-	if (!slu_streq(name, "read_delimited") || !slu_json_is_object(step))
-		return 0;
-	SLU_AUTO(slu_freep) char *where = slu_asprintf("%s: read_delimited", what);
-	const struct json_t *args = slu_json_get(step, name);
-	struct json_t *full;
-	int r = where ? slu_delimited_check(slu_json_is_null(args) ? NULL : args, where, &full, e)
-		      : slu_fail_oom(e);
-
-	if (r < 0)
-		return r;
-	return slu_json_set(step, "read_delimited", full) < 0 ? slu_fail_oom(e) : 0;
+	return it ? complete(step, name, args, what, e) : 0;
 }
 
 static int read_steps(struct slu_definition *d, const char *what, struct slu_err *e)
@@ -265,6 +302,7 @@ struct build {
 	size_t n;             /* that are no exclusions */
 	const char *key;      /* of the last of those: "file", "folder", "pattern" */
 	struct slu_uri *last; /* its canonical URI */
+	char *text;           /* of an MLTable file */
 	struct slu_err *e;
 };
 
@@ -358,44 +396,83 @@ static int add_refs(struct build *b, const struct json_t *spec)
 	return r;
 }
 
-static int make_doc(struct build *b, const struct json_t *delimited, struct json_t **ret)
+/* Adds {name: args} (taken) to the transformations; first: before those that are there. */
+static int add_step(struct json_t *doc, const char *name, struct json_t *args, bool first)
+{
+	const struct json_t *old = slu_json_get(doc, "transformations");
+	SLU_AUTO(slu_json_freep) struct json_t *all = slu_json_array(), *step = slu_json_object();
+	int r = slu_json_set(step, name, args);
+
+	if (r == 0 && first)
+		r = slu_json_append(all, slu_json_ref(step));
+	for (size_t i = 0; r == 0 && i < slu_json_count(old); i++)
+		r = slu_json_append(all, slu_json_ref(slu_json_at(old, i)));
+	if (r == 0 && !first)
+		r = slu_json_append(all, slu_json_ref(step));
+	return r < 0 ? r : slu_json_set(doc, "transformations", slu_json_ref(all));
+}
+
+static int add_partition(struct json_t *doc, const struct json_t *spec, struct slu_err *e)
+{
+	const struct json_t *format = slu_json_get(spec, "partition_format");
+	struct json_t *args;
+
+	if (!format || slu_json_is_null(format))
+		return 0;
+	if (!slu_json_is_string(format))
+		return slu_fail(e, EINVAL, "the dataset's partition_format is no string");
+	args = slu_json_object();
+	if (slu_json_set_str(args, "partition_format", slu_json_string(format)) < 0) {
+		slu_json_free(args);
+		return slu_fail_oom(e);
+	}
+	/* Steps over files may ask for its columns. */
+	bool first = slu_json_get(spec, "transformations");
+
+	return add_step(doc, EXTRACT, args, first) < 0 ? slu_fail_oom(e) : 0;
+}
+
+/* The steps of the spec, and behind them how it is read. */
+static int make_steps(struct build *b, const struct json_t *spec, struct json_t *reading,
+		      struct json_t **ret)
+{
+	const struct json_t *steps = slu_json_get(spec, "transformations");
+	SLU_AUTO(slu_json_freep) struct json_t *all = NULL;
+
+	if (steps && !slu_json_is_array(steps))
+		return slu_fail(b->e, EINVAL, "'transformations' of the dataset has to be a list");
+	all = steps ? slu_json_copy(steps) : slu_json_array();
+	if (!all || (reading && slu_json_append(all, slu_json_ref(reading)) < 0))
+		return slu_fail_oom(b->e);
+	*ret = slu_json_count(all) ? slu_take(all) : NULL;
+	return 0;
+}
+
+static int make_doc(struct build *b, const struct json_t *spec, struct json_t *reading,
+		    struct json_t **ret)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *doc = slu_json_object();
 	SLU_AUTO(slu_json_freep) struct json_t *steps = NULL;
-	struct json_t *args = NULL, *step;
+	int r = make_steps(b, spec, reading, &steps);
 
+	if (r < 0)
+		return r;
 	if (slu_json_set_str(doc, "type", "mltable") < 0 ||
-	    slu_json_set(doc, "paths", slu_json_ref(b->paths)) < 0)
+	    slu_json_set(doc, "paths", slu_json_ref(b->paths)) < 0 ||
+	    (steps && slu_json_set(doc, "transformations", slu_json_ref(steps)) < 0))
 		return slu_fail_oom(b->e);
-	if (delimited) {
-		/* true: all defaults */
-		int r = slu_delimited_check(slu_json_true(delimited) ? NULL : delimited,
-					    "'delimited'", &args, b->e);
-
-		if (r < 0)
-			return r;
-		steps = slu_json_array();
-		step = slu_json_object();
-		if (slu_json_set(step, "read_delimited", args) < 0) {
-			slu_json_free(step);
-			return slu_fail_oom(b->e);
-		}
-		if (slu_json_append(steps, step) < 0 ||
-		    slu_json_set(doc, "transformations", slu_json_ref(steps)) < 0)
-			return slu_fail_oom(b->e);
-	}
 	*ret = slu_take(doc);
 	return 0;
 }
 
-static int check_spec_type(const char *type, const struct build *b, const struct json_t *delimited,
+static int check_spec_type(const char *type, const struct build *b, const struct json_t *reading,
 			   struct slu_err *e)
 {
 	if (!type)
 		return 0;
-	if (delimited && !slu_streq(type, "mltable"))
-		return slu_fail(e, EINVAL,
-				"a dataset with 'delimited' is of type mltable, not '%s'", type);
+	if (reading && !slu_streq(type, "mltable"))
+		return slu_fail(e, EINVAL, "a dataset with '%s' is of type mltable, not '%s'",
+				slu_json_iter_key(slu_json_iter(reading)) + strlen("read_"), type);
 	if (slu_streq(type, "uri_file") && slu_streq(b->key, "folder"))
 		return slu_fail(e, EINVAL,
 				"the path of the dataset is a folder; its type is uri_folder, not "
@@ -407,48 +484,54 @@ static int check_spec_type(const char *type, const struct build *b, const struct
 	return 0;
 }
 
-/* NULL: not given, or false. */
-static const struct json_t *delimited_of(const struct json_t *spec)
-{
-	const struct json_t *v = slu_json_get(spec, "delimited");
-	bool off = slu_json_is_null(v) || (slu_json_is_bool(v) && !slu_json_true(v));
-
-	return off ? NULL : v;
-}
-
-static int find_doc(struct build *b, const char *type, const struct json_t *delimited,
+static int find_doc(struct build *b, const struct json_t *spec, struct json_t *reading,
 		    struct json_t **ret)
 {
-	if (!type || !slu_streq(type, "mltable") || delimited)
-		return make_doc(b, delimited, ret);
+	const char *type = slu_json_str(spec, "type");
+	const struct json_t *args;
+
+	if (!type || !slu_streq(type, "mltable") || reading || slu_reading_of(spec, &args))
+		return make_doc(b, spec, reading, ret);
 	if (slu_json_count(b->paths) != 1 || !slu_streq(b->key, "folder"))
 		return slu_fail(
 			b->e, EINVAL,
 			"a dataset of type mltable is one folder with an MLTable file, or says "
-			"'delimited'");
-	return slu_mltable_read(b->s, b->last, ret, b->e);
+			"'delimited', 'json_lines' or 'parquet'");
+	if (slu_json_get(spec, "transformations"))
+		return slu_fail(b->e, EINVAL,
+				"'transformations' stand in the MLTable file of the folder; "
+				"register it, and make another dataset from that ('from')");
+	return slu_mltable_read(b->s, b->last, ret, &b->text, b->e);
 }
 
 static int from_build(struct build *b, const struct json_t *spec, struct slu_definition **ret)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *doc = NULL;
-	const struct json_t *delimited = delimited_of(spec);
+	SLU_AUTO(slu_json_freep) struct json_t *doc = NULL, *reading = NULL;
 	const char *type = slu_json_str(spec, "type");
+	const struct json_t *args;
 	int r = add_refs(b, spec);
 
 	if (r == 0 && b->n == 0)
 		return slu_fail(b->e, EINVAL, "all paths of the dataset are exclusions");
 	if (r == 0)
-		r = check_spec_type(type, b, delimited, b->e);
+		r = slu_reading_of_spec(spec, &reading, b->e);
 	if (r == 0)
-		r = find_doc(b, type, delimited, &doc);
+		r = check_spec_type(type, b, reading, b->e);
+	if (r == 0)
+		r = find_doc(b, spec, reading, &doc);
+	if (r == 0)
+		r = add_partition(doc, spec, b->e);
 	if (r < 0)
 		return r;
 	bool file = slu_json_count(b->paths) == 1 && slu_streq(b->key, "file");
+	bool table = reading || slu_reading_of(doc, &args);
 
 	if (!type)
-		type = delimited ? "mltable" : file ? "uri_file" : "uri_folder";
-	return slu_definition_from_doc(type, doc, "the dataset", ret, b->e);
+		type = table ? "mltable" : file ? "uri_file" : "uri_folder";
+	r = slu_definition_from_doc(type, doc, "the dataset", ret, b->e);
+	if (r == 0)
+		(*ret)->text = slu_take(b->text);
+	return r;
 }
 
 int slu_definition_from_spec(struct sluice *s, const struct json_t *spec,
@@ -459,5 +542,6 @@ int slu_definition_from_spec(struct sluice *s, const struct json_t *spec,
 
 	slu_json_free(b.paths);
 	slu_uri_free(b.last);
+	free(b.text);
 	return r;
 }

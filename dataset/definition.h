@@ -19,6 +19,7 @@ struct slu_definition {
 	char *type; /* "uri_file", "uri_folder" or "mltable" */
 	bool tabular;
 	struct json_t *doc; /* the MLTable document */
+	char *text;         /* the file it was read from, with canonical paths; NULL: none */
 	size_t npaths;
 	char **paths; /* references, canonical */
 };
@@ -34,8 +35,15 @@ int slu_definition_from_doc(const char *type, struct json_t *doc, const char *wh
 			    struct slu_definition **ret, struct slu_err *e); /* doc is copied */
 void slu_definition_free(struct slu_definition *d);
 SLU_DEFINE_CLEANUP(struct slu_definition *, slu_definition_free, slu_definition_freep)
-/* Options for spark.read.csv that read as the definition says ({"header": "true", "sep": ...}).  NULL: it
- * is not delimited text, or Spark has no options for it (a header in the first file only). */
-struct json_t *slu_definition_spark_options(const struct slu_definition *d);
+/* Does it take only some of the files that its paths name, by steps? */
+bool slu_definition_chooses(const struct slu_definition *d);
+/* Takes those steps out of a document: 0 or -ENOMEM. */
+int slu_definition_drop_steps(struct json_t *doc);
+/* Its partition_format (dataset/partition.h), borrowed; NULL: none. */
+const char *slu_definition_partition(const struct slu_definition *d);
+/* How spark.read reads it: {"format": "csv", "options": {...}, "differs": [texts]}; "reason" instead of
+ * options: no options of Spark say that.  *ret NULL: it is no table, or of a kind that is not known.
+ * 0 or -ENOMEM. */
+int slu_definition_spark(const struct slu_definition *d, struct json_t **ret);
 
 #endif

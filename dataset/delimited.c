@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How delimited text is read (azureml.md 1.6, 1.9): the options of read_delimited checked and completed,
- * and the same in Spark's words.  Reading itself is Spark's or Python's.
+ * How delimited text is read (azureml.md 1.6, 1.9): the options of read_delimited checked and completed.  Reading itself is Spark's or Python's.
  */
 #include "dataset/definition_impl.h"
 
@@ -34,21 +33,15 @@ static const char *const known[] = {"delimiter",          "header",
 
 static int check_known(const struct json_t *in, const char *what, struct slu_err *e)
 {
-	for (void *it = slu_json_iter(in); it; it = slu_json_next(in, it)) {
-		const char *key = slu_json_iter_key(it);
-		size_t i = 0;
+	const char *odd = slu_json_unknown_key(in, known);
 
-		while (known[i] && !slu_streq(known[i], key))
-			i++;
-		if (!known[i])
-			return slu_fail(e, EINVAL,
-					"%s: unknown option '%s'; known are delimiter, header, "
-					"support_multi_line, empty_as_string, encoding, "
-					"include_path_column, infer_column_types, path_column, "
-					"partition_size",
-					what, key);
-	}
-	return 0;
+	return !odd ? 0
+		    : slu_fail(
+			      e, EINVAL,
+			      "%s: unknown option '%s'; known are delimiter, header, "
+			      "support_multi_line, empty_as_string, encoding, include_path_column, "
+			      "infer_column_types, path_column, partition_size",
+			      what, odd);
 }
 
 /* Characters of UTF-8, SIZE_MAX for what is none. */
@@ -194,57 +187,10 @@ int slu_delimited_check(const struct json_t *in, const char *what, struct json_t
 	return r;
 }
 
-static const struct json_t *read_delimited(const struct slu_definition *d)
-{
-	const struct json_t *all = slu_json_get(d->doc, "transformations");
-
-	for (size_t i = 0; i < slu_json_count(all); i++) {
-		const struct json_t *args = slu_json_get(slu_json_at(all, i), "read_delimited");
-
-		if (args)
-			return args;
-	}
-	return NULL;
-}
-
-static const char *charset(const char *encoding)
+const char *slu_delimited_charset(const char *encoding)
 {
 	for (size_t i = 0; i < NENCODINGS; i++)
 		if (slu_streq(encodings[i].name, encoding))
 			return encodings[i].spark;
-	return "UTF-8";
-}
-
-static const char *truth(bool v)
-{
-	return v ? "true" : "false";
-}
-
-struct json_t *slu_definition_spark_options(const struct slu_definition *d)
-{
-	const struct json_t *a = read_delimited(d);
-	const char *header = slu_json_str(a, "header"), *encoding = slu_json_str(a, "encoding");
-	const struct json_t *infer = slu_json_get(a, "infer_column_types");
-
-	if (!header || !encoding)
-		return NULL;
-	/* Spark takes a header off every file or off none. */
-	if (slu_streq(header, "from_first_file"))
-		return NULL;
-
-	const char *const options[][2] = {
-		{"header", truth(!slu_streq(header, "no_header"))},
-		{"sep", slu_json_str(a, "delimiter")},
-		{"encoding", charset(encoding)},
-		{"multiLine", truth(slu_json_bool(a, "support_multi_line", false))},
-		{"inferSchema", truth(slu_json_is_object(infer) || slu_json_true(infer))},
-		{"quote", "\""},
-		{"escape", "\""},
-	};
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		if (slu_json_set_str(o, options[i][0], options[i][1]) < 0)
-			return NULL;
-	return slu_take(o);
+	return NULL;
 }

@@ -16,12 +16,6 @@
 
 #define CLOCK_MS (60 * 1000)
 
-struct trial {
-	const char *fact, *verb, *role;
-	int rc;
-	struct slu_err e;
-};
-
 static int try_list(struct slu_store *s, const char *name, struct slu_err *e)
 {
 	struct slu_list list = {0};
@@ -69,7 +63,71 @@ static bool is_allowed(int rc)
 
 static bool is_refused(int rc)
 {
-	return rc == -EACCES || rc == -EPERM;
+	return rc == -EACCES || rc == -EPERM || rc == -EROFS;
+}
+
+/* It was waited for an answer, and would be again. */
+static bool is_mute(int rc)
+{
+	return rc == -EHOSTDOWN || rc == -ETIMEDOUT;
+}
+
+static void not_tried(struct slu_right *t, const struct slu_right *before)
+{
+	t->rc = before->rc;
+	t->e = before->e;
+}
+
+/* Where nothing can be asked without doing it: a file of our own is made and removed. */
+static void try_file(struct slu_store *s, const char *name, struct slu_right *write,
+		     struct slu_right *remove)
+{
+	if (slu_store_can(s, SLU_CAP_READ_ONLY)) {
+		write->rc = remove->rc = -ENOTSUP;
+		return;
+	}
+	write->rc = slu_store_put(s, name, "", 0,
+				  slu_store_can(s, SLU_CAP_PUT_ABSENT) ? SLU_OPF_ABSENT : 0, NULL,
+				  &write->e);
+	/* also after an error: the put may have been carried out */
+	remove->rc = slu_store_delete(s, name, 0, &remove->e);
+	if (write->rc == 0 && remove->rc < 0)
+		slu_fail_more(&remove->e, "'%s' stays, an empty file that was made to try", name);
+	if (write->rc < 0 && remove->rc == -ENOENT) {
+		remove->rc = write->rc; /* nothing was there that could tell */
+		remove->e = write->e;
+	}
+}
+
+void slu_doctor_rights(struct slu_store *s, bool make, struct slu_right t[SLU_RIGHTS])
+{
+	static int (*const tries[])(struct slu_store *, const char *,
+				    struct slu_err *) = {try_list, try_read, try_write, try_delete};
+	static const struct slu_right names[SLU_RIGHTS] = {
+		{.fact = "may_list", .verb = "list", .role = "Storage Blob Data Reader"},
+		{.fact = "may_read", .verb = "read", .role = "Storage Blob Data Reader"},
+		{.fact = "may_write", .verb = "write", .role = "Storage Blob Data Contributor"},
+		{.fact = "may_delete", .verb = "delete", .role = "Storage Blob Data Contributor"}};
+	char id[17] = "", name[40];
+	int r = slu_random_id(id, 8);
+
+	snprintf(name, sizeof(name), "sluice-%s-%s", make ? "probe" : "doctor", id);
+	make = make && !slu_store_can(s, SLU_CAP_PUT_MATCH);
+	for (size_t i = 0; i < SLU_RIGHTS; i++) {
+		t[i] = names[i];
+		if (r < 0)
+			t[i].rc = r;
+		else if (i && is_mute(t[i - 1].rc))
+			not_tried(&t[i], &t[i - 1]);
+		else if (i < 2 || !make)
+			t[i].rc = tries[i](s, name, &t[i].e);
+	}
+	if (r == 0 && make && !is_mute(t[1].rc))
+		try_file(s, name, &t[2], &t[3]);
+	for (size_t i = 0; i < SLU_RIGHTS; i++)
+		t[i].is = is_allowed(t[i].rc)   ? SLU_RIGHT_YES
+			  : is_refused(t[i].rc) ? SLU_RIGHT_NO
+						: SLU_RIGHT_UNKNOWN;
 }
 
 static void tell(struct slu_buf *b, const char *before, const char *what, const char *behind)
@@ -99,13 +157,13 @@ static void tell_facts(const struct json_t *facts, struct slu_buf *b)
 			    (long long)(ms < 0 ? -ms : ms) / 1000, ms < 0 ? "behind" : "ahead");
 }
 
-static void tell_trials(struct trial *t, size_t n, bool identity, struct json_t *facts,
+static void tell_trials(struct slu_right *t, size_t n, bool identity, struct json_t *facts,
 			struct slu_buf *b)
 {
 	const char *role = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		if (is_allowed(t[i].rc) || is_refused(t[i].rc))
+		if (t[i].is != SLU_RIGHT_UNKNOWN)
 			slu_json_set_bool(facts, t[i].fact, is_allowed(t[i].rc));
 		if (is_allowed(t[i].rc))
 			tell(b, "may ", t[i].verb, "");
@@ -122,33 +180,45 @@ static void tell_trials(struct trial *t, size_t n, bool identity, struct json_t 
 	tell(b, "the role '", role, "' is missing");
 }
 
-bool slu_doctor_store(struct slu_store *s, struct json_t *facts, struct slu_buf *said)
+static const char *remedy_for(int rc)
 {
-	static int (*const tries[])(struct slu_store *, const char *,
-				    struct slu_err *) = {try_list, try_read, try_write, try_delete};
-	struct trial t[] = {
-		{.fact = "may_list", .verb = "list", .role = "Storage Blob Data Reader"},
-		{.fact = "may_read", .verb = "read", .role = "Storage Blob Data Reader"},
-		{.fact = "may_write", .verb = "write", .role = "Storage Blob Data Contributor"},
-		{.fact = "may_delete", .verb = "delete", .role = "Storage Blob Data Contributor"}};
-	struct slu_err e = {0};
-	char id[17] = "", name[40];
+	switch (-rc) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case ETIMEDOUT:
+	case EAGAIN:
+	case EPROTO:
+		return "see that the service runs, and that the address in config.json is its own";
+	case ENOENT:
+		return "correct the name of the container, or the path, in config.json";
+	default:
+		return "mend the credential of the entry in config.json, or have the rights given";
+	}
+}
 
-	if (slu_store_inspect(s, facts, &e) < 0) {
+bool slu_doctor_store(struct slu_store *s, struct json_t *facts, struct slu_buf *said,
+		      const char **ret_remedy)
+{
+	struct slu_right t[SLU_RIGHTS];
+	struct slu_err e = {0};
+	int r = slu_store_inspect(s, facts, &e);
+
+	if (r < 0) {
 		tell_facts(facts, said);
 		tell(said, "", e.msg, "");
+		*ret_remedy = remedy_for(r);
 		return false;
 	}
 	tell_facts(facts, said);
-	if (slu_random_id(id, 8) < 0)
-		return false;
-	snprintf(name, sizeof(name), "sluice-doctor-%s", id);
-	for (size_t i = 0; i < 4; i++)
-		t[i].rc = tries[i](s, name, &t[i].e);
-	tell_trials(t, 4, slu_json_str(facts, "token_audience"), facts, said);
+	slu_doctor_rights(s, false, t);
+	tell_trials(t, SLU_RIGHTS, slu_json_str(facts, "token_audience"), facts, said);
 	for (size_t i = 0; i < 2; i++)
 		if (!is_allowed(t[i].rc)) {
 			tell(said, "", t[i].e.msg, "");
+			*ret_remedy = remedy_for(t[i].rc);
 			return false;
 		}
 	return true;

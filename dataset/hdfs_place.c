@@ -126,12 +126,30 @@ static int from_entry(const struct json_t *entry, const char *namenode, struct s
 	return 0;
 }
 
+/* A logical name that is mistyped would be taken for that of a host. */
+static int check_name(const struct slu_hconf *c, const char *name, const struct slu_nameservice *s,
+		      struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *known = NULL;
+	int r = 0;
+
+	if (name && !s->logical && !strpbrk(name, ":."))
+		r = slu_hconf_get(c, "dfs.nameservices", &known, e);
+	if (r == 0 && known)
+		r = slu_fail(e, EINVAL,
+			     "'%s' is no nameservice of Hadoop's configuration, which has '%s': "
+			     "correct \"nameservice\"",
+			     name, known);
+	return r;
+}
+
 static int from_conf(const struct json_t *entry, struct slu_hconf *c, struct slu_nameservice *s,
 		     struct slu_err *e)
 {
 	const char *protocol = slu_json_str(entry, "protocol");
 	const char *web = slu_json_str(entry, "http_address");
 	const char *rpc = slu_json_str(entry, "rpc_address");
+	const char *name = slu_json_str(entry, "nameservice");
 	int r = 0;
 
 	if (is_one_of(protocol, "https", "http"))
@@ -139,7 +157,9 @@ static int from_conf(const struct json_t *entry, struct slu_hconf *c, struct slu
 				  slu_streq(protocol, "https") ? "HTTPS_ONLY" : "HTTP_ONLY");
 	if (r < 0)
 		return slu_fail_oom(e);
-	r = slu_nameservice_find(c, slu_json_str(entry, "nameservice"), s, e);
+	r = slu_nameservice_find(c, name, s, e);
+	if (r == 0)
+		r = check_name(c, name, s, e);
 	if (r == 0 && web) {
 		free(s->web);
 		s->web = with_ports(web, s->tls ? HTTPS_PORT : HTTP_PORT, false);

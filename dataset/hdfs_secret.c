@@ -37,6 +37,9 @@ void slu_hdfs_secret_done(struct slu_hdfs_secret *s)
 	free(s->principal);
 	free(s->keytab);
 	free(s->ccache);
+	free(s->gate_user);
+	wipe(&s->gate_secret);
+	free(s->gate_file);
 	for (size_t i = 0; i < SLU_HDFS_SERVICES; i++)
 		free((char *)s->services[i]);
 	*s = (struct slu_hdfs_secret){0};
@@ -206,17 +209,46 @@ static int read_kerberos(const struct json_t *k, const char *dir, struct slu_hdf
 	return 0;
 }
 
+/* --- a gateway --- */
+
+static int read_gate(const struct json_t *g, struct slu_hdfs_secret *s, struct slu_err *e)
+{
+	const char *password = slu_json_str(g, "password"), *user = slu_json_str(g, "user");
+	const char *text = password ? password : slu_json_str(g, "token");
+	struct slu_cred c;
+	int r = slu_cred_parse(text, password ? "'password' of 'gateway'" : "'token' of 'gateway'",
+			       &c, e);
+
+	if (r == 0)
+		r = read_secret(&c, password ? "gateway's password" : "gateway's token",
+				&s->gate_secret, e);
+	if (r < 0)
+		return r;
+	s->gate_user = slu_strdup(user);
+	s->gate_file = c.kind == SLU_CRED_FILE ? slu_strdup(c.arg) : NULL;
+	if ((user && !s->gate_user) || (c.kind == SLU_CRED_FILE && !s->gate_file))
+		return slu_fail_oom(e);
+	s->gate = (struct slu_signin_gate){s->gate_user, s->gate_secret, s->gate_file};
+	return 0;
+}
+
 int slu_hdfs_secret_read(const struct json_t *entry, const char *dir, const char *web,
 			 const char *rpc, const char *name, struct slu_hdfs_secret *ret,
 			 struct slu_err *e)
 {
 	const struct json_t *kerberos = slu_json_get(entry, "kerberos");
+	const struct json_t *gate = slu_json_get(entry, "gateway");
 	const char *location = getenv("HADOOP_TOKEN_FILE_LOCATION");
 	bool given = slu_json_get(entry, "credential");
 	struct slu_hdfs_secret s = {0};
 	int r = 0;
 
-	if (given || (!kerberos && location && *location)) {
+	if (!!gate + !!kerberos + given > 1)
+		return slu_fail(
+			e, EINVAL,
+			"it has more than one of \"gateway\", \"kerberos\" and \"credential\": "
+			"give one");
+	if (given || (!gate && !kerberos && location && *location)) {
 		if (name)
 			add_service(&s, slu_asprintf("ha-hdfs:%s", name));
 		add_services(&s, rpc);
@@ -224,6 +256,8 @@ int slu_hdfs_secret_read(const struct json_t *entry, const char *dir, const char
 	}
 	if (given)
 		r = read_token(entry, &s, e);
+	else if (gate)
+		r = read_gate(gate, &s, e);
 	else if (kerberos)
 		r = read_kerberos(kerberos, dir, &s, e);
 	else

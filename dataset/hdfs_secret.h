@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* As whom an "hdfs" entry of config.json is opened: a delegation token, Kerberos, or nobody in particular. */
+/* As whom an "hdfs" entry of config.json is opened: a delegation token, Kerberos, who we are at a gateway, or nobody in
+ * particular. */
 #ifndef SLU_DATASET_HDFS_SECRET_H
 #define SLU_DATASET_HDFS_SECRET_H
 
 #include "common/err.h"
+#include "hdfs/signin.h"
 #include "io/gss.h"
 
 #include <stdbool.h>
@@ -19,6 +21,8 @@ struct slu_hdfs_secret {
 	bool kerberos;
 	struct slu_gss_conf gss; /* of kerberos; its texts are below */
 	char *principal, *keytab, *password, *ccache;
+	struct slu_signin_gate gate; /* secret NULL: no gateway; its texts are below */
+	char *gate_user, *gate_secret, *gate_file;
 };
 
 /* For an entry that was checked.  dir: what relative paths start from.  web, rpc: "host:port" of the NameNodes, more of one

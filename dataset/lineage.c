@@ -2,12 +2,13 @@
 /*
  * Lineage upward: a version's record names the inputs of the run that made it; where such an input is
  * itself a registered version or a run's output, its own inputs follow below it.  What uses a version
- * is not asked here.  Records are immutable, but nothing stops a job from reading what an earlier
+ * is told by lineage_down.c.  Records are immutable, but nothing stops a job from reading what an earlier
  * version of its own output was: depth and size have limits, and a node on the way up is not entered
  * again.
  */
+#include "dataset/lineage.h"
+#include "dataset/facts.h"
 #include "dataset/outcome.h"
-#include "dataset/record.h"
 
 #include "common/mem.h"
 #include "common/str.h"
@@ -15,12 +16,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define DEPTH_MAX 32
-#define NODES_MAX 2000
-
 struct climb {
 	struct sluice *s;
-	const char *way[DEPTH_MAX]; /* keys of the nodes above this one */
+	const char *way[SLU_LINEAGE_DEPTH]; /* keys of the nodes above this one */
 	int depth;
 	int nodes;
 };
@@ -82,19 +80,39 @@ static int from_outcome(struct climb *c, struct json_t *node, const char *run, c
 	return climb_inputs(c, node, key, slu_json_get(o, "inputs"), e);
 }
 
+/* Is it dataset `id`, or frozen as that? */
+static bool is_dataset(const struct slu_registry *g, const struct slu_facts_map *facts,
+		       const struct json_t *record, const char *id)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *now = NULL;
+	const char *is = slu_json_str(record, "dataset");
+
+	if (is && slu_streq(is, id))
+		return true;
+	now = slu_json_copy(record);
+	if (!now || slu_facts_overlay(g, facts, now, NULL) < 0)
+		return false;
+	is = slu_json_str(now, "frozen");
+	return is && slu_streq(is, id);
+}
+
 /* "name" without a version was the newest when the run began: the newest one that is dataset `id`. */
 static int version_of_id(struct sluice *s, const char *name, const char *id, struct json_t **ret,
 			 struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *all = NULL;
-	int r = slu_registry_versions(s, name, &all, e);
+	SLU_AUTO(slu_facts_map_freep) struct slu_facts_map *facts = NULL;
+	struct slu_registry g;
+	int r = slu_registry_open(s, &g, e);
 
+	if (r == 0)
+		r = slu_registry_versions(s, name, &all, e);
+	if (r == 0)
+		r = slu_facts_list(&g, name, NULL, &facts, e);
 	if (r < 0)
 		return r;
 	for (size_t i = slu_json_count(all); i-- > 0;) {
-		const char *is = slu_json_str(slu_json_at(all, i), "dataset");
-
-		if (is && slu_streq(is, id)) {
+		if (is_dataset(&g, facts, slu_json_at(all, i), id)) {
 			*ret = slu_json_ref(slu_json_at(all, i));
 			return 0;
 		}
@@ -109,7 +127,7 @@ static int find_record(struct sluice *s, const struct slu_uri *u, const char *id
 
 	if (id && !fixed)
 		return version_of_id(s, u->name, id, ret, e);
-	return slu_registry_record(s, u->name, u->version, ret, e);
+	return slu_registry_record_any(s, u->name, u->version, ret, e);
 }
 
 /* What a reference leads to, as far as the registry knows.  id: NULL for the one asked about. */
@@ -129,7 +147,7 @@ static int climb_ref(struct climb *c, struct json_t *node, const char *ref, cons
 		u->name = slu_strdup(ref);
 		if (!u->name)
 			return slu_fail_oom(e);
-	} else if (u->kind != SLU_URI_DATA) {
+	} else if (u->kind != SLU_URI_DATA || (u->path && *u->path)) {
 		return slu_fail(e, EINVAL,
 				"'%s' names no version: lineage is kept for registered versions "
 				"(NAME@VERSION) and for outputs of runs",
@@ -173,10 +191,11 @@ static int climb_inputs(struct climb *c, struct json_t *node, const char *key,
 
 	if (!list)
 		return slu_fail_oom(e);
-	if (on_the_way(c, key) || c->depth == DEPTH_MAX || c->nodes >= NODES_MAX)
+	if (on_the_way(c, key) || c->depth == SLU_LINEAGE_DEPTH || c->nodes >= SLU_LINEAGE_NODES)
 		return slu_json_set_bool(node, "cut", true) < 0 ? slu_fail_oom(e) : 0;
 	c->way[c->depth++] = key;
-	for (size_t i = 0; r == 0 && i < slu_json_count(inputs) && c->nodes < NODES_MAX; i++)
+	for (size_t i = 0; r == 0 && i < slu_json_count(inputs) && c->nodes < SLU_LINEAGE_NODES;
+	     i++)
 		r = climb_input(c, list, slu_json_at(inputs, i), e);
 	c->depth--;
 	if (r == 0 && slu_json_set(node, "inputs", slu_take(list)) < 0)

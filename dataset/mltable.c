@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MLTable files of others (azureml.md 1.9): read from a folder, unknown top-level keys refused with their
- * position, paths made canonical (relative ones start from that folder), transformations kept.
+ * MLTable files of others (azureml.md 1.9): read from a folder, paths made canonical (relative ones start from
+ * that folder), all else kept.  A top-level key that is not known is refused when it looks mistyped, else kept
+ * with a warning.
  */
 #include "dataset/definition_impl.h"
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
@@ -21,6 +23,7 @@ struct table {
 	struct sluice *s;
 	const struct slu_uri *folder; /* canonical */
 	struct slu_yaml *yaml;
+	const char *what;
 	struct slu_err *e;
 };
 
@@ -97,6 +100,25 @@ static int rewrite_path(struct table *t, const struct json_t *entry, struct json
 	return slu_json_append(out, o) < 0 ? slu_fail_oom(t->e) : 0;
 }
 
+static int check_keys(struct table *t, const struct json_t *root)
+{
+	for (void *it = slu_json_iter(root); it; it = slu_json_next(root, it)) {
+		const char *key = slu_json_iter_key(it), *near = NULL;
+		bool known = false;
+
+		for (size_t i = 0; slu_mltable_keys[i] && !known; i++) {
+			known = slu_streq(slu_mltable_keys[i], key);
+			near = slu_nearer(key, near, slu_mltable_keys[i]);
+		}
+		if (!known && near)
+			return slu_yaml_known_keys(t->yaml, root, slu_mltable_keys, t->e);
+		if (!known)
+			slu_warn("mltable", "%s: '%s' means nothing in an MLTable; it is kept",
+				 t->what, key);
+	}
+	return 0;
+}
+
 static int rewrite(struct table *t, struct json_t **ret)
 {
 	const struct json_t *root = slu_yaml_root(t->yaml);
@@ -108,7 +130,7 @@ static int rewrite(struct table *t, struct json_t **ret)
 		return slu_fail_oom(t->e);
 	if (!slu_json_is_object(root))
 		return slu_yaml_fail(t->yaml, root, NULL, t->e, "an MLTable has to be a mapping");
-	int r = slu_yaml_known_keys(t->yaml, root, slu_mltable_keys, t->e);
+	int r = check_keys(t, root);
 
 	if (r == 0 && !slu_json_is_array(paths))
 		r = slu_yaml_fail(t->yaml, root, "paths", t->e, "'paths' has to be a list");
@@ -125,7 +147,7 @@ static int rewrite(struct table *t, struct json_t **ret)
 }
 
 int slu_mltable_read(struct sluice *s, const struct slu_uri *folder, struct json_t **ret,
-		     struct slu_err *e)
+		     char **ret_text, struct slu_err *e)
 {
 	SLU_AUTO(slu_yaml_freep) struct slu_yaml *yaml = NULL;
 	SLU_AUTO(slu_freep) char *path = NULL;
@@ -153,7 +175,10 @@ int slu_mltable_read(struct sluice *s, const struct slu_uri *folder, struct json
 	if (r < 0)
 		return r;
 
-	struct table t = {.s = s, .folder = folder, .yaml = yaml, .e = e};
+	struct table t = {.s = s, .folder = folder, .yaml = yaml, .what = what, .e = e};
 
-	return rewrite(&t, ret);
+	r = rewrite(&t, ret);
+	if (r == 0 && slu_mltable_patch(yaml, text, n, *ret, ret_text) < 0)
+		r = slu_fail_oom(e);
+	return r;
 }

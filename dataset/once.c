@@ -6,6 +6,8 @@
  */
 #include "dataset/once.h"
 
+#include "common/mem.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -26,6 +28,7 @@ static bool worth_again(int rc)
 	case ECONNABORTED:
 	case ENETDOWN:
 	case ENETUNREACH:
+	case EHOSTDOWN:
 	case EHOSTUNREACH:
 		return true;
 	default:
@@ -37,8 +40,15 @@ static bool worth_again(int rc)
 static int look(struct slu_store *st, const char *path, const char *text, size_t n,
 		char **ret_other, size_t *ret_other_len, struct slu_err *e)
 {
-	SLU_AUTO(slu_freep) char *is = NULL;
+	SLU_AUTO(slu_freep) char *is = slu_calloc(n + 1, 1);
+	struct slu_op op = {0};
 	size_t len = 0;
+
+	/* One request says enough, mostly.  Ours ends where a whole text does, so nothing longer begins with it. */
+	slu_op_read(&op, path, 0, n, is, NULL);
+	if (is && n && !ret_other && slu_store_wait(st, &op, NULL) == 0)
+		return memcmp(is, text, n) != 0;
+	free(slu_take(is));
 	int r = slu_store_get(st, path, SLU_ONCE_MAX, &is, &len, e);
 
 	if (r < 0)
@@ -52,8 +62,9 @@ static int look(struct slu_store *st, const char *path, const char *text, size_t
 	return 1;
 }
 
-int slu_once_put(struct slu_store *st, const char *path, const char *text, size_t n,
-		 char **ret_other, size_t *ret_other_len, struct slu_err *e)
+static int once_put(struct slu_store *st, const char *path, const char *text, size_t n,
+		    struct slu_attr *ret_attr, char **ret_other, size_t *ret_other_len,
+		    struct slu_err *e)
 {
 	int r = 0;
 
@@ -65,7 +76,7 @@ int slu_once_put(struct slu_store *st, const char *path, const char *text, size_
 	for (int i = 0; i < TRIES; i++) {
 		struct slu_err why;
 
-		r = slu_store_put(st, path, text, n, SLU_OPF_ABSENT | SLU_OPF_DURABLE, NULL, e);
+		r = slu_store_put(st, path, text, n, SLU_OPF_ABSENT | SLU_OPF_DURABLE, ret_attr, e);
 		if (r == 0)
 			return 0;
 		int seen = look(st, path, text, n, ret_other, ret_other_len, &why);
@@ -83,4 +94,24 @@ int slu_once_put(struct slu_store *st, const char *path, const char *text, size_
 			return r;
 	}
 	return r;
+}
+
+int slu_once_put_at(struct slu_store *st, const char *path, const char *text, size_t n,
+		    int64_t *ret_ns, struct slu_err *e)
+{
+	struct slu_attr a = {0};
+	int r = once_put(st, path, text, n, &a, NULL, NULL, e);
+
+	/* Found to be ours after a lost answer: that says nothing of when. */
+	if (r == 0 && !a.mtime_ns)
+		r = slu_store_stat(st, path, &a, e);
+	if (r == 0)
+		*ret_ns = a.mtime_ns;
+	return r;
+}
+
+int slu_once_put(struct slu_store *st, const char *path, const char *text, size_t n,
+		 char **ret_other, size_t *ret_other_len, struct slu_err *e)
+{
+	return once_put(st, path, text, n, NULL, ret_other, ret_other_len, e);
 }

@@ -13,6 +13,10 @@
 int slu_once_put(struct slu_store *st, const char *path, const char *text, size_t n,
 		 char **ret_other, size_t *ret_other_len, struct slu_err *e);
 
+/* The same; *ret_ns: when the object was written, by the store's clock, set when it is ours. */
+int slu_once_put_at(struct slu_store *st, const char *path, const char *text, size_t n,
+		    int64_t *ret_ns, struct slu_err *e);
+
 /* Largest object that is read back for the comparison, bytes. */
 #define SLU_ONCE_MAX (16u << 20)
 

@@ -9,6 +9,7 @@
 #include "common/str.h"
 #include "dataset/once.h"
 #include "dataset/record.h"
+#include "dataset/uses.h"
 
 #include <errno.h>
 #include <string.h>
@@ -70,6 +71,9 @@ int slu_outcome_put(struct sluice *s, const char *run, const struct json_t *outc
 	text = slu_json_text(outcome, SLU_JSON_PRETTY);
 	if (!path || !text)
 		return slu_fail_oom(e);
+	r = slu_uses_run(&g, slu_json_get(outcome, "inputs"), run, e);
+	if (r < 0)
+		return r;
 	r = slu_once_put(g.store, path, text, strlen(text), &other, &n, e);
 	if (r < 0)
 		return r;

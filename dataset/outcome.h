@@ -9,7 +9,7 @@
  *    "time": ..., "by": "supervisor|watcher|cancel",
  *    "outputs": {NAME: {"dataset": ID, "manifest": SHA, "register": {"name","description","tags"},
  *                       "seen": N}},
- *    "inputs": [...]}
+ *    "inputs": [...], "reused_from": RUN}     the last: its outputs are what that run wrote
  */
 #ifndef SLU_DATASET_OUTCOME_H
 #define SLU_DATASET_OUTCOME_H

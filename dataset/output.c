@@ -11,6 +11,7 @@
 #include "common/str.h"
 #include "dataset/claim.h"
 #include "dataset/record.h"
+#include "dataset/target.h"
 #include "fs/walk.h"
 
 #include <errno.h>
@@ -80,19 +81,48 @@ static int fill(const struct slu_output *o, const char *run, char **ret, struct 
 
 /* --- the place --- */
 
-static int find_place(struct sluice *s, struct slu_output *o, const char *text, struct slu_err *e)
+static int parse_place(struct sluice *s, const char *text, struct slu_uri **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
-	SLU_AUTO(slu_freep) char *path = NULL;
 	int r = slu_uri_parse(text, is_store, s, &u, e);
 
 	if (r < 0)
 		return r;
-	if (u->kind != SLU_URI_DATASTORE && u->kind != SLU_URI_LOCAL)
-		return slu_fail(e, u->kind >= SLU_URI_ABFS ? ENOTSUP : EINVAL,
+	if (u->kind != SLU_URI_DATASTORE && u->kind != SLU_URI_LOCAL && u->kind < SLU_URI_ABFS)
+		return slu_fail(e, EINVAL,
 				"destination '%s' is no place to write to: use "
 				"azureml://datastores/NAME/paths/PATH or an absolute path",
 				text);
+	*ret = slu_take(u);
+	return 0;
+}
+
+int slu_output_check_place(struct sluice *s, const char *destination, const char *name,
+			   const char *run, struct slu_err *e)
+{
+	const struct slu_output o = {.name = (char *)name, .destination = (char *)destination};
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+	SLU_AUTO(slu_freep) char *text = NULL;
+	struct slu_store *store;
+	int r = fill(&o, run, &text, e);
+
+	if (r == 0)
+		r = parse_place(s, text, &u, e);
+	if (r == 0 && u->kind == SLU_URI_DATASTORE)
+		r = slu_context_store(s, u->name, &store, e);
+	if (r == 0 && u->path && slu_glob_is(u->path))
+		r = slu_fail(e, EINVAL, "destination '%s' is a pattern: escape the wildcard", text);
+	return r;
+}
+
+static int find_place(struct sluice *s, struct slu_output *o, const char *text, struct slu_err *e)
+{
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+	SLU_AUTO(slu_freep) char *path = NULL;
+	int r = parse_place(s, text, &u, e);
+
+	if (r < 0)
+		return r;
 	r = slu_context_locate(s, u, &o->store, &path, &o->uri, e);
 	if (r < 0)
 		return r;
@@ -102,7 +132,7 @@ static int find_place(struct sluice *s, struct slu_output *o, const char *text, 
 	o->path = slu_glob_unescape(path, strlen(path));
 	if (!o->path)
 		return slu_fail_oom(e);
-	if (!o->path[0] && u->kind == SLU_URI_DATASTORE)
+	if (!o->path[0] && u->kind != SLU_URI_LOCAL)
 		return slu_fail(e, EINVAL,
 				"destination '%s' is the whole datastore: name a folder in it",
 				text);
@@ -133,11 +163,13 @@ static bool is_below(const char *path, const char *above)
 	return rest && (*rest == '/' || *rest == '\0');
 }
 
-/* What programs write there would be taken for records. */
+/* What programs write there would be taken for records; and of a place around them, retries and on_failure would
+ * delete the records that others put meanwhile. */
 static int keep_out_of_registry(struct sluice *s, const struct slu_output *o, const char *place,
 				struct slu_err *e)
 {
-	static const char *const folders[] = {"manifests", "datasets", "data", "runs", "claims"};
+	static const char *const folders[] = {"manifests", "datasets", "data", "runs",  "claims",
+					      "facts",     "index",    "uses", "reuse", "gc"};
 	struct slu_registry g;
 	int r = slu_registry_open(s, &g, e);
 
@@ -153,6 +185,11 @@ static int keep_out_of_registry(struct sluice *s, const struct slu_output *o, co
 				"destination '%s' lies in '%s' of the registry: choose a place "
 				"outside",
 				o->uri, folders[i]);
+		else if (is_below(own, place))
+			r = slu_fail(
+				e, EINVAL,
+				"destination '%s' has the registry in it: name a folder beside it",
+				o->uri);
 	}
 	return r;
 }
@@ -245,7 +282,7 @@ static int make_folder(const char *path, struct slu_err *e)
 static int value_upload(struct slu_output *o, const char *place, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *folder = NULL;
-	int r = slu_input_place(place, o->name, &folder, e);
+	int r = slu_target_make(place, o->name, o->at, &o->made, &folder, e);
 
 	if (r == 0)
 		r = make_folder(folder, e);
@@ -263,10 +300,8 @@ static int value_hdfs(struct slu_output *o, struct slu_err *e)
 
 	if (r < 0)
 		return r;
-	o->props = slu_json_object();
-	if (!o->props || slu_json_set(o->props, "conf", slu_json_ref(h.conf)) < 0 ||
-	    (h.secret_refs &&
-	     slu_json_set(o->props, "secret_refs", slu_json_ref(h.secret_refs)) < 0))
+	o->props = slu_hadoop_json(&h);
+	if (!o->props)
 		r = slu_fail_oom(e);
 	else
 		o->value = slu_take(h.uri);
@@ -274,9 +309,12 @@ static int value_hdfs(struct slu_output *o, struct slu_err *e)
 	return r;
 }
 
-static int make_value(struct slu_output *o, const char *place, struct slu_err *e)
+static int make_value(struct sluice *s, struct slu_output *o, const char *run, const char *place,
+		      struct slu_err *e)
 {
 	switch (o->mode) {
+	case SLU_MODE_RW_MOUNT:
+		return slu_output_mount(s, o, run, place, e);
 	case SLU_MODE_UPLOAD:
 		return value_upload(o, place, e);
 	case SLU_MODE_HDFS:
@@ -285,10 +323,11 @@ static int make_value(struct slu_output *o, const char *place, struct slu_err *e
 		o->value = slu_strdup(o->uri);
 		return o->value ? 0 : slu_fail_oom(e);
 	default:
-		return slu_fail(e, ENOTSUP,
-				"mode '%s' is not supported for outputs: use 'upload', 'direct' or "
-				"'hdfs'",
-				slu_mode_name(o->mode));
+		return slu_fail(
+			e, ENOTSUP,
+			"mode '%s' is none of an output: use 'upload', 'rw_mount', 'direct' "
+			"or 'hdfs'",
+			slu_mode_name(o->mode));
 	}
 }
 
@@ -296,11 +335,14 @@ static int check(const struct slu_output *o, const char *run, struct slu_err *e)
 {
 	if (!slu_is_name(run))
 		return slu_fail(e, EINVAL, "'%s' is no run id", run);
-	if (o->type && !slu_streq(o->type, "uri_folder") && !slu_streq(o->type, "uri_file"))
+	if (o->type && !slu_streq(o->type, "uri_folder") && !slu_streq(o->type, "uri_file") &&
+	    !(o->table && slu_streq(o->type, "mltable")))
 		return slu_fail(e, EINVAL,
 				"type '%s' is none of an output: use uri_folder or uri_file",
 				o->type);
-	return slu_input_name_check(o->name, e);
+	int r = o->table ? slu_output_check_table(o->table, e) : 0;
+
+	return r < 0 ? r : slu_input_name_check(o->name, e);
 }
 
 static int open_output(struct sluice *s, struct slu_output *o, const char *run, const char *place,
@@ -309,6 +351,8 @@ static int open_output(struct sluice *s, struct slu_output *o, const char *run, 
 	SLU_AUTO(slu_freep) char *text = NULL;
 	int r = check(o, run, e);
 
+	if (r == 0 && o->mode == SLU_MODE_LINK)
+		return slu_output_link(o, place, e);
 	if (r == 0 && !o->destination) {
 		o->destination = slu_output_default(s, run, o->name);
 		r = o->destination ? 0 : slu_fail_oom(e);
@@ -322,18 +366,24 @@ static int open_output(struct sluice *s, struct slu_output *o, const char *run, 
 	if (r == 0)
 		r = slu_output_list(o->store, o->path, slu_output_is_file(o), o->uri, o->uri,
 				    &o->before, e);
-	return r < 0 ? r : make_value(o, place, e);
+	return r < 0 ? r : make_value(s, o, run, place, e);
 }
 
 /* What open made, so that it can be opened again. */
 static void forget(struct slu_output *o)
 {
+	if (o->view)
+		slu_view_free(slu_take(o->view));
+	free(slu_take(o->stage));
+	free(slu_take(o->note));
 	free(slu_take(o->value));
 	slu_json_free(slu_take(o->props));
 	free(slu_take(o->uri));
 	free(slu_take(o->path));
 	if (o->before)
 		slu_manifest_free(slu_take(o->before));
+	if (o->first)
+		slu_manifest_free(slu_take(o->first));
 	if (o->dataset)
 		slu_dataset_free(slu_take(o->dataset));
 }
@@ -354,6 +404,11 @@ int slu_output_open(struct sluice *s, struct slu_output *o, const char *run, con
 
 int slu_output_close(struct sluice *s, struct slu_output *o, struct slu_err *e)
 {
+	if (o->view)
+		(void)slu_view_close(o->view, NULL);
+	slu_output_unstage(o);
+	if (o->at && o->value && (o->mode == SLU_MODE_RW_MOUNT || o->dataset))
+		slu_target_clear(o->at, o->made);
 	if (!o->claim)
 		return 0;
 	int r = slu_claim_drop(s, o->claim, e);
@@ -374,6 +429,9 @@ void slu_output_free(struct slu_output *o)
 	free(o->destination);
 	free(o->register_name);
 	free(o->description);
+	free(o->at);
 	slu_json_free(o->tags);
+	slu_json_free(o->source_globs);
+	slu_json_free(o->table);
 	free(o);
 }

@@ -6,10 +6,12 @@
  */
 #include "dataset/output_parts.h"
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/path.h"
 #include "dataset/gang.h"
 #include "fs/local.h"
+#include "fs/walk.h"
 #include "fs/writer.h"
 
 #include <errno.h>
@@ -124,6 +126,45 @@ static int check_folder(const struct slu_output *o, struct slu_err *e)
 			o->value);
 }
 
+/* Is the file among those that the user named?  Patterns are relative to the folder. */
+static bool is_wanted(const struct slu_output *o, const char *path)
+{
+	size_t n = slu_json_count(o->source_globs);
+
+	for (size_t i = 0; i < n; i++) {
+		const char *glob = slu_json_string(slu_json_at(o->source_globs, i));
+
+		if (glob && slu_glob_match(glob, path))
+			return true;
+	}
+	return n == 0;
+}
+
+/* Those of the files that are data, and wanted. */
+static int choose(const struct slu_output *o, struct slu_manifest **files, struct slu_err *e)
+{
+	SLU_AUTO(slu_manifest_freep) struct slu_manifest *m = NULL, *all = slu_take(*files);
+
+	if (slu_manifest_new(&m) < 0 ||
+	    slu_manifest_add_source(m, "", slu_manifest_source(all, 0)->uri) < 0)
+		return slu_fail_oom(e);
+	for (size_t i = 0; i < slu_manifest_count(all); i++) {
+		const struct slu_file *f = slu_manifest_at(all, i);
+		struct slu_attr a = slu_output_attr(f);
+
+		if (!slu_output_is_side(all, f->path) && is_wanted(o, f->path) &&
+		    slu_manifest_add(m, f->path, &a) < 0)
+			return slu_fail_oom(e);
+	}
+	int r = slu_manifest_finish(m, e);
+
+	if (r == 0)
+		r = slu_output_check_left(o, m, e);
+	if (r == 0)
+		*files = slu_take(m);
+	return r;
+}
+
 int slu_output_upload(struct sluice *s, struct slu_output *o, struct slu_manifest **ret,
 		      struct slu_err *e)
 {
@@ -144,6 +185,8 @@ int slu_output_upload(struct sluice *s, struct slu_output *o, struct slu_manifes
 	if (r == 0)
 		r = slu_output_list(src, file ? slu_path_base(o->value) : "", file, uri, o->value,
 				    &files, e);
+	if (r == 0)
+		r = choose(o, &files, e);
 	if (r == 0 && !o->overwrite)
 		r = check_names(o, files, e);
 	if (r < 0)

@@ -11,6 +11,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/yaml.h"
+#include "fs/op.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -88,12 +89,17 @@ char *slu_record_path(const struct slu_registry *g, const char *name, const char
 	return slu_registry_path(g, "data/%s/%s/%s", name, version, file);
 }
 
-int slu_record_read(const struct slu_registry *g, const char *name, const char *version,
-		    struct json_t **ret, struct slu_err *e)
+bool slu_record_is_of(const struct json_t *j, const char *name, const char *version)
 {
-	SLU_AUTO(slu_freep) char *path = slu_record_path(g, name, version, "record.json");
-	SLU_AUTO(slu_freep)
-	char *what = slu_asprintf("version '%s' of dataset '%s'", version, name);
+	const char *n = slu_json_str(j, "name"), *v = slu_json_str(j, "version");
+
+	return n && v && slu_streq(n, name) && slu_streq(v, version);
+}
+
+int slu_registry_about(const struct slu_registry *g, const char *path, const char *what,
+		       const char *name, const char *version, struct json_t **ret,
+		       struct slu_err *e)
+{
 	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
 
 	if (!path || !what)
@@ -104,13 +110,21 @@ int slu_record_read(const struct slu_registry *g, const char *name, const char *
 		return slu_fail(e, ENOENT, "%s does not exist", what);
 	if (r < 0)
 		return r;
-	const char *n = slu_json_str(j, "name"), *v = slu_json_str(j, "version");
-
-	if (!n || !v || !slu_streq(n, name) || !slu_streq(v, version))
-		return slu_fail(e, EBADMSG, "%s is damaged: '%s' is the record of another version",
-				what, path);
+	if (!slu_record_is_of(j, name, version))
+		return slu_fail(e, EBADMSG, "%s is damaged: '%s' is about another version", what,
+				path);
 	*ret = slu_take(j);
 	return 0;
+}
+
+int slu_record_read(const struct slu_registry *g, const char *name, const char *version,
+		    struct json_t **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *path = slu_record_path(g, name, version, "record.json");
+	SLU_AUTO(slu_freep)
+	char *what = slu_asprintf("version '%s' of dataset '%s'", version, name);
+
+	return slu_registry_about(g, path, what, name, version, ret, e);
 }
 
 uint64_t slu_record_number(const char *version)
@@ -142,9 +156,12 @@ int slu_record_version_check(const char *version, struct slu_err *e)
 }
 
 static int mltable_put(const struct slu_registry *g, const char *path, const char *id,
-		       struct slu_err *e)
+		       const char *text, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *d = NULL;
+
+	if (text)
+		return slu_store_put(g->store, path, text, strlen(text), SLU_OPF_ABSENT, NULL, e);
 	int r = slu_registry_dataset_json(g, id, &d, e);
 
 	if (r < 0)
@@ -154,6 +171,23 @@ static int mltable_put(const struct slu_registry *g, const char *path, const cha
 	if (!yaml)
 		return slu_fail_oom(e);
 	return slu_store_put(g->store, path, yaml, strlen(yaml), SLU_OPF_ABSENT, NULL, e);
+}
+
+int slu_record_mltable(const struct slu_registry *g, const struct json_t *record,
+		       const struct json_t *dataset)
+{
+	const char *given = slu_json_str(record, "mltable");
+	SLU_AUTO(slu_freep)
+	char *yaml = given ? slu_strdup(given) : slu_yaml_text(slu_json_get(dataset, "definition"));
+	SLU_AUTO(slu_freep)
+	char *path = slu_record_path(g, slu_json_str(record, "name"),
+				     slu_json_str(record, "version"), "MLTable");
+
+	if (!path || !yaml)
+		return -ENOMEM;
+	int r = slu_store_put(g->store, path, yaml, strlen(yaml), SLU_OPF_ABSENT, NULL, NULL);
+
+	return r == -EEXIST ? 0 : r;
 }
 
 void slu_record_repair(const struct slu_registry *g, const struct json_t *record)
@@ -167,22 +201,94 @@ void slu_record_repair(const struct slu_registry *g, const struct json_t *record
 		return;
 	SLU_AUTO(slu_freep) char *path = slu_record_path(g, name, version, "MLTable");
 
-	if (!path || slu_store_stat(g->store, path, &a, NULL) != -ENOENT)
+	if (!path || slu_registry_stat(g, path, &a, NULL) != -ENOENT)
 		return;
-	int r = mltable_put(g, path, id, &err);
+	int r = mltable_put(g, path, id, slu_json_str(record, "mltable"), &err);
 
 	if (r < 0 && r != -EEXIST)
 		slu_debug("registry", "'%s' not written: %s", path, err.msg);
 }
 
-void slu_record_hint(const struct slu_registry *g, const char *name, uint64_t version)
+int slu_registry_stat(const struct slu_registry *g, const char *path, struct slu_attr *ret,
+		      struct slu_err *e)
+{
+	struct slu_op op = {0};
+
+	slu_op_stat(&op, path);
+	op.flags |= SLU_OPF_FILE;
+	int r = slu_store_wait(g->store, &op, e);
+
+	if (r == 0)
+		*ret = op.attr;
+	return r == -ENOTDIR ? -ENOENT : r;
+}
+
+int slu_record_there(const struct slu_registry *g, const char *name, const char *version,
+		     struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *path = slu_record_path(g, name, version, "record.json");
+	struct slu_attr a;
+
+	return path ? slu_registry_stat(g, path, &a, e) : slu_fail_oom(e);
+}
+
+/* Of a length that is known beforehand, so that reading it is one request. */
+#define HINT_LEN 41
+
+void slu_record_hint(const struct slu_registry *g, const char *name, uint64_t version, size_t bytes)
 {
 	SLU_AUTO(slu_freep) char *path = slu_registry_path(g, "data/%s/latest", name);
-	SLU_AUTO(slu_freep) char *text = slu_asprintf("%llu\n", (unsigned long long)version);
 	struct slu_err err = {0};
+	char number[HINT_LEN], text[HINT_LEN + 1];
 
-	if (!path || !text || slu_store_can(g->store, SLU_CAP_READ_ONLY))
+	if (!path || slu_store_can(g->store, SLU_CAP_READ_ONLY))
 		return;
-	if (slu_store_put(g->store, path, text, strlen(text), 0, NULL, &err) < 0)
+	snprintf(number, sizeof number, "%llu %zu", (unsigned long long)version, bytes);
+	snprintf(text, sizeof text, "%-*s\n", HINT_LEN - 1, number);
+	if (slu_store_put(g->store, path, text, HINT_LEN, 0, NULL, &err) < 0)
 		slu_debug("registry", "'%s' not written: %s", path, err.msg);
+}
+
+uint64_t slu_record_hint_read(const struct slu_registry *g, const char *name, size_t *ret_bytes)
+{
+	SLU_AUTO(slu_freep) char *path = slu_registry_path(g, "data/%s/latest", name);
+	char text[HINT_LEN + 1] = "";
+	struct slu_op op = {0};
+	uint64_t bytes;
+	char *rest = text;
+
+	if (!path)
+		return 0;
+	slu_op_read(&op, path, 0, HINT_LEN, text, NULL);
+	if (slu_store_wait(g->store, &op, NULL) < 0)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+
+	const char *number = strsep(&rest, " "), *size = rest ? strsep(&rest, " ") : NULL;
+
+	*ret_bytes = size && slu_u64(size, &bytes) && bytes <= SLU_RECORD_MAX ? (size_t)bytes : 0;
+	return slu_record_number(number);
+}
+
+int slu_record_read_sized(const struct slu_registry *g, const char *name, const char *version,
+			  size_t bytes, struct json_t **ret)
+{
+	SLU_AUTO(slu_freep) char *path = slu_record_path(g, name, version, "record.json");
+	SLU_AUTO(slu_freep) char *text = slu_calloc(bytes + 1, 1);
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+	struct slu_op op = {0};
+
+	if (!path || !text || !bytes)
+		return -ENODATA;
+	slu_op_read(&op, path, 0, bytes, text, NULL);
+	int r = slu_store_wait(g->store, &op, NULL);
+
+	if (r == 0)
+		r = slu_json_parse(text, bytes, path, &j, NULL);
+	/* Whatever is strange about it, the usual way finds words for. */
+	if (r < 0 || slu_json_int(j, "format", 0) != SLU_REGISTRY_FORMAT ||
+	    !slu_record_is_of(j, name, version))
+		return -ENODATA;
+	*ret = slu_take(j);
+	return 0;
 }

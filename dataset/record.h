@@ -26,6 +26,12 @@ int slu_registry_json(const struct slu_registry *g, const char *path, const char
 int slu_registry_dataset_json(const struct slu_registry *g, const char *id, struct json_t **ret,
 			      struct slu_err *e);
 
+/* Does it say that it is about that version? */
+bool slu_record_is_of(const struct json_t *j, const char *name, const char *version);
+/* The same as slu_registry_json, and it has to be about that version.  path, what: NULL is no memory. */
+int slu_registry_about(const struct slu_registry *g, const char *path, const char *what,
+		       const char *name, const char *version, struct json_t **ret,
+		       struct slu_err *e);
 /* record.json of one version; its name and version must be those of its place.  -ENOENT: none. */
 int slu_record_read(const struct slu_registry *g, const char *name, const char *version,
 		    struct json_t **ret, struct slu_err *e);
@@ -37,6 +43,25 @@ int slu_record_name_check(const char *name, struct slu_err *e);
 int slu_record_version_check(const char *version, struct slu_err *e);
 /* Derived objects; failures are of no consequence and go to the debug log. */
 void slu_record_repair(const struct slu_registry *g, const struct json_t *record); /* MLTable */
-void slu_record_hint(const struct slu_registry *g, const char *name, uint64_t version);
+/* Of a file; as cheaply as the store can tell. */
+int slu_registry_stat(const struct slu_registry *g, const char *path, struct slu_attr *ret,
+		      struct slu_err *e);
+/* Is the record of a version there?  0, -ENOENT.  As cheaply as the store can tell. */
+int slu_record_there(const struct slu_registry *g, const char *name, const char *version,
+		     struct slu_err *e);
+/* The newest by number, as it was made, and its number; NULL and 0: none has one. */
+int slu_record_newest(const struct slu_registry *g, const char *name, struct json_t **ret,
+		      uint64_t *ret_number, struct slu_err *e);
+/* The MLTable beside a record that was just made of this dataset. */
+int slu_record_mltable(const struct slu_registry *g, const struct json_t *record,
+		       const struct json_t *dataset);
+/* bytes: of the record, 0 when it is not known. */
+void slu_record_hint(const struct slu_registry *g, const char *name, uint64_t version,
+		     size_t bytes);
+/* 0: there is none that can be used. */
+uint64_t slu_record_hint_read(const struct slu_registry *g, const char *name, size_t *ret_bytes);
+/* The record of a version, of so many bytes, in one request; anything but 0: read it as usual. */
+int slu_record_read_sized(const struct slu_registry *g, const char *name, const char *version,
+			  size_t bytes, struct json_t **ret);
 
 #endif

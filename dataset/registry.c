@@ -9,7 +9,9 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/str.h"
+#include "common/time.h"
 #include "dataset/context_impl.h"
+#include "dataset/gang.h"
 #include "fs/writer.h"
 #include "io/crypt.h"
 #include "io/pool.h"
@@ -22,6 +24,8 @@
 /* Larger objects go through a writer, in blocks. */
 #define PUT_MAX (4u << 20)
 
+int64_t slu_registry_young = 3600 * SLU_SEC;
+
 static void sha256_hex(const char *p, size_t n, char out[SLU_DIGEST_HEX])
 {
 	uint8_t md[SLU_DIGEST_MAX];
@@ -32,68 +36,125 @@ static void sha256_hex(const char *p, size_t n, char out[SLU_DIGEST_HEX])
 		slu_hex(out, md, 32);
 }
 
-static int put_large(struct slu_store *st, const char *path, const char *p, size_t n,
-		     struct slu_err *e)
+/* What is named by its content. */
+struct content {
+	char *path;
+	char *text;                          /* NULL: */
+	const struct slu_manifest *manifest; /* its text, which is never in memory as a whole */
+	uint64_t n;
+	struct slu_attr is;
+	bool there;
+};
+
+struct writing {
+	struct slu_writer *w;
+	struct slu_err *e;
+};
+
+static int to_writer(void *user, const void *p, size_t n)
+{
+	struct writing *x = user;
+
+	return slu_writer_write(x->w, p, n, x->e);
+}
+
+static int put_large(struct slu_store *st, const struct content *c, unsigned flags,
+		     struct slu_attr *ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_writer_freep) struct slu_writer *w = NULL;
-	struct slu_attr a;
-	int r = slu_writer_new(st, path, SLU_OPF_ABSENT | SLU_OPF_DURABLE, NULL, &w, e);
+	int r = slu_writer_new(st, c->path, flags, NULL, &w, e);
 
-	if (r == 0)
-		r = slu_writer_write(w, p, n, e);
-	return r < 0 ? r : slu_writer_commit(w, &a, e);
+	if (r == 0 && c->text)
+		r = slu_writer_write(w, c->text, c->n, e);
+	else if (r == 0)
+		r = slu_manifest_stream(c->manifest, to_writer, &(struct writing){w, e});
+	return r < 0 ? r : slu_writer_commit(w, ret, e);
 }
 
-/* The name is made from the content: an object of this name and length is this object. */
-static int put_content(const struct slu_registry *g, const char *path, const char *p, size_t n,
-		       struct slu_err *e)
+static int put_small(struct slu_store *st, const struct content *c, unsigned flags,
+		     struct slu_attr *ret, struct slu_err *e)
 {
-	struct slu_attr a;
-	int r = slu_store_stat(g->store, path, &a, NULL);
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(PUT_MAX);
 
-	if (r < 0) {
-		r = n > PUT_MAX || n > g->store->max_put
-			    ? put_large(g->store, path, p, n, e)
-			    : slu_store_put(g->store, path, p, n, SLU_OPF_ABSENT | SLU_OPF_DURABLE,
-					    NULL, e);
-		if (r == 0)
-			return 0;
-		/* Somebody else's same object, or our own after a lost reply. */
-		if (slu_store_stat(g->store, path, &a, NULL) < 0)
-			return r;
-	}
-	if (a.size != n)
-		return slu_fail(e, EBADMSG,
-				"'%s' in the registry is damaged: it has %llu bytes and not %zu; "
-				"remove it and try again",
-				path, (unsigned long long)a.size, n);
-	return 0;
+	if (c->text)
+		return slu_store_put(st, c->path, c->text, c->n, flags, ret, e);
+	int r = slu_manifest_write(c->manifest, &b);
+
+	return r < 0 ? slu_fail_oom(e) : slu_store_put(st, c->path, b.p, b.len, flags, ret, e);
 }
 
-static int save_manifest(const struct slu_registry *g, const struct slu_manifest *m,
-			 char ret_digest[SLU_DIGEST_HEX], struct slu_err *e)
+static int put(const struct slu_registry *g, struct content *c, unsigned flags, struct slu_err *e)
 {
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(MANIFEST_MAX);
-	char digest[SLU_DIGEST_HEX];
-	int r = slu_manifest_write(m, &b);
+	bool large = c->n > PUT_MAX || c->n > g->store->max_put;
+	struct slu_attr a = {0};
+	int r = large ? put_large(g->store, c, flags, &a, e) : put_small(g->store, c, flags, &a, e);
 
 	if (r == 0)
-		r = slu_buf_err(&b);
-	if (r < 0)
-		return slu_fail_sys(e, -r, "cannot write a manifest of %zu files",
-				    slu_manifest_count(m));
-	sha256_hex(b.p, b.len, digest);
-	SLU_AUTO(slu_freep) char *path = slu_registry_path(g, "manifests/%s", digest);
-
-	if (!path || !digest[0])
-		return slu_fail_oom(e);
-	r = put_content(g, path, b.p, b.len, e);
-	if (r == 0)
-		memcpy(ret_digest, digest, sizeof digest);
+		c->is = a;
 	return r;
 }
 
-static struct json_t *dataset_json(const struct slu_dataset *d)
+/* An object of this name and length is this object. */
+static int keep(const struct slu_registry *g, struct content *c, bool young, struct slu_err *e)
+{
+	int r = 0;
+
+	if (!c->there) {
+		r = put(g, c, SLU_OPF_ABSENT | SLU_OPF_DURABLE, e);
+		if (r == 0)
+			return 0;
+		/* Somebody else's same object, or our own after a lost reply. */
+		if (slu_registry_stat(g, c->path, &c->is, NULL) < 0)
+			return r;
+	}
+	if (c->is.size != c->n)
+		return slu_fail(e, EBADMSG,
+				"'%s' in the registry is damaged: it has %llu bytes and not %llu; "
+				"remove it and try again",
+				c->path, (unsigned long long)c->is.size, (unsigned long long)c->n);
+	/* `sluice gc` takes what is old and not pointed to: what is about to be is made young. */
+	return young || slu_wall() - c->is.mtime_ns > slu_registry_young
+		       ? put(g, c, SLU_OPF_DURABLE, e)
+		       : 0;
+}
+
+struct hashed {
+	struct slu_hasher *hash;
+	uint64_t n;
+};
+
+static int to_hash(void *user, const void *p, size_t n)
+{
+	struct hashed *h = user;
+
+	h->n += n;
+	return slu_hasher_add(h->hash, p, n);
+}
+
+static int manifest_content(const struct slu_registry *g, const struct slu_manifest *m,
+			    char ret_digest[SLU_DIGEST_HEX], struct content *ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_hasher_freep) struct slu_hasher *hash = NULL;
+	struct hashed h = {0};
+	uint8_t sum[SLU_DIGEST_MAX];
+	int r = slu_hasher_new(SLU_SHA256, &hash);
+
+	h.hash = hash;
+	if (r == 0)
+		r = slu_manifest_stream(m, to_hash, &h);
+	if (r == 0)
+		r = h.n > MANIFEST_MAX ? -EMSGSIZE : slu_hasher_end(hash, sum);
+	if (r < 0)
+		return slu_fail_sys(e, -r, "cannot write a manifest of %zu files",
+				    slu_manifest_count(m));
+	slu_hex(ret_digest, sum, 32);
+	ret->path = slu_registry_path(g, "manifests/%s", ret_digest);
+	ret->manifest = m;
+	ret->n = h.n;
+	return ret->path ? 0 : slu_fail_oom(e);
+}
+
+struct json_t *slu_registry_dataset(const struct slu_dataset *d)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
 	const struct slu_manifest *m = d->tree->manifest;
@@ -108,28 +169,81 @@ static struct json_t *dataset_json(const struct slu_dataset *d)
 	return slu_take(o);
 }
 
-int slu_registry_save(struct sluice *s, struct slu_dataset *d, struct slu_err *e)
+static int dataset_content(const struct slu_registry *g, const struct slu_dataset *d,
+			   struct content *ret, struct slu_err *e)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
-	SLU_AUTO(slu_freep) char *text = NULL;
-	struct slu_registry g;
-	int r = slu_registry_open(s, &g, e);
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_registry_dataset(d);
 
-	if (r == 0)
-		r = save_manifest(&g, d->tree->manifest, d->digest, e);
-	if (r == 0)
-		r = slu_dataset_id(d->def, d->digest, d->id, e);
-	if (r < 0)
-		return r;
-	o = dataset_json(d);
 	/* Canonical: the same dataset has the same bytes, whoever saves it. */
 	if (o)
-		text = slu_json_text(o, SLU_JSON_CANONICAL);
-	SLU_AUTO(slu_freep) char *path = slu_registry_path(&g, "datasets/%s.json", d->id);
-
-	if (!text || !path)
+		ret->text = slu_json_text(o, SLU_JSON_CANONICAL);
+	ret->path = slu_registry_path(g, "datasets/%s.json", d->id);
+	if (!ret->text || !ret->path)
 		return slu_fail_oom(e);
-	return put_content(&g, path, text, strlen(text), e);
+	ret->n = strlen(ret->text);
+	return 0;
+}
+
+struct saving {
+	struct slu_registry g;
+	struct content c[2]; /* the manifest, and the dataset that points to it */
+};
+
+static int look(void *user, size_t i, struct slu_err *e)
+{
+	struct saving *v = user;
+
+	(void)e; /* whatever is wrong, who puts it will be told */
+	v->c[i].there = slu_registry_stat(&v->g, v->c[i].path, &v->c[i].is, NULL) == 0;
+	return 0;
+}
+
+static int save(struct saving *v, struct slu_dataset *d, bool young, struct slu_err *e)
+{
+	int64_t begun = slu_boot();
+	int r = manifest_content(&v->g, d->tree->manifest, d->digest, &v->c[0], e);
+
+	if (r == 0)
+		r = slu_dataset_id(d->def, d->digest, d->id, e);
+	if (r == 0)
+		r = dataset_content(&v->g, d, &v->c[1], e);
+	if (r == 0)
+		r = slu_gang(2, 2, look, v, e);
+	for (size_t i = 0; r == 0 && i < 2; i++)
+		r = keep(&v->g, &v->c[i], young, e);
+	d->saved_at = begun;
+	if (r == 0)
+		d->saved_ns = v->c[0].is.mtime_ns < v->c[1].is.mtime_ns ? v->c[0].is.mtime_ns
+									: v->c[1].is.mtime_ns;
+	return r;
+}
+
+static int save_new(struct sluice *s, struct slu_dataset *d, bool young, struct slu_err *e)
+{
+	struct saving v = {0};
+	int r = slu_registry_open(s, &v.g, e);
+
+	if (r == 0)
+		r = save(&v, d, young, e);
+	for (size_t i = 0; i < 2; i++) {
+		free(v.c[i].path);
+		free(v.c[i].text);
+	}
+	return r;
+}
+
+int slu_registry_save(struct sluice *s, struct slu_dataset *d, struct slu_err *e)
+{
+	return save_new(s, d, false, e);
+}
+
+int slu_registry_save_again(struct sluice *s, struct slu_dataset *d, int64_t store_ns,
+			    struct slu_err *e)
+{
+	/* When it was written and when it could be seen may lie apart: by how much at most the own clock tells. */
+	int64_t late = store_ns - d->saved_ns + (slu_boot() - d->saved_at);
+
+	return late > slu_registry_young ? save_new(s, d, true, e) : 0;
 }
 
 static bool is_digest(const char *s)

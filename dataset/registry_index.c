@@ -14,6 +14,7 @@
 #include "common/str.h"
 #include "common/vec.h"
 #include "dataset/gang.h"
+#include "dataset/names.h"
 #include "fs/walk.h"
 
 #include <errno.h>
@@ -22,44 +23,6 @@
 
 #define PROBES_MAX 64u
 #define READERS 16u
-
-/* --- folders by name, sorted --- */
-
-struct names {
-	char **p;
-	size_t n, cap;
-};
-
-static void names_done(struct names *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->p[i]);
-	free(l->p);
-}
-
-static int add_name(void *user, const char *path, const struct slu_attr *attr, struct slu_err *e)
-{
-	struct names *l = user;
-	const char *base = slu_path_base(path);
-
-	if (attr->kind != SLU_KIND_DIR || !slu_is_name(base))
-		return 0;
-	char *copy = slu_strdup(base);
-
-	if (!copy || !slu_vec_push(l, copy)) {
-		free(copy);
-		return slu_fail_oom(e);
-	}
-	return 0;
-}
-
-static int list_names(const struct slu_registry *g, const char *path, struct names *l,
-		      struct slu_err *e)
-{
-	int r = slu_walk_dir(g->store, path, add_name, l, e);
-
-	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
-}
 
 /* Numbers first and by value, then the others by bytes. */
 static int by_version(const void *a, const void *b)
@@ -74,14 +37,14 @@ static int by_version(const void *a, const void *b)
 	return strcmp(*x, *y);
 }
 
-static int list_versions(const struct slu_registry *g, const char *name, struct names *l,
+static int list_versions(const struct slu_registry *g, const char *name, struct slu_names *l,
 			 struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *path = slu_registry_path(g, "data/%s", name);
 
 	if (!path)
 		return slu_fail_oom(e);
-	int r = list_names(g, path, l, e);
+	int r = slu_names_list(g, path, l, e);
 
 	if (r == 0 && l->n > 1)
 		qsort(l->p, l->n, sizeof *l->p, by_version);
@@ -100,17 +63,13 @@ struct probe {
 static int probe_one(void *user, size_t i, struct slu_err *e)
 {
 	struct probe *p = user;
-	struct slu_attr a;
-	SLU_AUTO(slu_freep)
-	char *path = slu_registry_path(p->g, "data/%s/%llu/record.json", p->name,
-				       (unsigned long long)(p->from + i));
+	char version[24];
 
-	if (!path)
-		return slu_fail_oom(e);
-	int r = slu_store_stat(p->g->store, path, &a, e);
+	snprintf(version, sizeof version, "%llu", (unsigned long long)(p->from + i));
+	int r = slu_record_there(p->g, p->name, version, e);
 
 	p->there[i] = r == 0;
-	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+	return r == -ENOENT ? 0 : r;
 }
 
 /* From a number that may exist: the last one before the first absent record, 0 when `from` itself is
@@ -137,22 +96,10 @@ static int probe_up(const struct slu_registry *g, const char *name, uint64_t fro
 	}
 }
 
-static uint64_t read_hint(const struct slu_registry *g, const char *name)
-{
-	SLU_AUTO(slu_freep) char *path = slu_registry_path(g, "data/%s/latest", name);
-	SLU_AUTO(slu_freep) char *text = NULL;
-	size_t n;
-
-	if (!path || slu_store_get(g->store, path, 32, &text, &n, NULL) < 0 || n < 2)
-		return 0;
-	text[n - 1] = '\0';
-	return slu_record_number(text);
-}
-
 static int latest_by_listing(const struct slu_registry *g, const char *name, uint64_t *ret,
 			     struct slu_err *e)
 {
-	SLU_AUTO(names_done) struct names l = {0};
+	SLU_AUTO(slu_names_done) struct slu_names l = {0};
 	uint64_t last = 0;
 	int r = list_versions(g, name, &l, e);
 
@@ -174,11 +121,17 @@ static int latest_by_listing(const struct slu_registry *g, const char *name, uin
 	return r;
 }
 
-static int latest(const struct slu_registry *g, const char *name, uint64_t *ret, struct slu_err *e)
+static int latest_from(const struct slu_registry *g, const char *name, uint64_t hint, uint64_t *ret,
+		       struct slu_err *e)
 {
-	uint64_t hint = read_hint(g, name), n = 0;
-	int r = hint ? probe_up(g, name, hint, &n, e) : 0;
+	uint64_t n = 0;
+	/* Where there is no first one there is none, and nothing has to be listed to know it. */
+	int r = hint ? probe_up(g, name, hint, &n, e) : slu_record_there(g, name, "1", e);
 
+	if (r == -ENOENT) {
+		*ret = 0;
+		return 0;
+	}
 	if (r == 0 && n == 0) {
 		r = latest_by_listing(g, name, &n, e);
 		hint = 0;
@@ -186,9 +139,16 @@ static int latest(const struct slu_registry *g, const char *name, uint64_t *ret,
 	if (r < 0)
 		return r;
 	if (n && (!hint || n - hint >= PROBES_MAX))
-		slu_record_hint(g, name, n);
+		slu_record_hint(g, name, n, 0);
 	*ret = n;
 	return 0;
+}
+
+static int latest(const struct slu_registry *g, const char *name, uint64_t *ret, struct slu_err *e)
+{
+	size_t bytes;
+
+	return latest_from(g, name, slu_record_hint_read(g, name, &bytes), ret, e);
 }
 
 int slu_registry_latest(struct sluice *s, const char *name, uint64_t *ret, struct slu_err *e)
@@ -210,14 +170,16 @@ struct reading {
 	struct json_t **records;
 };
 
-static int newest(const struct slu_registry *g, const char *name, struct json_t **ret,
-		  struct slu_err *e);
+static int newest(const struct slu_registry *g, const char *name, uint64_t hint,
+		  struct json_t **ret, struct slu_err *e);
 
 static int read_one(void *user, size_t i, struct slu_err *e)
 {
 	struct reading *rd = user;
+	size_t bytes;
 	int r = rd->name ? slu_record_read(rd->g, rd->name, rd->p[i], &rd->records[i], e)
-			 : newest(rd->g, rd->p[i], &rd->records[i], e);
+			 : newest(rd->g, rd->p[i], slu_record_hint_read(rd->g, rd->p[i], &bytes),
+				  &rd->records[i], e);
 
 	if (r == -EBADMSG) { /* one damaged record does not hide the others */
 		slu_warn("registry", "%s", e->msg);
@@ -251,7 +213,7 @@ static int read_all(struct reading *rd, size_t n, struct json_t **ret, struct sl
 static int versions(const struct slu_registry *g, const char *name, struct json_t **ret,
 		    struct slu_err *e)
 {
-	SLU_AUTO(names_done) struct names l = {0};
+	SLU_AUTO(slu_names_done) struct slu_names l = {0};
 	int r = list_versions(g, name, &l, e);
 	struct reading rd = {.g = g, .name = name, .p = l.p};
 
@@ -284,24 +246,108 @@ static int newest_named(const struct slu_registry *g, const char *name, struct j
 	return 0;
 }
 
-static int newest(const struct slu_registry *g, const char *name, struct json_t **ret,
-		  struct slu_err *e)
+/* What is asked of the version that the hint names, all at once. */
+struct quick {
+	const struct slu_registry *g;
+	const char *name, *version, *next;
+	size_t bytes; /* of the record; 0: not known */
+	struct json_t *record;
+	bool last, whole; /* no record behind it; its MLTable is there */
+	uint64_t hint;    /* 0: there is none */
+};
+
+static int ask_quick(void *user, size_t i, struct slu_err *e)
+{
+	struct quick *q = user;
+	struct slu_attr a;
+	int r;
+
+	if (i == 1) {
+		r = slu_record_there(q->g, q->name, q->next, e);
+		q->last = r == -ENOENT;
+		return q->last ? 0 : r;
+	}
+	if (i == 0) {
+		if (slu_record_read_sized(q->g, q->name, q->version, q->bytes, &q->record) == 0)
+			return 0;
+		r = slu_record_read(q->g, q->name, q->version, &q->record, e);
+		return r == -ENOENT ? 0 : r;
+	}
+	SLU_AUTO(slu_freep) char *path = slu_record_path(q->g, q->name, q->version, "MLTable");
+
+	r = path ? slu_store_stat(q->g->store, path, &a, e) : slu_fail_oom(e);
+	q->whole = r == 0;
+	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+}
+
+/* As a rule the hint is right: then the newest is had in two round trips.  q->record NULL: it was not.  whole: it is asked
+ * whether anything of what is derived of it is missing. */
+static int newest_quick(struct quick *q, bool whole, struct slu_err *e)
+{
+	q->hint = slu_record_hint_read(q->g, q->name, &q->bytes);
+	SLU_AUTO(slu_freep) char *version = slu_asprintf("%llu", (unsigned long long)q->hint);
+	SLU_AUTO(slu_freep) char *next = slu_asprintf("%llu", (unsigned long long)q->hint + 1);
+
+	if (!q->hint)
+		return 0;
+	if (!version || !next)
+		return slu_fail_oom(e);
+	q->version = version;
+	q->next = next;
+	int r = slu_gang(whole ? 3 : 2, 3, ask_quick, q, e);
+
+	if (r == 0 && q->last)
+		return 0;
+	/* Others register at this moment: where to look on. */
+	if (r == 0 && q->record)
+		q->hint++;
+	slu_json_free(q->record);
+	q->record = NULL;
+	return r;
+}
+
+/* Numbered: the highest; *ret NULL: there is none. */
+static int newest_from(const struct slu_registry *g, const char *name, uint64_t hint,
+		       struct json_t **ret, uint64_t *ret_number, struct slu_err *e)
 {
 	uint64_t n;
-	int r = latest(g, name, &n, e);
+	int r = latest_from(g, name, hint, &n, e);
 
 	if (r < 0)
 		return r;
+	*ret_number = n;
 	if (n == 0)
-		return newest_named(g, name, ret, e);
+		return 0;
 	SLU_AUTO(slu_freep) char *version = slu_asprintf("%llu", (unsigned long long)n);
 
 	return version ? slu_record_read(g, name, version, ret, e) : slu_fail_oom(e);
 }
 
+int slu_record_newest(const struct slu_registry *g, const char *name, struct json_t **ret,
+		      uint64_t *ret_number, struct slu_err *e)
+{
+	struct quick q = {.g = g, .name = name};
+	int r = newest_quick(&q, false, e);
+
+	if (r < 0 || !q.record)
+		return r < 0 ? r : newest_from(g, name, q.hint, ret, ret_number, e);
+	*ret = q.record;
+	*ret_number = q.hint;
+	return 0;
+}
+
+static int newest(const struct slu_registry *g, const char *name, uint64_t hint,
+		  struct json_t **ret, struct slu_err *e)
+{
+	uint64_t n = 0;
+	int r = newest_from(g, name, hint, ret, &n, e);
+
+	return r == 0 && n == 0 ? newest_named(g, name, ret, e) : r;
+}
+
 /* --- what a user is told who asked for what is not there --- */
 
-static void name_some(struct slu_buf *b, const struct names *l)
+static void name_some(struct slu_buf *b, const struct slu_names *l)
 {
 	size_t show = l->n > 8 ? 8 : l->n;
 
@@ -313,11 +359,11 @@ static void name_some(struct slu_buf *b, const struct names *l)
 
 static int no_such_name(const struct slu_registry *g, const char *name, struct slu_err *e)
 {
-	SLU_AUTO(names_done) struct names l = {0};
+	SLU_AUTO(slu_names_done) struct slu_names l = {0};
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
 	SLU_AUTO(slu_freep) char *path = slu_registry_path(g, "data");
 
-	if (path && list_names(g, path, &l, NULL) == 0 && l.n > 0)
+	if (path && slu_names_list(g, path, &l, NULL) == 0 && l.n > 0)
 		name_some(&b, &l);
 	if (b.len == 0 || slu_buf_err(&b) < 0)
 		return slu_fail(e, ENOENT,
@@ -330,7 +376,7 @@ static int no_such_name(const struct slu_registry *g, const char *name, struct s
 static int no_such_version(const struct slu_registry *g, const char *name, const char *version,
 			   struct slu_err *e)
 {
-	SLU_AUTO(names_done) struct names l = {0};
+	SLU_AUTO(slu_names_done) struct slu_names l = {0};
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
 	uint64_t n = 0;
 
@@ -344,10 +390,11 @@ static int no_such_version(const struct slu_registry *g, const char *name, const
 			b.p ? b.p : "none");
 }
 
-int slu_registry_record(struct sluice *s, const char *name, const char *version,
-			struct json_t **ret, struct slu_err *e)
+int slu_registry_record_any(struct sluice *s, const char *name, const char *version,
+			    struct json_t **ret, struct slu_err *e)
 {
 	struct slu_registry g;
+	struct quick q = {.g = &g, .name = name};
 	bool want_newest = !version || slu_streq(version, "latest");
 	int r = slu_record_name_check(name, e);
 
@@ -357,8 +404,16 @@ int slu_registry_record(struct sluice *s, const char *name, const char *version,
 		r = slu_registry_open(s, &g, e);
 	if (r < 0)
 		return r;
-	r = want_newest ? newest(&g, name, ret, e) : slu_record_read(&g, name, version, ret, e);
-	if (r == 0)
+	if (!want_newest) {
+		r = slu_record_read(&g, name, version, ret, e);
+	} else {
+		r = newest_quick(&q, true, e);
+		if (r == 0 && q.record)
+			*ret = q.record;
+		else if (r == 0)
+			r = newest(&g, name, q.hint, ret, e);
+	}
+	if (r == 0 && !q.whole)
 		slu_record_repair(&g, *ret);
 	if (r == -ENOENT)
 		return want_newest ? no_such_name(&g, name, e)
@@ -368,7 +423,7 @@ int slu_registry_record(struct sluice *s, const char *name, const char *version,
 
 int slu_registry_names(struct sluice *s, struct json_t **ret, struct slu_err *e)
 {
-	SLU_AUTO(names_done) struct names l = {0};
+	SLU_AUTO(slu_names_done) struct slu_names l = {0};
 	struct slu_registry g;
 	int r = slu_registry_open(s, &g, e);
 
@@ -378,7 +433,7 @@ int slu_registry_names(struct sluice *s, struct json_t **ret, struct slu_err *e)
 
 	if (!path)
 		return slu_fail_oom(e);
-	r = list_names(&g, path, &l, e);
+	r = slu_names_list(&g, path, &l, e);
 	struct reading rd = {.g = &g, .p = l.p};
 
 	return r < 0 ? r : read_all(&rd, l.n, ret, e);

@@ -11,17 +11,22 @@
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
-#include "dataset/once.h"
+#include "dataset/gang.h"
+#include "dataset/index.h"
+#include "dataset/uses.h"
 #include "io/crypt.h"
 
 #include <errno.h>
 #include <string.h>
+
+#define TIDY_EVERY 64
 
 /* What one registration writes, the same at every version but for the number. */
 struct making {
 	const struct slu_registration *r;
 	struct json_t *dataset; /* datasets/<id>.json */
 	char created[SLU_TIME_LEN];
+	int64_t put_ns; /* when its record was put, by the store's clock; 0: it was there */
 	char token[33]; /* tells our own record when there is no run; "" with a run */
 };
 
@@ -58,7 +63,7 @@ static struct json_t *record_json(const struct making *k, const char *version)
 	    slu_json_set_str(o, "manifest", slu_json_str(k->dataset, "manifest")) < 0 ||
 	    slu_json_set_int(o, "files", slu_json_int(k->dataset, "files", 0)) < 0 ||
 	    slu_json_set_int(o, "bytes", slu_json_int(k->dataset, "bytes", 0)) < 0 ||
-	    set_copy(o, "inputs", r->inputs) < 0)
+	    set_copy(o, "inputs", r->inputs) < 0 || slu_json_set_str(o, "mltable", r->mltable) < 0)
 		return NULL;
 	return slu_take(o);
 }
@@ -88,14 +93,53 @@ static int found(const struct making *k, const struct json_t *record, const char
 		k->r->output, k->r->run, k->r->name, version);
 }
 
+/* What is derived of a record that was put. */
+struct deriving {
+	const struct slu_registry *g;
+	const struct making *k;
+	const struct json_t *record;
+	uint64_t number; /* 0: it has a name of its own choosing */
+};
+
+static int derive_one(void *user, size_t i, struct slu_err *e)
+{
+	const struct deriving *d = user;
+
+	(void)e; /* whoever misses it makes it */
+	if (i == 0) {
+		if (slu_record_mltable(d->g, d->record, d->k->dataset) < 0)
+			slu_record_repair(d->g, d->record);
+		return 0;
+	}
+	SLU_AUTO(slu_freep) char *text = slu_json_text(d->record, SLU_JSON_PRETTY);
+
+	/* With its length, so that it can be read in one request. */
+	slu_record_hint(d->g, d->k->r->name, d->number, text ? strlen(text) : 0);
+	return 0;
+}
+
+/* One in so many registrations looks after the index, so that it is no list that has to. */
+static void tidy_sometimes(const struct slu_registry *g)
+{
+	uint8_t dice = 1;
+
+	if (slu_random_bytes(&dice, sizeof dice) == 0 && dice % TIDY_EVERY == 0)
+		slu_index_tidy(g);
+}
+
 /* Puts the record at `version` if none is there.  1: ours is there now; 0: another's. */
-static int try_version(const struct slu_registry *g, const struct making *k, const char *version,
+static int try_version(const struct slu_registry *g, struct making *k, const char *version,
 		       struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *is = NULL, *mine = NULL;
 	SLU_AUTO(slu_freep) char *path = NULL, *text = NULL;
-	int r = slu_record_read(g, k->r->name, version, &is, e);
+	int r = -ENOENT;
 
+	/* Without a run nobody else can have put it. */
+	if (!k->token[0])
+		r = slu_record_there(g, k->r->name, version, e);
+	if (r == 0)
+		r = slu_record_read(g, k->r->name, version, &is, e);
 	if (r == 0)
 		return is_ours(k, is) ? found(k, is, version, e) : 0;
 	if (r != -ENOENT)
@@ -106,9 +150,15 @@ static int try_version(const struct slu_registry *g, const struct making *k, con
 	path = slu_record_path(g, k->r->name, version, "record.json");
 	if (!text || !path)
 		return slu_fail_oom(e);
-	r = slu_once_put(g->store, path, text, strlen(text), NULL, NULL, e);
+	r = slu_uses_version(g, k->r->inputs, k->r->name, version, e);
+	if (r < 0)
+		return r;
+	/* The index is told before, so that no record is there that it knows nothing of. */
+	r = slu_index_put(g, k->r->name, version, 0, path, text, &k->put_ns, e);
 	if (r <= 0)
 		return r < 0 ? r : 1;
+	if (k->token[0])
+		return 0;
 	/* Lost a race; to a replay of this same run, perhaps. */
 	r = slu_record_read(g, k->r->name, version, &is, e);
 	if (r < 0)
@@ -116,7 +166,7 @@ static int try_version(const struct slu_registry *g, const struct making *k, con
 	return is_ours(k, is) ? found(k, is, version, e) : 0;
 }
 
-static int put_next(const struct slu_registry *g, const struct making *k, uint64_t from,
+static int put_next(const struct slu_registry *g, struct making *k, uint64_t from,
 		    char **ret_version, uint64_t *ret_number, struct slu_err *e)
 {
 	for (uint64_t v = from;; v++) {
@@ -137,7 +187,7 @@ static int put_next(const struct slu_registry *g, const struct making *k, uint64
 	}
 }
 
-static int put_named(const struct slu_registry *g, const struct making *k, char **ret_version,
+static int put_named(const struct slu_registry *g, struct making *k, char **ret_version,
 		     struct slu_err *e)
 {
 	int r = slu_record_version_check(k->r->version, e);
@@ -167,8 +217,14 @@ static int making_init(struct sluice *s, const struct slu_registry *g, struct ma
 {
 	uint64_t latest = 0;
 	size_t n = 0;
-	int r = slu_registry_dataset_json(g, k->r->dataset_id, &k->dataset, e);
+	int r = 0;
 
+	if (k->r->saved)
+		k->dataset = slu_registry_dataset(k->r->saved);
+	else
+		r = slu_registry_dataset_json(g, k->r->dataset_id, &k->dataset, e);
+	if (r == 0 && !k->dataset)
+		r = slu_fail_oom(e);
 	if (r < 0)
 		return r;
 	if (k->r->created)
@@ -186,7 +242,7 @@ static int making_init(struct sluice *s, const struct slu_registry *g, struct ma
 	r = slu_random_id(k->token, 16);
 	if (r < 0)
 		return slu_fail_sys(e, -r, "cannot make an id");
-	if (!k->r->version)
+	if (!k->r->version && !k->r->looked)
 		r = slu_registry_latest(s, k->r->name, &latest, e);
 	if (latest >= *ret_from)
 		*ret_from = latest + 1;
@@ -210,13 +266,19 @@ int slu_registry_register(struct sluice *s, const struct slu_registration *r, ch
 	if (rc == 0)
 		rc = r->version ? put_named(&g, &k, &version, e)
 				: put_next(&g, &k, from, &version, &number, e);
+	if (rc == 0 && r->saved && k.put_ns)
+		rc = slu_registry_save_again(s, r->saved, k.put_ns, e);
 	if (rc == 0) {
 		record = record_json(&k, version);
 		if (record)
-			slu_record_repair(&g, record);
-		if (number)
-			slu_record_hint(&g, r->name, number);
+			slu_gang(number ? 2 : 1, 2, derive_one,
+				 &(struct deriving){&g, &k, record, number}, NULL);
+		tidy_sometimes(&g);
 		*ret_version = slu_take(version);
+		if (r->ret_record && record)
+			*r->ret_record = slu_take(record);
+		else if (r->ret_record)
+			rc = slu_fail_oom(e);
 	}
 	slu_json_free(k.dataset);
 	return rc;

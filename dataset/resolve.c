@@ -15,6 +15,8 @@
 #include "common/vec.h"
 #include "dataset/definition_impl.h"
 #include "dataset/resolve_impl.h"
+#include "dataset/steps.h"
+#include "dataset/unclosed.h"
 #include "fs/walk.h"
 #include "io/crypt.h"
 
@@ -55,8 +57,11 @@ struct job {
 	SLU_VEC(struct except) excepts;
 	SLU_VEC(struct group) groups;
 	struct slu_manifest *m;
-	struct slu_hash *seen; /* view paths, when two items may give the same */
-	struct item *item;     /* being walked */
+	struct slu_hash *seen;       /* view paths, when two items may give the same */
+	struct slu_steps *steps;     /* NULL: all files are in */
+	size_t came;                 /* by the steps */
+	struct item *item;           /* being walked */
+	struct slu_unclosed *unsure; /* files that may be open for writing */
 };
 
 static void job_done(struct job *j)
@@ -79,8 +84,10 @@ static void job_done(struct job *j)
 	free(j->excepts.p);
 	free(j->groups.p);
 	slu_manifest_free(j->m);
+	slu_unclosed_free(j->unsure);
 	if (j->seen)
 		slu_hash_free(j->seen, NULL);
+	slu_steps_free(j->steps);
 }
 
 /* --- reading the definition --- */
@@ -170,22 +177,6 @@ static int add_item(struct job *j, const char *ref)
 
 /* --- groups --- */
 
-/* Cuts base to the folder that it has in common with other. */
-static void common_folder(char *base, const char *other)
-{
-	size_t n = 0, same = 0;
-
-	for (;; n++) {
-		bool end_a = !base[n] || base[n] == '/', end_b = !other[n] || other[n] == '/';
-
-		if (end_a && end_b)
-			same = n;
-		if (base[n] != other[n] || !base[n])
-			break;
-	}
-	base[same] = '\0';
-}
-
 /* A host may have the name of a datastore. */
 static bool same_store(const struct slu_uri *a, const struct slu_uri *b)
 {
@@ -206,7 +197,7 @@ static int join_group(struct job *j, struct item *it)
 	}
 	it->group = i;
 	if (i < j->groups.n) {
-		common_folder(j->groups.p[i].base, it->anchor);
+		slu_path_common(j->groups.p[i].base, it->anchor);
 		return 0;
 	}
 	struct group g = {.store_name = name,
@@ -306,6 +297,41 @@ static bool leaves_out(const struct job *j, const struct except *x, const char *
 	return slu_glob_match(x->pattern, full) || slu_glob_match(x->below, full);
 }
 
+/* Result of a walk that needs not go on. */
+#define ENDED 1
+
+/* Do the steps see the files while they are listed?  The files of one path come in the order that the
+ * steps want; of several they are put in order first, if that matters. */
+static bool one_by_one(const struct job *j)
+{
+	return j->steps && (j->items.n == 1 || !slu_steps_ordered(j->steps));
+}
+
+/* 1: an item before had it. */
+static int had_before(struct job *j, const char *path)
+{
+	const struct item *had = slu_hash_get(j->seen, path);
+
+	/* Of one store it is the same file, which was named twice. */
+	if (had && had->group != j->item->group)
+		return slu_fail(j->e, EINVAL,
+				"'%s' and '%s' both have a file '%s': make them two datasets",
+				had->ref, j->item->ref, path);
+	if (had)
+		return 1;
+	return slu_hash_put(j->seen, path, j->item) ? 0 : slu_fail_oom(j->e);
+}
+
+static int note(struct job *j, const char *full, const char *path, const struct slu_attr *attr)
+{
+	struct slu_store *store = j->groups.p[j->item->group].store;
+	int r = attr->unsure ? slu_unclosed_add(&j->unsure, store, full, path) : 0;
+
+	if (r == 0)
+		r = slu_manifest_add(j->m, path, attr);
+	return r < 0 ? slu_fail_sys(j->e, -r, "cannot note the file '%s'", path) : 0;
+}
+
 static int take_file(struct job *j, const char *full, const struct slu_attr *attr)
 {
 	const struct group *g = &j->groups.p[j->item->group];
@@ -315,15 +341,27 @@ static int take_file(struct job *j, const char *full, const struct slu_attr *att
 
 	if (!path)
 		return slu_fail_oom(j->e);
-	if (j->seen) {
-		if (slu_hash_get(j->seen, path))
-			return 0;
-		if (!slu_hash_put(j->seen, path, j))
-			return slu_fail_oom(j->e);
-	}
-	int r = slu_manifest_add(j->m, path, attr);
+	int had = j->seen ? had_before(j, path) : 0;
 
-	return r < 0 ? slu_fail_sys(j->e, -r, "cannot note the file '%s'", path) : 0;
+	if (had)
+		return had < 0 ? had : 0;
+	if (one_by_one(j)) {
+		SLU_AUTO(slu_freep)
+		char *rooted = slu_asprintf("%s%s", g->store_name ? "" : "/", full);
+
+		if (!rooted)
+			return slu_fail_oom(j->e);
+		int in = slu_steps_takes(j->steps, path, rooted, attr, j->e);
+
+		j->came++;
+		if (in <= 0)
+			return in;
+	}
+	int r = note(j, full, path, attr);
+
+	if (r < 0)
+		return r;
+	return one_by_one(j) && slu_steps_end(j->steps) ? ENDED : 0;
 }
 
 static int on_file(void *user, const char *path, const struct slu_attr *attr, struct slu_err *e)
@@ -373,9 +411,12 @@ static int list_item(struct job *j, struct item *it)
 	if (!path)
 		return slu_fail_oom(j->e);
 	j->item = it;
+	unsigned flags = one_by_one(j) && slu_steps_ordered(j->steps) ? 0 : SLU_WALK_ANY_ORDER;
 	int r = it->glob ? slu_walk_glob(store, path, on_file, j, j->e)
-			 : slu_walk_with(store, path, SLU_WALK_ANY_ORDER, on_file, j, j->e);
+			 : slu_walk_with(store, path, flags, on_file, j, j->e);
 
+	if (r == ENDED)
+		return 0;
 	if (r == -ENOENT || (r == 0 && it->found == 0))
 		return slu_resolve_missing(j->s, it->c, j->e);
 	if (r < 0)
@@ -442,6 +483,20 @@ static int make_groups(struct job *j)
 	return r;
 }
 
+/* Of several paths: over the list of all, which is in order now. */
+static int apply_steps(struct job *j)
+{
+	struct slu_manifest *chosen = NULL;
+	int r = slu_steps_manifest(j->steps, j->m, &chosen, j->e);
+
+	j->came = slu_manifest_count(j->m);
+	if (r < 0)
+		return r;
+	slu_manifest_free(j->m);
+	j->m = chosen;
+	return 0;
+}
+
 static int list_items(struct job *j)
 {
 	int r = 0;
@@ -450,17 +505,26 @@ static int list_items(struct job *j)
 		r = list_item(j, &j->items.p[i]);
 	if (r == 0)
 		r = slu_manifest_finish(j->m, j->e);
+	if (r == 0 && j->steps && !one_by_one(j))
+		r = apply_steps(j);
+	if (r == 0 && slu_manifest_count(j->m) == 0 && j->came > 0)
+		return slu_fail(j->e, ENOENT,
+				"'%s': its steps (take, skip, sample, filter) leave none of the "
+				"%zu files there",
+				j->items.p[0].ref, j->came);
 	if (r == 0 && slu_manifest_count(j->m) == 0)
 		return slu_fail(j->e, ENOENT,
 				"'%s': its exclusions leave out all of the %zu files there",
 				j->items.p[0].ref, j->items.p[0].excluded);
-	return r;
+	return r < 0 ? r : slu_unclosed_check(j->unsure, j->m, j->e);
 }
 
 static int resolve(struct job *j, const struct slu_definition *d, struct slu_tree **ret)
 {
 	int r = read_definition(j, d);
 
+	if (r == 0)
+		r = slu_steps_new(d->doc, "the dataset", &j->steps, j->e);
 	if (r < 0)
 		return r;
 	if (j->items.n > 1)
@@ -509,8 +573,39 @@ int slu_resolve_manifest(struct sluice *s, struct slu_manifest *m, struct slu_tr
 		if (r < 0)
 			return slu_fail_more(e, "source '%s' of a manifest", uri);
 	}
-	*ret = slu_take(t);
-	return 0;
+	int r = slu_tree_pin(t, e);
+
+	if (r == 0)
+		*ret = slu_take(t);
+	return r;
+}
+
+int slu_resolve_pattern(struct sluice *s, struct slu_dataset *d, struct slu_err *e)
+{
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL, *c = NULL;
+	const struct slu_definition *def = d->def;
+	const char *only = NULL;
+	int r;
+
+	for (size_t i = 0; def && i < def->npaths; i++) {
+		if (def->paths[i][0] == '!')
+			continue;
+		if (only)
+			return 0;
+		only = def->paths[i];
+	}
+	if (!only || d->tree->glob)
+		return 0;
+	r = slu_context_parse(s, only, &u, e);
+	if (r == 0)
+		r = slu_context_canon(s, u, &c, e);
+	if (r < 0 || !c->path || !slu_glob_is(c->path))
+		return r;
+	const char *full = full_of(c);
+	size_t n = slu_glob_prefix(full);
+
+	d->tree->glob = slu_strdup(full + n + (n > 0));
+	return d->tree->glob ? 0 : slu_fail_oom(e);
 }
 
 int slu_dataset_id(const struct slu_definition *d, const char *digest, char ret[37],

@@ -20,6 +20,8 @@
 struct listing {
 	struct slu_buf names;
 	size_t n;
+	const char *rest; /* of a pattern: its last part, when that is in the folder; NULL */
+	bool folder;      /* that part matches a folder */
 };
 
 static int on_entry(void *user, const char *path, const struct slu_attr *attr, struct slu_err *e)
@@ -28,6 +30,8 @@ static int on_entry(void *user, const char *path, const struct slu_attr *attr, s
 	SLU_AUTO(slu_buf_done) struct slu_buf name = SLU_BUF(1024);
 
 	(void)e;
+	if (l->rest && attr->kind == SLU_KIND_DIR)
+		l->folder |= slu_glob_match(l->rest, slu_path_base(path));
 	slu_show(&name, slu_path_base(path));
 	if (l->n++ < SHOWN)
 		slu_buf_fmt(&l->names, "%s'%.40s%s'", l->n > 1 ? ", " : "", name.p ? name.p : "",
@@ -97,22 +101,38 @@ static struct slu_uri *copy_place(const struct slu_uri *c)
 	return u->path && (u->name || !c->name) ? slu_take(u) : NULL;
 }
 
+/* What stands behind the folder part of a pattern, if that is one name. */
+static const char *last_part(const char *pattern)
+{
+	size_t n = slu_glob_prefix(pattern);
+	const char *rest = pattern + n + (n > 0 || *pattern == '/');
+
+	return *rest && !strchr(rest, '/') ? rest : NULL;
+}
+
 /* folder: the nearest that exists. */
 static int say(struct sluice *s, const struct slu_uri *folder, const char *where, const char *uri,
-	       bool glob, struct slu_err *e)
+	       bool glob, const char *path, struct slu_err *e)
 {
-	struct listing l = {.names = SLU_BUF(512)};
+	struct listing l = {.names = SLU_BUF(512), .rest = glob ? last_part(path) : NULL};
 	const char *what = glob ? "no file matches" : "nothing is at";
 
+	/* a name with such characters in it is a pattern to us, and nothing to whoever typed it */
+	const char *hint = glob && strpbrk(path, "[]{}")
+				   ? "; in a name, put a backslash before each of [ ] { } * ?"
+				   : "";
+
 	list(s, folder, &l);
+	if (l.folder)
+		hint = "; it matches folders: put '/**' behind it for the files in them";
 	if (l.n == 0)
-		slu_fail(e, ENOENT, "%s '%s': the folder '%s' is empty", what, uri, where);
+		slu_fail(e, ENOENT, "%s '%s': the folder '%s' is empty%s", what, uri, where, hint);
 	else if (l.n <= SHOWN)
-		slu_fail(e, ENOENT, "%s '%s': the folder '%s' holds %s", what, uri, where,
-			 l.names.p ? l.names.p : "");
+		slu_fail(e, ENOENT, "%s '%s': the folder '%s' holds %s%s", what, uri, where,
+			 l.names.p ? l.names.p : "", hint);
 	else
-		slu_fail(e, ENOENT, "%s '%s': the folder '%s' holds %s and %zu more", what, uri,
-			 where, l.names.p ? l.names.p : "", l.n - SHOWN);
+		slu_fail(e, ENOENT, "%s '%s': the folder '%s' holds %s and %zu more%s", what, uri,
+			 where, l.names.p ? l.names.p : "", l.n - SHOWN, hint);
 	slu_buf_done(&l.names);
 	return -ENOENT;
 }
@@ -137,5 +157,5 @@ int slu_resolve_missing(struct sluice *s, const struct slu_uri *c, struct slu_er
 		return slu_fail(e, ENOENT, "nothing is at '%s'", uri);
 	if (itself)
 		return slu_fail(e, ENOENT, "the folder '%s' holds no files", uri);
-	return say(s, folder, where, uri, slu_glob_is(c->path), e);
+	return say(s, folder, where, uri, slu_glob_is(c->path), c->path, e);
 }

@@ -78,7 +78,8 @@ static int from_record(struct sluice *s, const char *name, struct json_t *record
 {
 	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
 	SLU_AUTO(slu_json_freep) struct json_t *own = record;
-	const char *id = slu_json_str(record, "dataset");
+	const char *frozen = slu_json_str(record, "frozen");
+	const char *id = frozen ? frozen : slu_json_str(record, "dataset");
 	const char *is = slu_json_str(record, "version");
 
 	if (!id || !is)
@@ -177,14 +178,7 @@ static int take_part(struct part *p)
 		bool in = glob        ? slu_glob_match(p->path, f->path)
 			  : p->single ? slu_streq(f->path, plain)
 				      : n == 0 || (slu_starts(f->path, plain) && f->path[n] == '/');
-		struct slu_attr a = {
-			.kind = SLU_KIND_FILE, .size = f->size, .mtime_ns = f->mtime_ns};
-
-		if (!in)
-			continue;
-		snprintf(a.id, sizeof(a.id), "%s", f->id);
-		snprintf(a.sum, sizeof(a.sum), "%s", f->sum);
-		int r = slu_manifest_add(p->to, f->path + skip, &a);
+		int r = in ? slu_manifest_add_file(p->to, f->path + skip, f, NULL) : 0;
 
 		if (r < 0)
 			return r;
@@ -292,6 +286,24 @@ static int from_job(struct sluice *s, const struct slu_uri *u, const char *ref,
 	return r;
 }
 
+/* A part of a version is no version: it has no record. */
+static int from_version(struct sluice *s, const struct slu_uri *u, const char *ref,
+			struct slu_dataset **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = NULL;
+	int r = from_data(s, u, &d, e);
+
+	if (r == 0 && u->path && *u->path) {
+		r = narrow(s, d, u->path, ref, e);
+		free(slu_take(d->name));
+		free(slu_take(d->version));
+		slu_json_free(slu_take(d->record));
+	}
+	if (r == 0)
+		*ret = slu_take(d);
+	return r;
+}
+
 /* --- words --- */
 
 /* A registered dataset, else a local path. */
@@ -310,7 +322,32 @@ static int from_word(struct sluice *s, const struct slu_uri *u, struct slu_datas
 	return r < 0 ? r : from_record(s, u->path, record, ret, e);
 }
 
-int slu_resolve_ref(struct sluice *s, const char *ref, struct slu_dataset **ret, struct slu_err *e)
+/* A word that is no datastore's and no URI: else the message is right as it is, and asking costs requests. */
+static bool is_word(struct sluice *s, const char *ref)
+{
+	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
+
+	return slu_context_parse(s, ref, &u, NULL) == 0 && u->kind == SLU_URI_WORD;
+}
+
+int slu_resolve_hint(struct sluice *s, const char *ref, int r, struct slu_err *e)
+{
+	size_t n = strcspn(ref, "/:");
+
+	if (r != -ENOENT || !ref[n] || !ref[n + 1] || !slu_context_workspace(s) || !is_word(s, ref))
+		return r;
+	SLU_AUTO(slu_json_freep) struct json_t *record = NULL;
+	SLU_AUTO(slu_freep) char *name = slu_strndup(ref, n);
+
+	if (!name || !slu_is_name(name) || slu_registry_record(s, name, NULL, &record, NULL) < 0)
+		return r;
+	return slu_fail(e, ENOENT,
+			"'%s' is neither a local path nor in a datastore; there is a dataset of "
+			"that name, whose file is '%s@latest/%s'",
+			ref, name, ref + n + 1);
+}
+
+static int from_ref(struct sluice *s, const char *ref, struct slu_dataset **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
 	int r = slu_context_parse(s, ref, &u, e);
@@ -319,7 +356,7 @@ int slu_resolve_ref(struct sluice *s, const char *ref, struct slu_dataset **ret,
 		return r;
 	switch (u->kind) {
 	case SLU_URI_DATA:
-		return from_data(s, u, ret, e);
+		return from_version(s, u, ref, ret, e);
 	case SLU_URI_DATA_ID:
 		r = slu_context_need_workspace(s, e);
 		return r < 0 ? r : slu_registry_by_id(s, u->name, ret, e);
@@ -330,4 +367,9 @@ int slu_resolve_ref(struct sluice *s, const char *ref, struct slu_dataset **ret,
 	default:
 		return from_uri(s, u, ret, e);
 	}
+}
+
+int slu_resolve_ref(struct sluice *s, const char *ref, struct slu_dataset **ret, struct slu_err *e)
+{
+	return slu_resolve_hint(s, ref, from_ref(s, ref, ret, e), e);
 }

@@ -143,7 +143,7 @@ static int set_version(const struct parser *p, const char *v, size_t n)
 	return 0;
 }
 
-/* "versions/V", "labels/latest" or nothing. */
+/* "versions/V" or "labels/latest", with "/paths/PATH" or without; or nothing. */
 static int tail_version(const struct parser *p, const char *s)
 {
 	SLU_AUTO(slu_freep) char *key = NULL;
@@ -157,13 +157,12 @@ static int tail_version(const struct parser *p, const char *s)
 		r = need(p, &s, "the version", &v);
 	if (r < 0)
 		return r;
-	if (*s)
-		return bad(p, "nothing may follow the version");
-	if (strcasecmp(key, "labels") == 0)
-		return strcasecmp(v, "latest") == 0 ? 0 : bad(p, "the only label is 'latest'");
-	if (strcasecmp(key, "versions") != 0)
+	if (strcasecmp(key, "labels") == 0 && strcasecmp(v, "latest") != 0)
+		return bad(p, "the only label is 'latest'");
+	if (strcasecmp(key, "labels") != 0 && strcasecmp(key, "versions") != 0)
 		return bad(p, "after the name, '/versions/VERSION' is expected");
-	return set_version(p, v, strlen(v));
+	r = set_version(p, v, strlen(v));
+	return r < 0 || !*s ? r : tail_path(p, s);
 }
 
 static int parse_job(const struct parser *p, const char *s)
@@ -182,7 +181,7 @@ static int parse_job(const struct parser *p, const char *s)
 	return r < 0 ? r : tail_path(p, s);
 }
 
-/* NAME, NAME:VERSION, NAME@VERSION. */
+/* NAME, NAME:VERSION, NAME@VERSION, the last two with /PATH. */
 static int parse_asset(const struct parser *p, const char *s)
 {
 	size_t n = strcspn(s, ":@");
@@ -196,7 +195,13 @@ static int parse_asset(const struct parser *p, const char *s)
 	p->u->name = slu_take(name);
 	if (!s[n])
 		return 0;
-	return set_version(p, s + n + 1, strlen(s + n + 1));
+	s += n + 1;
+	n = strcspn(s, "/");
+	int r = set_version(p, s, n);
+
+	if (r < 0 || !s[n])
+		return r;
+	return slu_uri_path(p->text, s + n, SLU_URI_PATH_ROOTED, &p->u->path, p->e);
 }
 
 /* A key of the workspace scope and its value; 1: key is none of them. */
@@ -335,6 +340,7 @@ static const struct {
 	{"wasb", SLU_URI_WASB, AUTH_CONTAINER}, {"wasbs", SLU_URI_WASB, AUTH_CONTAINER},
 	{"adl", SLU_URI_ADL, AUTH_HOST},        {"http", SLU_URI_HTTP, AUTH_HOST},
 	{"https", SLU_URI_HTTP, AUTH_HOST},     {"hdfs", SLU_URI_HDFS, AUTH_MAYBE},
+	{"webhdfs", SLU_URI_HDFS, AUTH_HOST},   {"swebhdfs", SLU_URI_HDFS, AUTH_HOST},
 };
 
 static int authority(struct parser *p, enum authority auth, const char *s, size_t n)
@@ -448,7 +454,7 @@ static int parse_url(struct parser *p, size_t n, const char *rest)
 	return slu_fail(
 		p->e, EINVAL,
 		"'%.*s://' is no scheme that sluice knows; they are azureml, file, abfs[s], "
-		"wasb[s], adl, http[s], hdfs",
+		"wasb[s], adl, http[s], hdfs, [s]webhdfs",
 		(int)(n > 40 ? 40 : n), p->text);
 }
 
@@ -480,13 +486,16 @@ static int parse_scheme(struct parser *p, const char *s)
 static bool is_name_at_version(const char *s)
 {
 	const char *at = strchr(s, '@');
-	char name[256];
+	char name[256], version[256];
+	size_t n = at ? strcspn(at + 1, "/") : 0;
 
-	if (!at || (size_t)(at - s) >= sizeof(name))
+	if (!at || (size_t)(at - s) >= sizeof(name) || n >= sizeof(version))
 		return false;
 	memcpy(name, s, (size_t)(at - s));
 	name[at - s] = '\0';
-	return slu_is_name(name) && slu_is_name(at + 1);
+	memcpy(version, at + 1, n);
+	version[n] = '\0';
+	return slu_is_name(name) && slu_is_name(version);
 }
 
 /* STORE:path; 1: what stands before the ':' is no datastore. */

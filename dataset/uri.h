@@ -10,12 +10,12 @@
 
 enum slu_uri_kind {
 	SLU_URI_DATASTORE, /* azureml://.../datastores/NAME/paths/PATH, STORE:path */
-	SLU_URI_DATA, /* azureml:NAME:VERSION, azureml://.../data/NAME/versions/V, NAME@VERSION */
+	SLU_URI_DATA, /* azureml:NAME:VERSION, azureml://.../data/NAME/versions/V[/paths/P], NAME@VERSION[/P] */
 	SLU_URI_DATA_ID, /* a dataset id (GUID) */
 	SLU_URI_JOB,     /* azureml://jobs/JOB/outputs/OUT/paths/P */
 	SLU_URI_LOCAL, /* file://, plain absolute or dotted paths; relative: to the current folder */
 	SLU_URI_WORD,  /* a bare word or relative path: the caller decides (resolve.c) */
-	SLU_URI_ABFS,  /* abfs[s]://, wasb[s]://, adl://, http[s]://, hdfs://: only parsed here */
+	SLU_URI_ABFS, /* abfs[s]://, wasb[s]://, adl://, http[s]://, hdfs://, [s]webhdfs://: only parsed here */
 	SLU_URI_WASB,
 	SLU_URI_ADL,
 	SLU_URI_HTTP,
@@ -30,7 +30,7 @@ struct slu_uri {
 	char *version; /* NULL: latest */
 	char *output;  /* SLU_URI_JOB */
 	/* Pattern form: decoded, cleaned; globs kept, a literal glob character escaped with '\'.  Test it
-	 * with slu_glob_is(); the plain path is slu_glob_unescape() of it.  "" = the root; NULL for data. */
+	 * with slu_glob_is(); the plain path is slu_glob_unescape() of it.  "" = the root; of data NULL: all of it. */
 	char *path;
 	/* "versionid=V" or "snapshot=TIME": an earlier state of the file; only of SLU_URI_DATASTORE; NULL:
 	 * what is current.  At the end of the text after a '?' that is not escaped. */

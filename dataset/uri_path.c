@@ -34,25 +34,39 @@ static int hex_digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+/* "%41" at s; 0 or -EINVAL. */
+static int decode_one(const char *s, struct slu_buf *b)
+{
+	int hi = hex_digit(s[1]);
+	int lo = hi < 0 ? -1 : hex_digit(s[2]);
+
+	if (lo < 0 || (hi == 0 && lo == 0))
+		return -EINVAL;
+	char c = (char)(hi * 16 + lo);
+
+	if (ispunct((unsigned char)c) && c != '/')
+		slu_buf_ch(b, '\\'); /* normalise() drops it where it means nothing */
+	slu_buf_ch(b, c);
+	return 0;
+}
+
 /* Percent escapes away; 0 or -EINVAL. */
 static int decode(const char *s, struct slu_buf *b)
 {
-	for (; *s; s++) {
-		if (*s != '%') {
-			slu_buf_ch(b, *s);
-			continue;
+	while (*s) {
+		if (*s == '%') {
+			int r = decode_one(s, b);
+
+			if (r < 0)
+				return r;
+			s += 3;
+		} else if (*s == '\\' && s[1] == '%') {
+			s++; /* what is encoded stands for itself anyway */
+		} else {
+			if (*s == '\\' && s[1])
+				slu_buf_ch(b, *s++);
+			slu_buf_ch(b, *s++);
 		}
-		int hi = hex_digit(s[1]);
-		int lo = hi < 0 ? -1 : hex_digit(s[2]);
-
-		if (lo < 0 || (hi == 0 && lo == 0))
-			return -EINVAL;
-		char c = (char)(hi * 16 + lo);
-
-		if (ispunct((unsigned char)c) && c != '/')
-			slu_buf_ch(b, '\\'); /* normalise() drops it where it means nothing */
-		slu_buf_ch(b, c);
-		s += 2;
 	}
 	return 0;
 }

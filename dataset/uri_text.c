@@ -42,7 +42,9 @@ static void tail(struct slu_buf *b, const char *path)
 
 static void data(struct slu_buf *b, const struct slu_uri *u)
 {
-	if (!u->workspace && !u->registry) {
+	bool part = u->path && *u->path;
+
+	if (!u->workspace && !u->registry && !part) {
 		slu_buf_fmt(b, "azureml:%s%c%s", u->name, u->version ? ':' : '@',
 			    u->version ? u->version : "latest");
 		return;
@@ -50,6 +52,10 @@ static void data(struct slu_buf *b, const struct slu_uri *u)
 	head(b, u);
 	slu_buf_fmt(b, "data/%s/%s/%s", u->name, u->version ? "versions" : "labels",
 		    u->version ? u->version : "latest");
+	if (part) {
+		slu_buf_str(b, "/paths");
+		tail(b, u->path);
+	}
 }
 
 static void word(struct slu_buf *b, const struct slu_uri *u)

@@ -104,11 +104,9 @@ static int check_types(const struct slu_workspace *w, struct slu_err *e)
 	static const struct {
 		const char *key;
 		bool object;
-	} known[] = {{"datastores", true},
-		     {"computes", true},
-		     {"root", false},
-		     {"default_datastore", false},
-		     {"default_compute", false}};
+	} known[] = {{"datastores", true},         {"computes", true},        {"components", true},
+		     {"environments", true},       {"linked_services", true}, {"root", false},
+		     {"default_datastore", false}, {"default_compute", false}};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		const struct json_t *v = slu_json_get(w->config, known[i].key);

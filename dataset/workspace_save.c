@@ -74,6 +74,7 @@ static char *first_config(const char *name)
 	    slu_json_set_str(o, "resource_group", "local") < 0 ||
 	    slu_json_set_str(o, "workspace_name", name) < 0 ||
 	    slu_json_set_str(o, "root", ".sluice/root") < 0 ||
+	    slu_json_set_str(o, "default_compute", "local") < 0 ||
 	    slu_json_set_str(o, "default_datastore", "workspaceblobstore") < 0 ||
 	    slu_json_set(o, "datastores", slu_json_ref(stores)) < 0)
 		return NULL;
