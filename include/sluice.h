@@ -57,6 +57,7 @@ SLUICE_API int sluice_init(const char *dir, const char *name, char **ret_config_
 			   struct sluice_error *e);
 
 #define SLUICE_OPTIONAL 1u /* no workspace found is no error: URIs and paths still work */
+#define SLUICE_OF_STEP 2u  /* in a step of a job none is looked for: its run's broker answers */
 
 /* path: a config file, a folder to search from upward as Workspace.from_config does, or NULL for
  * the current folder. */
@@ -64,16 +65,34 @@ SLUICE_API int sluice_open(const char *path, unsigned flags, struct sluice **ret
 			   struct sluice_error *e);
 SLUICE_API void sluice_close(struct sluice *s);
 SLUICE_API int sluice_workspace(struct sluice *s, char **ret_json, struct sluice_error *e);
-/* Checks of the machine and the workspace: [{"check","ok","detail","remedy","facts"?}].  s may be
- * NULL. */
+/* Checks of the machine and the workspace: [{"check","ok","level","detail","remedy","facts"?}].  level: "ok", "note"
+ * (only some uses need it) or "wrong".  s may be NULL. */
 SLUICE_API int sluice_doctor(struct sluice *s, char **ret_json, struct sluice_error *e);
 
 /* --- datastores --- */
 
 /* entry_json: {"type": "local", "path": ...}, ...; credentials by reference only (-EINVAL else).
- * Checked by listing it.  A name in use: -EEXIST unless replace. */
+ * Listed, read and written to as a trial, which leaves nothing, unless flags has SLUICE_NO_PROBE; what cannot be
+ * listed or read is refused.  A name in use: -EEXIST unless flags has SLUICE_OVERWRITE. */
 SLUICE_API int sluice_datastore_create(struct sluice *s, const char *name, const char *entry_json,
-				       int replace, struct sluice_error *e);
+				       unsigned flags, struct sluice_error *e);
+/* changes_json: an object of the keys to set; those that are null are removed.  The type stays. */
+SLUICE_API int sluice_datastore_update(struct sluice *s, const char *name, const char *changes_json,
+				       unsigned flags, struct sluice_error *e);
+SLUICE_API int sluice_datastore_set_default(struct sluice *s, const char *name,
+					    struct sluice_error *e);
+/* Forgets it and touches no data.  -EBUSY: it is the default one, or the registry is in it. */
+SLUICE_API int sluice_datastore_unregister(struct sluice *s, const char *name,
+					   struct sluice_error *e);
+/* [{"right": "list|read|write|delete", "allowed": "yes|no|unknown", "detail"}], by trying; nothing is left behind.
+ * name NULL: the default one. */
+SLUICE_API int sluice_datastore_test(struct sluice *s, const char *name, char **ret_json,
+				     struct sluice_error *e);
+/* A datastore YAML file of Azure ML, or a list as `az ml datastore list` prints it, as entries for
+ * sluice_datastore_create: [{"name", "entry", "notes"}], in a list also {"name", "type", "skipped": why}.
+ * name: of the one that is in it; NULL: the file's.  "-": standard input. */
+SLUICE_API int sluice_datastore_read(const char *path, const char *name, char **ret_json,
+				     struct sluice_error *e);
 SLUICE_API int sluice_datastore_list(struct sluice *s, char **ret_json, struct sluice_error *e);
 SLUICE_API int sluice_datastore_show(struct sluice *s, const char *name, char **ret_json,
 				     struct sluice_error *e);
@@ -104,7 +123,7 @@ typedef int sluice_entry_fn(void *user, const struct sluice_entry *entry);
 #define SLUICE_REHASH 128u           /* download: what is there is read again before it is kept */
 #define SLUICE_NO_RECORD 256u        /* download: leave no .sluice-complete */
 #define SLUICE_IGNORE_NOT_FOUND 512u /* download: files that vanished are warned of */
-#define SLUICE_NO_PROBE 1024u        /* plan: estimate nothing, read no data */
+#define SLUICE_NO_PROBE 1024u        /* plan: read no data; datastores: try nothing */
 
 SLUICE_API int sluice_list(struct sluice *s, const char *ref, unsigned flags, sluice_entry_fn *fn,
 			   void *user, struct sluice_error *e);
@@ -117,6 +136,8 @@ SLUICE_API int sluice_file_open(struct sluice *s, const char *ref, struct sluice
 /* Fills buf unless the end comes first; *ret_got < n only there. */
 SLUICE_API int sluice_file_pread(struct sluice_file *f, void *buf, size_t n, uint64_t off,
 				 size_t *ret_got, struct sluice_error *e);
+/* What it is pinned to, as sluice_stat() tells it; "" where the store tells nothing.  Valid until the close. */
+SLUICE_API const char *sluice_file_identity(const struct sluice_file *f);
 SLUICE_API void sluice_file_close(struct sluice_file *f);
 /* Non-zero ends it and is returned.  f is open during the call, and not to be closed by it. */
 typedef int sluice_opened_fn(void *user, const char *path, struct sluice_file *f, uint64_t size);
@@ -193,6 +214,9 @@ SLUICE_API int sluice_copy(struct sluice *s, const char *const *src, size_t n, c
  * replaced with SLUICE_OVERWRITE only (-EEXIST), a folder only when it is empty. */
 SLUICE_API int sluice_move(struct sluice *s, const char *src, const char *dst, unsigned flags,
 			   struct sluice_error *e);
+/* Makes a folder and those above it; one that is there is fine, a file is -EEXIST.  In a flat Blob container, where
+ * folders are only parts of names, it is an empty blob that Hadoop takes for one, too. */
+SLUICE_API int sluice_mkdir(struct sluice *s, const char *ref, struct sluice_error *e);
 struct sluice_remove_options {
 	size_t size;                                 /* sizeof(struct sluice_remove_options) */
 	unsigned flags;                              /* SLUICE_RECURSIVE, SLUICE_DRY_RUN */
@@ -218,14 +242,104 @@ SLUICE_API int sluice_data_create(struct sluice *s, const char *spec_json, char 
 				  struct sluice_error *e);
 SLUICE_API int sluice_data_show(struct sluice *s, const char *ref, char **ret_json,
 				struct sluice_error *e);
-/* name NULL: the newest version of each name; else all versions of it. */
+/* A dataset without a name, which is found by its id: spec_json as for sluice_data_create() without
+ * "name", and "rows": steps over the rows of a table.  Saving the same twice gives the same id.  Returns
+ * what sluice_data_show() says. */
+SLUICE_API int sluice_data_save(struct sluice *s, const char *spec_json, char **ret_json,
+				struct sluice_error *e);
+/* name NULL: the newest version of each name; else all versions of it.  Without archived ones. */
 SLUICE_API int sluice_data_list(struct sluice *s, const char *name, char **ret_json,
 				struct sluice_error *e);
+/* The same by {"name", "tags": {KEY: VALUE, or null for any}, "all_versions", "archived": these too,
+ * "archived_only"}, all of them optional.  Records with what holds now. */
+SLUICE_API int sluice_data_search(struct sluice *s, const char *search_json, char **ret_json,
+				  struct sluice_error *e);
+/* Changes what is said about a version: {"tags": {set}, "remove_tags": [...], "description",
+ * "archived": bool, "unregistered": true, "all": every version of the name}.  Each change is a record
+ * beside the version, which itself never changes; what changes nothing writes nothing.  An archived
+ * version is not listed and not the latest; an unregistered one is not found any more (-ENOENT), its
+ * number never used again and no data touched.  Returns the record, with "all" an array. */
+SLUICE_API int sluice_data_update(struct sluice *s, const char *ref, const char *change_json,
+				  char **ret_json, struct sluice_error *e);
+/* All such changes of a version, the oldest first: [{"fact", "time", "change", "state"}]. */
+SLUICE_API int sluice_data_history(struct sluice *s, const char *ref, char **ret_json,
+				   struct sluice_error *e);
+/* The files of a dataset with the columns that a partition_format makes of their paths; format NULL: the dataset's
+ * own.  where: conditions that a file has to meet, "COLUMN=VALUE", also != < <= > >=, NULL at the end; NULL: none.
+ * Texts that are numbers are compared as such; of a time its beginning will do ("2026-01").  fn gets
+ * {"path", "size", "columns": {NAME: TEXT or null}}, valid during the call; non-zero ends it and is returned. */
+typedef int sluice_row_fn(void *user, const char *json);
+SLUICE_API int sluice_data_partitions(struct sluice *s, const char *ref, const char *format,
+				      const char *const *where, sluice_row_fn *fn, void *user,
+				      struct sluice_error *e);
+/* Clears away what crashed writers left in the registry, only what is provably sluice's own and pointed to by nothing;
+ * what is younger than grace (s) stays, but for claims of runs that are over.  flags: SLUICE_DRY_RUN.  Returns
+ * [{"what": "claim|note|generation|segment|temporary|dataset|manifest", "path", "bytes", "removed"}]. */
+SLUICE_API int sluice_gc(struct sluice *s, double grace, unsigned flags, char **ret_json,
+			 struct sluice_error *e);
 SLUICE_API int sluice_data_manifest(struct sluice *s, const char *ref, char **ret_text,
 				    struct sluice_error *e);
 /* Who made it from what: {"run", "output", "inputs": [{..., "inputs": [...]}]}. */
 SLUICE_API int sluice_data_lineage(struct sluice *s, const char *ref, char **ret_json,
 				   struct sluice_error *e);
+/* What was made from it: {"ref", "dataset", "used_by": [{"registered", "version", "run", ..., "used_by"},
+ * {"run", "status", "output", ...}]}. */
+SLUICE_API int sluice_data_used_by(struct sluice *s, const char *ref, char **ret_json,
+				   struct sluice_error *e);
+
+#define SLUICE_SAME 0
+#define SLUICE_ADDED 1
+#define SLUICE_REMOVED 2
+#define SLUICE_CHANGED 3
+
+struct sluice_difference {
+	int what; /* SLUICE_SAME ... */
+	const char *path;
+	uint64_t before, after; /* sizes, 0 where the file is not there */
+};
+typedef int sluice_difference_fn(void *user, const struct sluice_difference *d);
+
+struct sluice_difference_totals {
+	uint64_t same, added, removed, changed;
+};
+
+/* From dataset a to b (any references), file by file in the order of the paths; a path is looked at as it
+ * is now.  fn may be NULL.  Bytes are read only where neither place nor checksum tells. */
+SLUICE_API int sluice_data_diff(struct sluice *s, const char *a, const char *b,
+				sluice_difference_fn *fn, void *user,
+				struct sluice_difference_totals *totals, struct sluice_error *e);
+/* Does the store still hold what the version pins?  Removed and changed files: no.  Added ones are what
+ * its definition would take beside, now; the version does not have them. */
+SLUICE_API int sluice_data_verify(struct sluice *s, const char *ref, sluice_difference_fn *fn,
+				  void *user, struct sluice_difference_totals *totals,
+				  struct sluice_error *e);
+/* Copies the bytes of a version to a place of their own, and has it read from there from now on: what
+ * becomes of its source does not matter any more.  to: a folder; NULL: sluice-frozen/<manifest> in the
+ * datastore that it is in; in a folder .snapshot of HDFS: the very files, which are not copied.  Begun again it goes on; one that is frozen stays as it is.  Returns the
+ * record. */
+SLUICE_API int sluice_data_freeze(struct sluice *s, const char *ref, const char *to,
+				  sluice_progress_fn *fn, void *user, char **ret_json,
+				  struct sluice_error *e);
+/* The same by versions that the store keeps of each file (Blob with versioning): nothing is copied, and what was
+ * overwritten or removed since is found as long as it is kept.  Views other than Hadoop's read it, until somebody
+ * removes a version from the store.  sluice_data_freeze may follow, to have a copy after all.  -ENOTSUP: the store
+ * keeps no versions; -ESTALE: not those. */
+SLUICE_API int sluice_data_pin(struct sluice *s, const char *ref, char **ret_json,
+			       struct sluice_error *e);
+/* The first rows (0: 10) of delimited text or JSON lines, as the definition or else the file's name says:
+ * {"format", "columns", "rows": [[text, null or JSON value]], "files", "bytes_read", "notes"}.  No more is
+ * read than they need; text is shown as UTF-8.  -ENOTSUP: it is no text. */
+SLUICE_API int sluice_data_preview(struct sluice *s, const char *ref, uint64_t rows,
+				   char **ret_json, struct sluice_error *e);
+/* The columns, by the first 200 rows: [{"name", "type": boolean|int|float|datetime|string|object,
+ * "nulls"}]. */
+SLUICE_API int sluice_data_schema(struct sluice *s, const char *ref, char **ret_json,
+				  struct sluice_error *e);
+/* Registers what a reference leads to (an id, an output of a job, a version, a path): {"name", "ref",
+ * "version"?, "description"?, "tags"?, "create_new_version"?}.  A name that is taken by something else
+ * is -EEXIST unless create_new_version.  Returns the record. */
+SLUICE_API int sluice_data_register(struct sluice *s, const char *spec_json, char **ret_json,
+				    struct sluice_error *e);
 
 /* --- views --- */
 
@@ -304,6 +418,12 @@ SLUICE_API int sluice_mount(struct sluice *s, const char *ref, const char *mount
 			    struct sluice_error *e);
 SLUICE_API int sluice_hdfs(struct sluice *s, const char *ref, struct sluice_view **ret,
 			   struct sluice_error *e);
+/* The settings by which programs reach what the view names, secrets among them, in a file of mode 0600 (one
+ * that is there is replaced).  form "spark": properties for spark-submit --properties-file, those of
+ * SPARK_CONF_DIR, else SPARK_HOME/conf, included; "hadoop": a core-site.xml for hadoop fs -conf.  -EPERM: the
+ * driver would run where others see its settings. */
+SLUICE_API int sluice_view_save(const struct sluice_view *v, const char *form, const char *path,
+				struct sluice_error *e);
 SLUICE_API const char *sluice_view_where(
 	const struct sluice_view *v); /* folder, mount point, URI */
 SLUICE_API const char *sluice_view_properties(
@@ -370,24 +490,116 @@ SLUICE_API int sluice_cache_warm(struct sluice *s, const char *ref, const char *
 				 sluice_progress_fn *fn, void *user, char **ret_json,
 				 struct sluice_error *e);
 
+/* --- computes and linked services --- */
+
+/* Adds an entry to "computes" of config.json: {"type": "local" | "spark" | "livy" | "synapsespark" | ..., ...} (docs/compute.md).
+ * flags: SLUICE_OVERWRITE.  -EEXIST; -EINVAL: a name, type or key that cannot be; -ENOENT: its linked service. */
+SLUICE_API int sluice_compute_create(struct sluice *s, const char *name, const char *entry_json,
+				     unsigned flags, struct sluice_error *e);
+/* A compute file of Azure ML (CLI v2): {"name", "entry", "notes": [TEXT]}. */
+SLUICE_API int sluice_compute_read(const char *path, char **ret_json, struct sluice_error *e);
+SLUICE_API int sluice_compute_list(struct sluice *s, char **ret_json, struct sluice_error *e);
+SLUICE_API int sluice_compute_show(struct sluice *s, const char *name, char **ret_json,
+				   struct sluice_error *e);
+/* Lets it go.  delete refuses one that is attached (-EPERM); both the default one (-EBUSY). */
+SLUICE_API int sluice_compute_detach(struct sluice *s, const char *name, struct sluice_error *e);
+SLUICE_API int sluice_compute_delete(struct sluice *s, const char *name, struct sluice_error *e);
+/* Sessions that this workspace keeps on Livy servers, of one compute or all (NULL): [{"compute", "session" (-1: not
+ * known yet), "state", "idle" (seconds), "ends", "run" (that uses it), "steps", "cold_start"}].  Those whose time is
+ * over are deleted on the way; "unreachable" is a state. */
+SLUICE_API int sluice_compute_sessions(struct sluice *s, const char *name, char **ret_json,
+				       struct sluice_error *e);
+/* Deletes them (session: one, -1: all of the compute).  -EBUSY: a run uses one; -ENOENT: no such session. */
+SLUICE_API int sluice_compute_stop(struct sluice *s, const char *name, int64_t session,
+				   struct sluice_error *e);
+
+/* {"name", "type", "subscription_id", "resource_group", "workspace", "endpoint", "resource_id", ...} */
+SLUICE_API int sluice_linked_service_create(struct sluice *s, const char *name,
+					    const char *entry_json, unsigned flags,
+					    struct sluice_error *e);
+SLUICE_API int sluice_linked_service_list(struct sluice *s, char **ret_json,
+					  struct sluice_error *e);
+SLUICE_API int sluice_linked_service_show(struct sluice *s, const char *name, char **ret_json,
+					  struct sluice_error *e);
+/* -EBUSY: a compute uses it. */
+SLUICE_API int sluice_linked_service_unregister(struct sluice *s, const char *name,
+						struct sluice_error *e);
+
+/* --- environments --- */
+
+/* Those that are kept in the user's cache: [{"key", "name", "kind", "python", "packages", "created", "seconds",
+ * "path"}], and one of them: by its key, the beginning of one, or a name. */
+SLUICE_API int sluice_environment_list(struct sluice *s, char **ret_json, struct sluice_error *e);
+SLUICE_API int sluice_environment_show(struct sluice *s, const char *key, char **ret_json,
+				       struct sluice_error *e);
+/* Makes what an environment, conda or requirements file says, or finds it: {"key", "name", "path", "cached",
+ * "seconds", "notes"}.  python: the interpreter, NULL: python3.  Blocks; SLUICE_ENVIRONMENT_TIMEOUT bounds it. */
+SLUICE_API int sluice_environment_build(struct sluice *s, const char *path, const char *python,
+					char **ret_json, struct sluice_error *e);
+/* -EBUSY: a step uses it. */
+SLUICE_API int sluice_environment_delete(struct sluice *s, const char *key, struct sluice_error *e);
+
 /* --- jobs --- */
 
 /* Checks the job file, snapshots its code, makes the run and starts its supervisor, a process of its
- * own.  settings_json: {"inputs": {name: ref}, "name": run id} to override, or NULL. */
+ * own.  settings_json: {"inputs": {name: ref}, "set": {"settings.default_compute": text, ...}, "name": run id,
+ * "force_rerun": true, "strict": true} to override, or NULL.  force_rerun: no step takes what an earlier run of it wrote.  strict: what would be
+ * replaced by something else here is refused. */
 SLUICE_API int sluice_job_create(struct sluice *s, const char *yaml_path, const char *settings_json,
 				 char **ret_run_id, struct sluice_error *e);
+/* Checks only, and makes nothing: {"type", "steps": [{"name", "type", "compute"}], "notes": [TEXT]}. */
+SLUICE_API int sluice_job_validate(struct sluice *s, const char *yaml_path,
+				   const char *settings_json, char **ret_json,
+				   struct sluice_error *e);
+/* Makes a run again from the record of one that is over.  settings_json: {"steps": [NAMES], "name": run id} or NULL.  Of a
+ * pipeline these steps run, and those that need them (NULL: those that did not complete); the others take
+ * what they wrote.  Code is taken from where it was. */
+SLUICE_API int sluice_job_rerun(struct sluice *s, const char *run_id, const char *settings_json,
+				char **ret_run_id, struct sluice_error *e);
 SLUICE_API int sluice_job_show(struct sluice *s, const char *run_id, char **ret_json,
 			       struct sluice_error *e);
-SLUICE_API int sluice_job_list(struct sluice *s, char **ret_json, struct sluice_error *e);
+/* Runs, newest first.  query_json, or NULL: {"archived": "no" (default), "yes" (too) or "only", "status": STATUS,
+ * "experiment": NAME, "parent": RUN (its steps), "older_than": "30d" (ended so long ago), "limit": N}. */
+SLUICE_API int sluice_job_search(struct sluice *s, const char *query_json, char **ret_json,
+				 struct sluice_error *e);
+SLUICE_API int sluice_job_list(struct sluice *s, char **ret_json,
+			       struct sluice_error *e); /* search with NULL */
 /* {"run", "step", "status", "time", ...} as states change, children included; the text is valid during
  * the call.  Non-zero stops watching and is returned. */
 typedef int sluice_event_fn(void *user, const char *event_json);
+/* Until a compute lets us in, at most so many seconds: {"compute", "status": "Creating" | "Succeeded" | "Failed",
+ * "reason"} as it goes on.  -EACCES: what it takes is in the message. */
+SLUICE_API int sluice_compute_wait(struct sluice *s, const char *name, uint64_t seconds,
+				   sluice_event_fn *fn, void *user, struct sluice_error *e);
 /* Until the run has ended: 0 Completed, -ECHILD Failed, -ECANCELED Canceled.  fn may be NULL. */
 SLUICE_API int sluice_job_watch(struct sluice *s, const char *run_id, sluice_event_fn *fn,
 				void *user, struct sluice_error *e);
+/* The run as one HTML file that needs nothing else: graph, time, steps, data, logs (long ones cut in the
+ * middle), lineage, computes.  A run that goes on is shown as it is now. */
+SLUICE_API int sluice_job_report(struct sluice *s, const char *run_id, char **ret_html,
+				 struct sluice_error *e);
+/* The same, and what the programs print, as {"run", "step", "output": TEXT}. */
+SLUICE_API int sluice_job_stream(struct sluice *s, const char *run_id, sluice_event_fn *fn,
+				 void *user, struct sluice_error *e);
 SLUICE_API int sluice_job_cancel(struct sluice *s, const char *run_id, struct sluice_error *e);
+/* Of runs that are over (else -EBUSY) and no steps (-EINVAL).  Archived ones are not listed.  Deleting removes record, code
+ * and logs of the run and its steps; data that it wrote stays, registered or not. */
+SLUICE_API int sluice_job_archive(struct sluice *s, const char *run_id, struct sluice_error *e);
+SLUICE_API int sluice_job_restore(struct sluice *s, const char *run_id, struct sluice_error *e);
+SLUICE_API int sluice_job_delete(struct sluice *s, const char *run_id, struct sluice_error *e);
+/* Into directory (NULL: "."): artifacts/ (logs, and `outputs` of the folder that the program ran in), or with settings_json
+ * {"output": NAME} named-outputs/NAME, or with {"all": true} both; of a pipeline's steps below their names.
+ * {"run", "directory", "files", "bytes"}. */
+SLUICE_API int sluice_job_download(struct sluice *s, const char *run_id, const char *directory,
+				   const char *settings_json, char **ret_json,
+				   struct sluice_error *e);
 /* The supervisor itself: runs the job to its end in this process.  For the command. */
 SLUICE_API int sluice_job_supervise(struct sluice *s, const char *run_id, struct sluice_error *e);
+typedef void sluice_line_fn(void *user, int stream, const char *line);
+/* The program of a step on a Livy server: sends its batch and follows it; states (stream 1) and the log (0: stdout, 1:
+ * stderr) go to fn, on any thread.  Blocks SIGTERM, on which it deletes the batch and exits.  For the command. */
+SLUICE_API int sluice_job_batch(struct sluice *s, const char *run_id, sluice_line_fn *fn,
+				void *user, struct sluice_error *e);
 
 #ifdef __cplusplus
 }

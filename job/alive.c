@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 enum { TEXT_MAX = 4096 };
+#define DIED "supervisor died"
 
 /* --- settings --- */
 
@@ -235,6 +236,19 @@ static bool process_gone(const struct slu_alive *a)
 	       (slu_proc_start(a->pid, &start) < 0 || start != a->start);
 }
 
+static void tell_why(struct slu_alive *a, const struct json_t *mark, bool restarted, int64_t age)
+{
+	const char *host = slu_json_str(mark, "host");
+
+	if (a->here)
+		snprintf(a->why, sizeof(a->why), DIED);
+	else if (restarted)
+		snprintf(a->why, sizeof(a->why), DIED ": the machine was started anew");
+	else
+		snprintf(a->why, sizeof(a->why), DIED ": no sign of life from '%.100s' for %lld s",
+			 host ? host : "another machine", (long long)(age / SLU_SEC));
+}
+
 int slu_alive_judge(struct slu_run *r, struct slu_alive *ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *host = host_name(), *boot = boot_id(), *ns = pid_space();
@@ -243,9 +257,8 @@ int slu_alive_judge(struct slu_run *r, struct slu_alive *ret, struct slu_err *e)
 	int rc = read_mark(r, &m, e);
 
 	if (rc == -ENOENT && r->fd >= 0) { /* its maker is at work, or died over it */
-		ret->life = lock_held(r) ? SLU_LIFE_ALIVE : SLU_LIFE_DEAD;
-		ret->same_host = false;
-		ret->pid = 0;
+		*ret = (struct slu_alive){.life = lock_held(r) ? SLU_LIFE_ALIVE : SLU_LIFE_DEAD,
+					  .why = DIED};
 		return 0;
 	}
 	if (rc < 0)
@@ -256,6 +269,8 @@ int slu_alive_judge(struct slu_run *r, struct slu_alive *ret, struct slu_err *e)
 	a.same_host = here && same(m.doc, "ns", ns);
 	a.pid = (pid_t)slu_json_int(m.doc, "pid", 0);
 	a.start = (uint64_t)slu_json_int(m.doc, "start", 0);
+	a.here = here;
+	tell_why(&a, m.doc, same(m.doc, "host", host) && !same(m.doc, "boot", boot), age);
 	slu_json_free(m.doc);
 	if (here && (!lock_held(r) || process_gone(&a)))
 		a.life = SLU_LIFE_DEAD;

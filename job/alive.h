@@ -26,6 +26,8 @@ struct slu_alive {
 	bool same_host; /* pid and start mean something here */
 	pid_t pid;      /* 0: no supervisor has begun yet */
 	uint64_t start;
+	bool here;     /* it ran on this machine, since this was started */
+	char why[192]; /* of a dead one: how that is known */
 };
 
 int64_t slu_alive_dead_after(void); /* ns */

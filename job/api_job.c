@@ -3,6 +3,7 @@
  * The jobs part of the public API: run records as JSON, and the calls that make, follow and end runs.
  */
 #include "job/launch.h"
+#include "job/livy.h"
 #include "job/settle.h"
 #include "job/supervisor.h"
 #include "job/watch.h"
@@ -20,16 +21,38 @@
 
 /* --- create --- */
 
+static int read_settings(const char *text, struct json_t **ret, struct slu_err *e)
+{
+	int r = text ? slu_json_parse(text, strlen(text), "settings", ret, e) : 0;
+
+	if (r == 0 && *ret && !slu_json_is_object(*ret))
+		r = slu_fail(e, EINVAL, "settings: an object is wanted");
+	return r;
+}
+
+static int job_rerun(struct sluice *s, const char *run, const char *settings_json, char **ret,
+		     struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *settings = NULL;
+	int r = read_settings(settings_json, &settings, e);
+
+	return r < 0 ? r : slu_launch_again(s, run, settings, ret, e);
+}
+
+int sluice_job_rerun(struct sluice *s, const char *run_id, const char *settings_json,
+		     char **ret_run_id, struct sluice_error *e)
+{
+	struct slu_err er = {0};
+
+	return slu_api_error(e, &er, job_rerun(s, run_id, settings_json, ret_run_id, &er));
+}
+
 static int job_create(struct sluice *s, const char *yaml_path, const char *settings_json,
 		      char **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *settings = NULL;
-	int r = settings_json ? slu_json_parse(settings_json, strlen(settings_json), "settings",
-					       &settings, e)
-			      : 0;
+	int r = read_settings(settings_json, &settings, e);
 
-	if (r == 0 && settings && !slu_json_is_object(settings))
-		r = slu_fail(e, EINVAL, "settings: an object is wanted");
 	return r < 0 ? r : slu_launch(s, yaml_path, settings, ret, e);
 }
 
@@ -39,6 +62,19 @@ int sluice_job_create(struct sluice *s, const char *yaml_path, const char *setti
 	struct slu_err er = {0};
 
 	return slu_api_error(e, &er, job_create(s, yaml_path, settings_json, ret_run_id, &er));
+}
+
+int sluice_job_validate(struct sluice *s, const char *yaml_path, const char *settings_json,
+			char **ret_json, struct sluice_error *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *settings = NULL;
+	struct json_t *j = NULL;
+	struct slu_err er = {0};
+	int r = read_settings(settings_json, &settings, &er);
+
+	if (r == 0)
+		r = slu_launch_validate(s, yaml_path, settings, &j, &er);
+	return slu_api_error(e, &er, r < 0 ? r : slu_api_json(j, ret_json, &er));
 }
 
 /* --- show --- */
@@ -63,15 +99,22 @@ static const char *started(const struct json_t *doc)
 	return NULL;
 }
 
+/* Why a step ran, or what it took instead. */
+static int copy_explain(struct json_t *to, const struct json_t *doc)
+{
+	return copy(to, slu_json_get(doc, "reuse"), "explain");
+}
+
 /* A child as its parent shows it. */
 static int add_child(void *user, struct slu_run *child, const char *step, struct slu_err *e)
 {
-	static const char *const keys[] = {"type",   "status",  "created",   "ended",
-					   "reason", "compute", "exit_code", "outputs"};
+	static const char *const keys[] = {"type",      "status",  "created",
+					   "ended",     "reason",  "compute",
+					   "exit_code", "outputs", "reused_from"};
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
 	const char *began = started(child->doc);
 
-	if (!o || slu_json_set_str(o, "step", step) < 0 ||
+	if (!o || copy_explain(o, child->doc) < 0 || slu_json_set_str(o, "step", step) < 0 ||
 	    slu_json_set_str(o, "run", child->id) < 0 ||
 	    (began && slu_json_set_str(o, "started", began) < 0))
 		return slu_fail_oom(e);
@@ -116,8 +159,10 @@ static int job_show(struct sluice *s, const char *id, struct json_t **ret, struc
 	o = slu_json_copy(r->doc);
 	began = started(r->doc);
 	if (!o || !kids || slu_json_set_str(o, "status", status) < 0 ||
-	    (began && slu_json_set_str(o, "started", began) < 0) || add_logs(o, r) < 0)
+	    (began && slu_json_set_str(o, "started", began) < 0) || add_logs(o, r) < 0 ||
+	    copy_explain(o, r->doc) < 0)
 		return slu_fail_oom(e);
+	slu_json_del(slu_json_get(o, "reuse"), "parts");
 	rc = slu_run_children(r, add_child, kids, e);
 	if (rc < 0)
 		return rc;
@@ -132,79 +177,6 @@ int sluice_job_show(struct sluice *s, const char *run_id, char **ret_json, struc
 	struct slu_err er = {0};
 	struct json_t *j = NULL;
 	int r = job_show(s, run_id, &j, &er);
-
-	return slu_api_error(e, &er, r < 0 ? r : slu_api_json(j, ret_json, &er));
-}
-
-/* --- list --- */
-
-static int list_one(struct sluice *s, const char *id, struct json_t **ret, struct slu_err *e)
-{
-	static const char *const keys[] = {"run",   "type",   "status",       "created",
-					   "ended", "reason", "display_name", "experiment"};
-	SLU_AUTO(slu_run_freep) struct slu_run *r = NULL;
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-	struct slu_alive a = {.life = SLU_LIFE_ALIVE};
-	int rc = slu_run_open(s, id, &r, e);
-
-	if (rc < 0 || slu_run_get(r, "parent"))
-		return rc;
-	rc = slu_run_settle(r, &a, e);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-		if (!o || copy(o, r->doc, keys[i]) < 0)
-			return slu_fail_oom(e);
-	if (a.life == SLU_LIFE_LATE && !slu_run_is_end(slu_run_get(r, "status")) &&
-	    slu_json_set_str(o, "status", slu_run_late_status(r)) < 0)
-		return slu_fail_oom(e);
-	*ret = slu_take(o);
-	return 0;
-}
-
-static int newest_first(const void *a, const void *b)
-{
-	const char *x = slu_json_str(*(struct json_t *const *)a, "created");
-	const char *y = slu_json_str(*(struct json_t *const *)b, "created");
-
-	return strcmp(y ? y : "", x ? x : "");
-}
-
-static int job_list(struct sluice *s, struct json_t **ret, struct slu_err *e)
-{
-	SLU_AUTO(slu_json_freep) struct json_t *ids = NULL, *list = slu_json_array();
-	SLU_AUTO(slu_freep) struct json_t **all = NULL;
-	size_t n = 0;
-	int r = slu_run_ids(s, &ids, e);
-
-	if (r < 0)
-		return r;
-	all = slu_calloc(slu_json_count(ids) + 1, sizeof(struct json_t *));
-	if (!all || !list)
-		return slu_fail_oom(e);
-	for (size_t i = 0; i < slu_json_count(ids) && r == 0; i++) {
-		struct slu_err why = {0};
-
-		/* A folder that is no run, or one that is damaged, hides no other. */
-		if (list_one(s, slu_json_string(slu_json_at(ids, i)), &all[n], &why) == 0 && all[n])
-			n++;
-		else if (why.code == ENOMEM)
-			r = slu_fail_oom(e);
-	}
-	qsort(all, n, sizeof(struct json_t *), newest_first);
-	for (size_t i = 0; i < n; i++)
-		if (slu_json_append(list, all[i]) < 0 && r == 0)
-			r = slu_fail_oom(e);
-	if (r == 0)
-		*ret = slu_take(list);
-	return r;
-}
-
-int sluice_job_list(struct sluice *s, char **ret_json, struct sluice_error *e)
-{
-	struct slu_err er = {0};
-	struct json_t *j = NULL;
-	int r = job_list(s, &j, &er);
 
 	return slu_api_error(e, &er, r < 0 ? r : slu_api_json(j, ret_json, &er));
 }
@@ -230,7 +202,16 @@ int sluice_job_watch(struct sluice *s, const char *run_id, sluice_event_fn *fn, 
 	struct bridge b = {fn, user};
 	struct slu_err er = {0};
 
-	return slu_api_error(e, &er, slu_watch(s, run_id, fn ? tell : NULL, &b, &er));
+	return slu_api_error(e, &er, slu_watch(s, run_id, false, fn ? tell : NULL, &b, &er));
+}
+
+int sluice_job_stream(struct sluice *s, const char *run_id, sluice_event_fn *fn, void *user,
+		      struct sluice_error *e)
+{
+	struct bridge b = {fn, user};
+	struct slu_err er = {0};
+
+	return slu_api_error(e, &er, slu_watch(s, run_id, true, fn ? tell : NULL, &b, &er));
 }
 
 /* --- cancel --- */
@@ -319,6 +300,23 @@ int sluice_job_cancel(struct sluice *s, const char *run_id, struct sluice_error 
 }
 
 /* --- supervise --- */
+
+static int job_batch(struct sluice *s, const char *run_id, sluice_line_fn *fn, void *user,
+		     struct slu_err *e)
+{
+	SLU_AUTO(slu_run_freep) struct slu_run *run = NULL;
+	int r = slu_run_open(s, run_id, &run, e);
+
+	return r < 0 ? r : slu_livy_run(s, run->dir, fn, user, e);
+}
+
+int sluice_job_batch(struct sluice *s, const char *run_id, sluice_line_fn *fn, void *user,
+		     struct sluice_error *e)
+{
+	struct slu_err er = {0};
+
+	return slu_api_error(e, &er, job_batch(s, run_id, fn, user, &er));
+}
 
 int sluice_job_supervise(struct sluice *s, const char *run_id, struct sluice_error *e)
 {

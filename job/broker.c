@@ -40,7 +40,8 @@ struct slu_broker {
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards what follows */
 	struct conn conns[CONNS_MAX];
-	SLU_VEC(struct slu_input *) views;
+	SLU_VEC(struct slu_input *) views; /* all that were tried */
+	SLU_VEC(struct slu_input *) open;  /* those of them that are usable */
 	unsigned serial;
 };
 
@@ -56,6 +57,68 @@ static int op_show(struct slu_broker *b, const char *ref, struct json_t *answer,
 	if (r < 0)
 		return slu_fail(e, -r, "%s", why.message);
 	r = slu_json_parse(text, strlen(text), "data show", &data, e);
+	sluice_free(text);
+	if (r < 0)
+		return r;
+	return slu_json_set(answer, "data", data) < 0 ? slu_fail_oom(e) : 0;
+}
+
+static int call_workspace(struct sluice *s, const char *arg, char **ret, struct sluice_error *e)
+{
+	(void)arg;
+	return sluice_workspace(s, ret, e);
+}
+
+/* A text and no JSON: {"text"}. */
+static int call_manifest(struct sluice *s, const char *arg, char **ret, struct sluice_error *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+	struct slu_err er = {0};
+	char *text = NULL;
+	int r = sluice_data_manifest(s, arg, &text, e);
+
+	if (r < 0)
+		return r;
+	if (strlen(text) >= SLU_BROKER_LINE / 2)
+		r = slu_fail(&er, EFBIG,
+			     "the manifest of '%s' is too long for a step: mount or download it",
+			     arg);
+	else if (slu_json_set_str(o, "text", text) < 0 ||
+		 !(*ret = slu_json_text(o, SLU_JSON_COMPACT)))
+		r = slu_fail_oom(&er);
+	sluice_free(text);
+	return slu_api_error(e, &er, r);
+}
+
+/* Calls of the API that a step may make, each with one text and a JSON answer. */
+static const struct {
+	const char *name;
+	int (*call)(struct sluice *s, const char *arg, char **ret, struct sluice_error *e);
+} calls[] = {
+	{"workspace", call_workspace},           {"data_search", sluice_data_search},
+	{"data_schema", sluice_data_schema},     {"data_manifest", call_manifest},
+	{"job_show", sluice_job_show},           {"data_save", sluice_data_save},
+	{"data_register", sluice_data_register},
+};
+
+static int op_call(struct slu_broker *b, const struct json_t *req, struct json_t *answer,
+		   struct slu_err *e)
+{
+	const char *name = slu_json_str(req, "name"), *arg = slu_json_str(req, "arg");
+	struct sluice_error why = {0};
+	struct json_t *data = NULL;
+	char *text = NULL;
+	size_t i = 0;
+	int r;
+
+	while (i < sizeof calls / sizeof *calls && !(name && slu_streq(calls[i].name, name)))
+		i++;
+	if (i == sizeof calls / sizeof *calls)
+		return slu_fail(e, EINVAL, "the broker has no call '%s'", name ? name : "");
+	r = calls[i].call(b->run->s, arg ? arg : "", &text, &why);
+	if (r < 0)
+		return slu_fail(e, -r, "%s", why.message);
+	r = slu_json_parse(text, strlen(text), name, &data, e);
 	sluice_free(text);
 	if (r < 0)
 		return r;
@@ -107,6 +170,32 @@ static int open_view(struct slu_broker *b, struct slu_input *in, struct slu_err 
 	return r < 0 ? r : slu_input_open(b->run->s, in, place, false, log, e);
 }
 
+static int tell_view(const struct slu_input *in, struct json_t *answer, struct slu_err *e)
+{
+	if (slu_json_set_str(answer, "value", in->value) < 0 ||
+	    (in->view && in->view->props &&
+	     slu_json_set(answer, "props", slu_json_copy(in->view->props)) < 0))
+		return slu_fail_oom(e);
+	return 0;
+}
+
+/* A view that is open already serves again, so that who opens many files of a dataset has one: 1; 0: there
+ * is none. */
+static int again(struct slu_broker *b, const char *ref, enum slu_mode m, struct json_t *answer,
+		 struct slu_err *e)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < b->open.n && r == 0; i++)
+		if (b->open.p[i]->mode == m && slu_streq(b->open.p[i]->ref, ref)) {
+			r = tell_view(b->open.p[i], answer, e);
+			r = r < 0 ? r : 1;
+		}
+	pthread_mutex_unlock(&b->lock);
+	return r;
+}
+
 static int op_open(struct slu_broker *b, const struct json_t *req, const char *ref,
 		   struct json_t *answer, struct slu_err *e)
 {
@@ -119,6 +208,9 @@ static int op_open(struct slu_broker *b, const struct json_t *req, const char *r
 		r = slu_input_name_check(name, e);
 	if (r < 0)
 		return r;
+	r = name ? 0 : again(b, ref, m, answer, e);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	in = new_view(b, ref, name);
 	if (!in)
 		return slu_fail_oom(e);
@@ -131,11 +223,10 @@ static int op_open(struct slu_broker *b, const struct json_t *req, const char *r
 	r = open_view(b, in, e); /* kept also when it failed: closing it is harmless */
 	if (r < 0)
 		return r;
-	if (slu_json_set_str(answer, "value", in->value) < 0 ||
-	    (in->view && in->view->props &&
-	     slu_json_set(answer, "props", slu_json_copy(in->view->props)) < 0))
-		return slu_fail_oom(e);
-	return 0;
+	pthread_mutex_lock(&b->lock);
+	r = slu_vec_push(&b->open, in) ? 0 : slu_fail_oom(e);
+	pthread_mutex_unlock(&b->lock);
+	return r < 0 ? r : tell_view(in, answer, e);
 }
 
 static bool token_ok(const struct slu_broker *b, const struct json_t *req)
@@ -160,6 +251,8 @@ static int serve(struct slu_broker *b, const struct json_t *req, struct json_t *
 				b->run->id);
 	if (op && slu_streq(op, "ping"))
 		return slu_json_set_str(answer, "run", b->run->id) < 0 ? slu_fail_oom(e) : 0;
+	if (op && slu_streq(op, "call"))
+		return op_call(b, req, answer, e);
 	if (!op || (!slu_streq(op, "show") && !slu_streq(op, "open")))
 		return slu_fail(e, EINVAL, "the broker has no operation '%s'", op ? op : "");
 	if (!ref || !*ref)
@@ -320,6 +413,7 @@ static void broker_free(struct slu_broker *b)
 		slu_input_free(b->views.p[i]);
 	}
 	free(b->views.p);
+	free(b->open.p);
 	pthread_mutex_destroy(&b->lock);
 	explicit_bzero(b->token, sizeof(b->token));
 	free(b);

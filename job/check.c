@@ -10,10 +10,13 @@
 #include "dataset/registry.h"
 #include "fs/walk.h"
 #include "job/compute.h"
+#include "job/task.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define ANY_RUN "run" /* stands for the id that the run will get */
 
 static bool is_store(void *user, const char *name)
 {
@@ -67,18 +70,19 @@ static int check_ref(struct sluice *s, const char *ref, struct slu_err *e)
 	}
 }
 
-static int check_output(struct sluice *s, const char *path, struct slu_err *e)
+static int check_output(struct sluice *s, const struct slu_spec_step *st,
+			const struct slu_spec_output *out, struct slu_err *e)
 {
-	SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
-	struct slu_store *store;
-	int r;
+	SLU_AUTO(slu_freep) char *text = NULL;
+	int r = out->path ? slu_stage_destination(s, st, out, ANY_RUN, &text, e) : 0;
 
-	if (strstr(path, "${{default_datastore}}"))
-		return 0;
-	r = slu_uri_parse(path, is_store, s, &u, e);
-	if (r == 0 && u->kind == SLU_URI_DATASTORE)
-		r = slu_context_store(s, u->name, &store, e);
-	return r;
+	return text ? slu_output_check_place(s, text, out->name, ANY_RUN, e) : r;
+}
+
+static int fail_at(const char *at, const char *where, const char *what, const char *name,
+		   struct slu_err *e)
+{
+	return slu_fail_more(e, "%s: %s '%s'", at ? at : where, what, name);
 }
 
 static int check_step(struct sluice *s, const struct slu_spec_step *st, struct slu_err *e)
@@ -96,17 +100,15 @@ static int check_step(struct sluice *s, const struct slu_spec_step *st, struct s
 	}
 	for (size_t i = 0; i < st->nin; i++) {
 		r = st->in[i].ref ? check_ref(s, st->in[i].ref, e) : 0;
-		if (r < 0) {
-			slu_fail_more(e, "%s: input '%s'", st->in[i].where, st->in[i].name);
-			return r;
-		}
+		if (r < 0)
+			return fail_at(st->in[i].ref_where, st->in[i].where, "input",
+				       st->in[i].name, e);
 	}
 	for (size_t i = 0; i < st->nout; i++) {
-		r = st->out[i].path ? check_output(s, st->out[i].path, e) : 0;
-		if (r < 0) {
-			slu_fail_more(e, "%s: output '%s'", st->out[i].where, st->out[i].name);
-			return r;
-		}
+		r = check_output(s, st, &st->out[i], e);
+		if (r < 0)
+			return fail_at(st->out[i].path_where, st->out[i].where, "output",
+				       st->out[i].name, e);
 	}
 	return 0;
 }

@@ -113,5 +113,5 @@ int slu_compute_local(struct slu_task *t, struct slu_err *e)
 	if (!t->argv || !(t->argv[0] = slu_strdup(shell)) || !(t->argv[1] = slu_strdup("-c")))
 		return slu_fail_oom(e);
 	t->argv[2] = slu_take(command);
-	return 0;
+	return t->image ? slu_container_wrap(t, e) : 0;
 }

@@ -10,16 +10,19 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
+#include "dataset/spark_conf.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
-enum { CONF_MAX = 1 << 20, SECRET_MAX = 64 << 10 };
+enum { CONF_MAX = 1 << 20 };
 
 #define CONF_FILE "spark.properties"
+#define SHIPPED_PYTHON "./environment/bin/python"
 
 struct spark {
 	struct slu_task *t;
@@ -27,8 +30,7 @@ struct spark {
 	char *submit; /* absolute path */
 	char *python;
 	bool local; /* the master is this machine */
-	struct json_t *conf;
-	struct slu_buf file;
+	struct slu_jprops conf;
 };
 
 static void spark_done(struct spark *s)
@@ -36,10 +38,7 @@ static void spark_done(struct spark *s)
 	free(s->home);
 	free(s->submit);
 	free(s->python);
-	slu_json_free(s->conf);
-	if (s->file.p)
-		explicit_bzero(s->file.p, s->file.len);
-	slu_buf_done(&s->file);
+	slu_jprops_done(&s->conf);
 }
 
 /* --- finding spark-submit --- */
@@ -57,8 +56,10 @@ static char *beside_python(struct spark *s)
 	static const char *const forms[] = {"lib*/python3*/site-packages/pyspark",
 					    "lib*/python3*/dist-packages/pyspark",
 					    "local/lib/python3*/dist-packages/pyspark"};
-	const char *slash = strrchr(s->python, '/');
-	SLU_AUTO(slu_freep) char *prefix = slu_strndup(s->python, (size_t)(slash - s->python));
+	/* An environment changes packages, never the Spark (azureml.md 5.2). */
+	const char *python = s->t->base_python ? s->t->base_python : s->python;
+	const char *slash = strrchr(python, '/');
+	SLU_AUTO(slu_freep) char *prefix = slu_strndup(python, (size_t)(slash - python));
 	char *up = prefix ? strrchr(prefix, '/') : NULL;
 
 	if (!up)
@@ -157,39 +158,22 @@ static int find_java(const struct slu_task *t, struct slu_err *e)
 
 /* --- properties --- */
 
-/* As java.util.Properties reads it back; the file is read as UTF-8. */
-static void add_escaped(struct slu_buf *b, const char *s, bool key)
-{
-	bool first = true;
-
-	for (; *s; s++, first = false) {
-		if (*s == '\\' || (key && strchr(" :=#!\t", *s)) || (first && strchr(" \t#!", *s)))
-			slu_buf_ch(b, '\\');
-		if (*s == '\n' || *s == '\r')
-			slu_buf_str(b, *s == '\n' ? "\\n" : "\\r");
-		else
-			slu_buf_ch(b, *s);
-	}
-}
-
-static void add_property(struct spark *s, const char *key, const char *value)
-{
-	add_escaped(&s->file, key, true);
-	slu_buf_ch(&s->file, '=');
-	add_escaped(&s->file, value, false);
-	slu_buf_ch(&s->file, '\n');
-}
-
 static int set(struct spark *s, const char *key, const char *value, struct slu_err *e)
 {
-	return slu_json_set_str(s->conf, key, value) < 0 ? slu_fail_oom(e) : 0;
+	return slu_jprops_set(&s->conf, key, value) < 0 ? slu_fail_oom(e) : 0;
+}
+
+/* What the installation says counts more. */
+static int set_default(struct spark *s, const char *key, const char *value, struct slu_err *e)
+{
+	return slu_jprops_get(&s->conf, key) ? 0 : set(s, key, value, e);
 }
 
 /* Files of the code folder by their absolute path, comma-joined, after what is there already. */
 static int set_files(struct spark *s, const char *key, const struct json_t *list, struct slu_err *e)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(CONF_MAX);
-	const char *old = slu_json_str(s->conf, key);
+	const char *old = slu_jprops_get(&s->conf, key);
 
 	if (slu_json_count(list) == 0)
 		return 0;
@@ -226,108 +210,61 @@ static int set_defaults(struct spark *s, struct slu_err *e)
 		return slu_fail_sys(e, r < 0 ? -r : ENOMEM, "cannot make '%s/tmp'", t->run->dir);
 	r = set(s, "spark.app.name", t->spec.display_name ? t->spec.display_name : t->spec.name, e);
 	if (r == 0)
-		r = set(s, "spark.ui.enabled", "false", e);
+		r = set(s, "spark.master", t->compute.master, e);
 	if (r == 0)
-		r = set(s, "spark.ui.showConsoleProgress", "false", e);
+		r = set_default(s, "spark.ui.enabled", "false", e);
+	if (r == 0)
+		r = set_default(s, "spark.ui.showConsoleProgress", "false", e);
 	if (r < 0 || !s->local)
 		return r;
-	if ((r = set(s, "spark.driver.host", "127.0.0.1", e)) == 0 &&
-	    (r = set(s, "spark.driver.bindAddress", "127.0.0.1", e)) == 0)
-		r = set(s, "spark.local.dir", tmp, e);
+	if ((r = set_default(s, "spark.driver.host", "127.0.0.1", e)) == 0 &&
+	    (r = set_default(s, "spark.driver.bindAddress", "127.0.0.1", e)) == 0)
+		r = set_default(s, "spark.local.dir", tmp, e);
 	return r;
 }
 
-/* The Hadoop properties that a view's store needs; secrets are looked up at the last moment and only go
- * into the file. */
-static int read_secret(const char *property, const char *ref, struct slu_buf *b, struct slu_err *e)
-{
-	const char *name = slu_after(ref, "env:"), *path = slu_after(ref, "file:");
-	const char *value = name ? getenv(name) : NULL;
-	int r = 0;
+typedef int view_fn(struct spark *s, const struct json_t *props, const char *uri,
+		    struct slu_err *e);
 
-	if (value)
-		slu_buf_str(b, value);
-	else if (path)
-		r = slu_buf_read_at(b, AT_FDCWD, path);
-	else
-		return slu_fail(
-			e, ENOENT, "the credential '%s' for '%s' %s", ref, property,
-			name ? "is not in the environment"
-			     : "is no env:NAME or file:PATH, which is what Spark steps take");
-	while (r == 0 && b->len && strchr("\r\n", b->p[b->len - 1]))
-		b->p[--b->len] = '\0';
-	return r < 0 ? slu_fail_sys(e, -r, "cannot read the credential '%s'", ref) : 0;
+static int add_view(struct spark *s, const struct json_t *props, const char *uri, struct slu_err *e)
+{
+	return slu_spark_view(&s->conf, props, uri, e);
 }
 
-static bool has_name(const char *list, const char *name, size_t n)
+static int add_secrets(struct spark *s, const struct json_t *props, const char *uri,
+		       struct slu_err *e)
 {
-	for (size_t len; *list; list += len + (list[len] == ',')) {
-		len = strcspn(list, ",");
-		if (len == n && strncmp(list, name, n) == 0)
-			return true;
-	}
-	return false;
+	(void)uri;
+	return slu_spark_secrets(&s->conf, props, e);
 }
 
-/* Stores of two clusters, each of which names its own file systems: both have to be known. */
-static int add_names(struct spark *s, const char *key, const char *value, struct slu_err *e)
+/* What the user set in the job's or the installation's environment counts more. */
+static int add_env(struct spark *s, const struct json_t *props, const char *uri, struct slu_err *e)
 {
-	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(CONF_MAX);
-	const char *old = slu_json_str(s->conf, key);
+	const struct json_t *env = slu_json_get(props, "env");
 
-	slu_buf_str(&b, old ? old : "");
-	for (size_t n; *value; value += n + (value[n] == ',')) {
-		n = strcspn(value, ",");
-		if (!b.len || !has_name(b.p, value, n))
-			slu_buf_fmt(&b, "%s%.*s", b.len ? "," : "", (int)n, value);
-	}
-	return slu_buf_err(&b) ? slu_fail_oom(e) : set(s, key, b.p ? b.p : "", e);
-}
-
-static int add_props(struct spark *s, const struct json_t *props, struct slu_err *e)
-{
-	const struct json_t *conf = slu_json_get(props, "conf");
-	const struct json_t *refs = slu_json_get(props, "secret_refs");
-	int r = 0;
-
-	for (void *it = slu_json_iter(conf); it && r == 0; it = slu_json_next(conf, it)) {
+	(void)uri;
+	for (void *it = slu_json_iter(env); it; it = slu_json_next(env, it)) {
 		const char *value = slu_json_string(slu_json_iter_value(it));
-		SLU_AUTO(slu_freep)
-		char *key = slu_asprintf("spark.hadoop.%s", slu_json_iter_key(it));
 
-		if (!key)
-			r = slu_fail_oom(e);
-		else if (slu_streq(slu_json_iter_key(it), "dfs.nameservices"))
-			r = add_names(s, key, value ? value : "", e);
-		else
-			r = set(s, key, value ? value : "", e);
+		if (value && !slu_env_get(s->t->env, slu_json_iter_key(it)) &&
+		    slu_env_set(s->t->env, slu_json_iter_key(it), value) < 0)
+			return slu_fail_oom(e);
 	}
-	for (void *it = slu_json_iter(refs); it && r == 0; it = slu_json_next(refs, it)) {
-		SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(SECRET_MAX);
-		SLU_AUTO(slu_freep)
-		char *key = slu_asprintf("spark.hadoop.%s", slu_json_iter_key(it));
-		const char *ref = slu_json_string(slu_json_iter_value(it));
-
-		r = key ? read_secret(slu_json_iter_key(it), ref ? ref : "", &b, e)
-			: slu_fail_oom(e);
-		if (r == 0)
-			add_property(s, key, b.p ? b.p : "");
-		if (b.p)
-			explicit_bzero(b.p, b.len);
-	}
-	return r;
+	return 0;
 }
 
-static int add_views(struct spark *s, struct slu_err *e)
+static int each_view(struct spark *s, view_fn *fn, struct slu_err *e)
 {
 	const struct slu_task *t = s->t;
 	int r = 0;
 
 	for (size_t i = 0; i < t->spec.nin && r == 0; i++)
 		if (t->in[i] && t->in[i]->view)
-			r = add_props(s, t->in[i]->view->props, e);
+			r = fn(s, t->in[i]->view->props, t->in[i]->view->where, e);
 	for (size_t i = 0; i < t->spec.nout && r == 0; i++)
-		r = add_props(s, t->out[i]->props, e);
+		if (t->out[i]->props)
+			r = fn(s, t->out[i]->props, t->out[i]->value, e);
 	return r;
 }
 
@@ -335,20 +272,50 @@ static int add_views(struct spark *s, struct slu_err *e)
 static int add_installed(struct spark *s, struct slu_err *e)
 {
 	const char *dir = slu_env_get(s->t->env, "SPARK_CONF_DIR");
-	SLU_AUTO(slu_freep) char *path = NULL;
+	SLU_AUTO(slu_freep) char *conf = s->home ? slu_asprintf("%s/conf", s->home) : NULL;
 
-	if (!dir && !s->home)
-		return 0;
-	path = dir ? slu_asprintf("%s/spark-defaults.conf", dir)
-		   : slu_asprintf("%s/conf/spark-defaults.conf", s->home);
-	if (!path)
+	if (!dir && s->home && !conf)
 		return slu_fail_oom(e);
-	int r = slu_buf_read_at(&s->file, AT_FDCWD, path);
-	if (r < 0 && r != -ENOENT && r != -ENOTDIR)
-		return slu_fail_sys(e, -r, "cannot read '%s'", path);
-	if (s->file.len)
-		slu_buf_ch(&s->file, '\n');
-	return 0;
+	return dir || conf ? slu_spark_site(&s->conf, dir ? dir : conf, e) : 0;
+}
+
+/* The committer then says nothing when it is done. */
+static bool is_unmarked(const struct spark *s)
+{
+	const char *marks = slu_jprops_get(
+		&s->conf, "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs");
+
+	return marks && strcasecmp(marks, "false") == 0;
+}
+
+static int write_conf(struct spark *s, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4 * SLU_SPARK_CONF_MAX);
+	int r;
+
+	slu_jprops_write(&s->conf, &b);
+	if (slu_buf_err(&b))
+		return slu_fail_oom(e);
+	r = slu_path_write_atomic(s->t->run->fd, CONF_FILE, b.p, b.len);
+	explicit_bzero(b.p, b.len);
+	return r < 0 ? slu_fail_sys(e, -r, "cannot write '%s/" CONF_FILE "'", s->t->run->dir) : 0;
+}
+
+/* A cluster unpacks the environment beside each of its Pythons. */
+static int add_environment(struct spark *s, struct slu_err *e)
+{
+	const char *old = slu_jprops_get(&s->conf, "spark.archives");
+	SLU_AUTO(slu_freep) char *all = NULL;
+	int r;
+
+	if (!s->t->environment.archive)
+		return 0;
+	all = slu_asprintf("%s%s%s#environment", old ? old : "", old ? "," : "",
+			   s->t->environment.archive);
+	r = all ? set(s, "spark.archives", all, e) : slu_fail_oom(e);
+	if (r == 0)
+		r = set_default(s, "spark.yarn.appMasterEnv.PYSPARK_PYTHON", SHIPPED_PYTHON, e);
+	return r;
 }
 
 static int make_conf(struct spark *s, struct slu_err *e)
@@ -356,23 +323,17 @@ static int make_conf(struct spark *s, struct slu_err *e)
 	const struct slu_spec_spark *sp = &s->t->spec.spark;
 	int r;
 
-	s->conf = slu_json_object();
-	if (!s->conf)
-		return slu_fail_oom(e);
 	if ((r = add_installed(s, e)) < 0 || (r = set_defaults(s, e)) < 0 ||
-	    (r = add_views(s, e)) < 0 || (r = set_all(s, s->t->compute.conf, e)) < 0 ||
+	    (r = each_view(s, add_view, e)) < 0 || (r = set_all(s, s->t->compute.conf, e)) < 0 ||
 	    (r = set_all(s, sp->conf, e)) < 0 ||
 	    (r = set_files(s, "spark.submit.pyFiles", sp->py_files, e)) < 0 ||
 	    (r = set_files(s, "spark.jars", sp->jars, e)) < 0 ||
 	    (r = set_files(s, "spark.files", sp->files, e)) < 0 ||
-	    (r = set_files(s, "spark.archives", sp->archives, e)) < 0)
+	    (r = set_files(s, "spark.archives", sp->archives, e)) < 0 ||
+	    (r = add_environment(s, e)) < 0 || (r = each_view(s, add_secrets, e)) < 0)
 		return r;
-	for (void *it = slu_json_iter(s->conf); it; it = slu_json_next(s->conf, it))
-		add_property(s, slu_json_iter_key(it), slu_json_string(slu_json_iter_value(it)));
-	if (slu_buf_err(&s->file))
-		return slu_fail_oom(e);
-	r = slu_path_write_atomic(s->t->run->fd, CONF_FILE, s->file.p, s->file.len);
-	return r < 0 ? slu_fail_sys(e, -r, "cannot write '%s/" CONF_FILE "'", s->t->run->dir) : 0;
+	s->t->unmarked = is_unmarked(s);
+	return write_conf(s, e);
 }
 
 /* --- environment and arguments --- */
@@ -381,12 +342,14 @@ static int make_env(struct spark *s, struct slu_err *e)
 {
 	struct slu_env *v = s->t->env;
 
-	if (slu_env_set(v, "PYSPARK_PYTHON", s->python) < 0 ||
+	const char *python = s->t->environment.archive ? SHIPPED_PYTHON : s->python;
+
+	if (slu_env_set(v, "PYSPARK_PYTHON", python) < 0 ||
 	    slu_env_set(v, "PYSPARK_DRIVER_PYTHON", s->python) < 0 ||
 	    (s->home && slu_env_set(v, "SPARK_HOME", s->home) < 0) ||
 	    (s->local && slu_env_set(v, "SPARK_LOCAL_IP", "127.0.0.1") < 0))
 		return slu_fail_oom(e);
-	return 0;
+	return each_view(s, add_env, e);
 }
 
 typedef SLU_VEC(char *) words_t;
@@ -461,7 +424,7 @@ static int prepare(struct spark *s, struct slu_err *e)
 
 int slu_compute_spark(struct slu_task *t, struct slu_err *e)
 {
-	struct spark s = {.t = t, .file = SLU_BUF(CONF_MAX)};
+	struct spark s = {.t = t};
 	int r = prepare(&s, e);
 
 	spark_done(&s);

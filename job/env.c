@@ -100,8 +100,12 @@ static const char *const secret_names[] = {"AZURE_CLIENT_SECRET",
 					   "HADOOP_TOKEN_FILE_LOCATION",
 					   NULL};
 /* Of our own variables only these say nothing but how to run. */
-static const char *const own_names[] = {"SLUICE_LOG", "SLUICE_DEBUG", "SLUICE_PROGRAM",
-					"SLUICE_DEAD_AFTER", NULL};
+static const char *const own_names[] = {"SLUICE_LOG",
+					"SLUICE_DEBUG",
+					"SLUICE_PROGRAM",
+					"SLUICE_DEAD_AFTER",
+					"SLUICE_ENVIRONMENT_TIMEOUT",
+					NULL};
 
 static bool in_list(const char *const *list, const char *name, size_t n)
 {
@@ -194,7 +198,8 @@ static int fill_inputs(struct slu_task *t)
 
 		if (!in)
 			continue;
-		slu_buf_fmt(&list, "%s%s:%s", list.len ? "," : "", in->name, v1_mode(in->mode));
+		slu_buf_fmt(&list, "%s%s:%s", list.len ? "," : "", in->name,
+			    t->spec.in[i].id ? "direct" : v1_mode(in->mode));
 		if (slu_env_set(v, in->name, in->value) < 0 ||
 		    set_upper(v, "", in->name, in->value, true) < 0 ||
 		    set_prefixed(v, "AZURE_ML_INPUT_", in->name, in->value) < 0 ||
@@ -209,13 +214,14 @@ static int fill_inputs(struct slu_task *t)
 
 static int fill_outputs(struct slu_task *t)
 {
-	SLU_AUTO(slu_buf_done) struct slu_buf list = SLU_BUF(1 << 20);
+	SLU_AUTO(slu_buf_done) struct slu_buf files = SLU_BUF(1 << 20), links = SLU_BUF(1 << 20);
 	struct slu_env *v = t->env;
 
 	for (size_t i = 0; i < t->spec.nout; i++) {
 		const struct slu_output *o = t->out[i];
+		struct slu_buf *list = o->mode == SLU_MODE_LINK ? &links : &files;
 
-		slu_buf_fmt(&list, "%s%s", list.len ? ";" : "", o->name);
+		slu_buf_fmt(list, "%s%s", list->len ? ";" : "", o->name);
 		if (slu_env_set(v, o->name, o->value) < 0 ||
 		    set_upper(v, "", o->name, o->value, true) < 0 ||
 		    set_prefixed(v, "AZURE_ML_OUTPUT_", o->name, o->value) < 0 ||
@@ -223,9 +229,11 @@ static int fill_outputs(struct slu_task *t)
 		    set_prefixed(v, "AZUREML_DATAREFERENCE_", o->name, o->value) < 0)
 			return -ENOMEM;
 	}
-	if (slu_buf_err(&list))
+	if (slu_buf_err(&files) || slu_buf_err(&links) ||
+	    (files.len && slu_env_set(v, "AZUREML_DATASET_FILE_OUTPUTS", files.p) < 0) ||
+	    (links.len && slu_env_set(v, "AZUREML_LINK_DATASET_OUTPUTS", links.p) < 0))
 		return -ENOMEM;
-	return list.len ? slu_env_set(v, "AZUREML_DATASET_FILE_OUTPUTS", list.p) : 0;
+	return 0;
 }
 
 static int fill_run(struct slu_task *t)

@@ -32,6 +32,17 @@ static size_t find_step(const struct slu_spec_step *steps, size_t n, const char 
 	return SIZE_MAX;
 }
 
+static int fail_unknown(const struct slu_spec_step *steps, size_t n, const char *name,
+			const char *where, struct slu_err *e)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(SLU_ERR_MSG);
+
+	for (size_t i = 0; i < n; i++)
+		slu_buf_fmt(&b, "%s'%s'", i ? ", " : "", steps[i].name);
+	return slu_fail(e, EINVAL, "%s: there is no step '%s' in this pipeline, which has %s",
+			where ? where : "pipeline", name, b.p ? b.p : "none");
+}
+
 static bool has(const struct slu_graph *g, size_t i, size_t j)
 {
 	for (size_t k = 0; k < g->nneeds[i]; k++)
@@ -40,26 +51,35 @@ static bool has(const struct slu_graph *g, size_t i, size_t j)
 	return false;
 }
 
+static int add_edge(struct slu_graph *g, const struct slu_spec_step *steps, size_t i,
+		    const char *to, const char *where, struct slu_err *e)
+{
+	size_t j = find_step(steps, g->n, to);
+
+	if (j == SIZE_MAX)
+		return fail_unknown(steps, g->n, to, where, e);
+	if (!has(g, i, j))
+		g->needs[i][g->nneeds[i]++] = j;
+	return 0;
+}
+
 static int add_edges(struct slu_graph *g, const struct slu_spec_step *steps, size_t i,
 		     struct slu_err *e)
 {
 	const struct slu_spec_step *s = &steps[i];
 
-	g->needs[i] = slu_calloc(s->nin + 1, sizeof(*g->needs[i]));
+	size_t nafter = slu_json_count(s->after);
+	int r = 0;
+
+	g->needs[i] = slu_calloc(s->nin + nafter + 1, sizeof(*g->needs[i]));
 	if (!g->needs[i])
 		return slu_fail_oom(e);
-	for (size_t k = 0; k < s->nin; k++) {
-		if (!s->in[k].step)
-			continue;
-		size_t j = find_step(steps, g->n, s->in[k].step);
-
-		if (j == SIZE_MAX)
-			return slu_fail(e, EINVAL, "%s: there is no step '%s' in this pipeline",
-					s->in[k].where, s->in[k].step);
-		if (!has(g, i, j))
-			g->needs[i][g->nneeds[i]++] = j;
-	}
-	return 0;
+	for (size_t k = 0; k < s->nin && r == 0; k++)
+		if (s->in[k].step)
+			r = add_edge(g, steps, i, s->in[k].step, s->in[k].where, e);
+	for (size_t k = 0; k < nafter && r == 0; k++)
+		r = add_edge(g, steps, i, slu_json_string(slu_json_at(s->after, k)), s->where, e);
+	return r;
 }
 
 /* Any cycle among the steps that are left: walk needs until a step comes up again. */
@@ -92,8 +112,10 @@ static int fail_cycle(const struct slu_graph *g, const struct slu_spec_step *ste
 		i = g->needs[i][k];
 	} while (i != first);
 	slu_buf_fmt(&b, "'%s'", steps[first].name);
-	return slu_fail(e, EINVAL, "%s: steps wait for one another: %s; remove one of these inputs",
-			steps[first].where ? steps[first].where : "pipeline", b.p ? b.p : "");
+	return slu_fail(
+		e, EINVAL,
+		"%s: steps wait for one another: %s; remove one of these inputs (or 'depends_on')",
+		steps[first].where ? steps[first].where : "pipeline", b.p ? b.p : "");
 }
 
 static bool ready(const struct slu_graph *g, size_t i, const bool *done)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The execution graph of a pipeline: edges are data references and nothing else. */
+/* The execution graph of a pipeline: edges are data references, and what depends_on adds. */
 #ifndef SLU_JOB_GRAPH_H
 #define SLU_JOB_GRAPH_H
 

@@ -9,19 +9,21 @@
 #define SLU_JOB_GUARD_H
 
 #include "common/err.h"
+#include "job/usage.h"
 
 #include <stdbool.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
 struct slu_guard {
-	pid_t guard;      /* to be reaped by slu_guard_end */
-	pid_t step;       /* leader of the step's group; 0 before it is known */
-	int report;       /* readable when there is news; -1: none */
-	int status;       /* of waitpid, once ended */
-	bool ended;       /* status is known */
-	int error;        /* errno of a program that could not be started */
-	const char *mark; /* of envp: what tells the step's processes from others */
+	pid_t guard;           /* to be reaped by slu_guard_end */
+	pid_t step;            /* leader of the step's group; 0 before it is known */
+	int report;            /* readable when there is news; -1: none */
+	int status;            /* of waitpid, once ended */
+	bool ended;            /* status is known */
+	int error;             /* errno of a program that could not be started */
+	struct slu_usage used; /* once ended: what the kernel added up */
+	const char *mark;      /* of envp: what tells the step's processes from others */
 };
 
 struct slu_guard_opts {
@@ -38,6 +40,8 @@ int slu_guard_start(const struct slu_guard_opts *o, struct slu_guard *ret, struc
 void slu_guard_news(struct slu_guard *g);
 /* A signal to the step's group. */
 void slu_guard_signal(const struct slu_guard *g, int sig);
+/* Has the process this variable ("NAME=value") in its environment, as far as this one may see? */
+bool slu_guard_marked(pid_t pid, const char *mark);
 /* Kills the tree at once; bounded (5 s).  Reaps the guard.  Idempotent. */
 void slu_guard_end(struct slu_guard *g);
 

@@ -5,16 +5,21 @@
  */
 #include "job/launch.h"
 
+#include "common/buf.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "common/time.h"
 #include "common/vec.h"
+#include "dataset/outcome.h"
 #include "job/alive.h"
 #include "job/compute.h"
+#include "job/compute_session.h"
+#include "job/rerun.h"
 #include "job/run.h"
 #include "job/snapshot.h"
 #include "job/supervisor.h"
+#include "job/task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +36,8 @@ struct launch {
 	struct sluice *s;
 	struct slu_job *job;
 	struct slu_run *root;
-	struct slu_run **children; /* of a pipeline: one a step */
+	struct slu_run **children;     /* of a pipeline: one a step */
+	const struct slu_rerun *again; /* what this makes again; NULL: nothing */
 	int lock;
 	char created[SLU_TIME_LEN];
 };
@@ -52,8 +58,9 @@ static struct json_t *new_doc(const struct launch *l, const char *id, const char
 
 	if (!o || slu_json_set_int(o, "format", 1) < 0 || put(o, "run", id) < 0 ||
 	    put(o, "type", type) < 0 || put(o, "display_name", display) < 0 ||
-	    put(o, "experiment", experiment) < 0 || put(o, "root", root) < 0 ||
-	    put(o, "created", l->created) < 0 || slu_run_add_state(o, "NotStarted", l->created) < 0)
+	    put(o, "experiment", experiment) < 0 || put(o, "job", l->job->name) < 0 ||
+	    put(o, "root", root) < 0 || put(o, "created", l->created) < 0 ||
+	    slu_run_add_state(o, "NotStarted", l->created) < 0)
 		return NULL;
 	return slu_take(o);
 }
@@ -79,7 +86,8 @@ static struct json_t *step_doc(const struct launch *l, const char *id, const cha
 static int add_head(struct json_t *o, const struct slu_job *j)
 {
 	if (put(o, "description", j->description) < 0 ||
-	    (j->tags && slu_json_set(o, "tags", slu_json_ref(j->tags)) < 0))
+	    (j->tags && slu_json_set(o, "tags", slu_json_ref(j->tags)) < 0) ||
+	    (j->identity && slu_json_set(o, "identity", slu_json_ref(j->identity)) < 0))
 		return -ENOMEM;
 	return slu_json_set(o, "notes", slu_json_ref(j->notes));
 }
@@ -92,7 +100,8 @@ static struct json_t *pipeline_doc(const struct launch *l, const char *id)
 	SLU_AUTO(slu_json_freep) struct json_t *spec = slu_json_object(), *kids = slu_json_array();
 
 	if (!o || !spec || !kids || put(spec, "type", "pipeline") < 0 ||
-	    slu_json_set_bool(spec, "continue_on_step_failure", l->job->continue_on_failure) < 0)
+	    slu_json_set_bool(spec, "continue_on_step_failure", l->job->continue_on_failure) < 0 ||
+	    slu_json_set_bool(spec, "force_rerun", l->job->force_rerun) < 0)
 		return NULL;
 	for (size_t i = 0; i < l->job->nsteps; i++) {
 		SLU_AUTO(slu_json_freep) struct json_t *kid = slu_json_object();
@@ -132,10 +141,20 @@ static int take_code(struct launch *l, struct slu_run *r, const struct slu_spec_
 	return 0;
 }
 
+/* Of a run that is made again: what a step takes, or that it runs whatever ran before. */
+static int mark_again(const struct launch *l, size_t i, struct json_t *doc)
+{
+	if (!l->again)
+		return 0;
+	return l->again->from[i] ? put(doc, "take", l->again->from[i])
+				 : slu_json_set_bool(doc, "rerun", true);
+}
+
 static int make_child(struct launch *l, size_t i, const char *root_id, struct slu_err *e)
 {
 	const struct slu_spec_step *st = &l->job->steps[i];
 	SLU_AUTO(slu_freep) char *base = slu_strdup(st->name), *id = NULL;
+	struct json_t *doc;
 	int r;
 
 	for (char *p = base; p && *p; p++)
@@ -144,7 +163,12 @@ static int make_child(struct launch *l, size_t i, const char *root_id, struct sl
 	id = base ? slu_run_new_id(base) : NULL;
 	if (!id)
 		return slu_fail_oom(e);
-	r = slu_run_make(l->s, id, step_doc(l, id, root_id, st), &l->children[i], e);
+	doc = step_doc(l, id, root_id, st);
+	if (!doc || mark_again(l, i, doc) < 0) {
+		slu_json_free(doc);
+		return slu_fail_oom(e);
+	}
+	r = slu_run_make(l->s, id, doc, &l->children[i], e);
 	return r < 0 ? r : take_code(l, l->children[i], st, e);
 }
 
@@ -169,7 +193,8 @@ static int make_root(struct launch *l, const char *id, struct slu_err *e)
 	if (r < 0)
 		return r;
 	doc = pipeline ? pipeline_doc(l, id) : step_doc(l, id, id, &l->job->steps[0]);
-	if (!doc || add_head(doc, l->job) < 0) {
+	if (!doc || add_head(doc, l->job) < 0 ||
+	    (l->again && put(doc, "rerun_of", l->again->of) < 0)) {
 		slu_json_free(doc);
 		return slu_fail_oom(e);
 	}
@@ -293,9 +318,10 @@ static int spawn(struct launch *l, struct slu_err *e)
 
 /* --- all of it --- */
 
-static int choose_id(const struct slu_job *job, const struct json_t *settings, char **ret,
-		     struct slu_err *e)
+static int choose_id(struct sluice *s, const struct slu_job *job, const struct json_t *settings,
+		     char **ret, struct slu_err *e)
 {
+	SLU_AUTO(slu_json_freep) struct json_t *outcome = NULL;
 	const char *name = slu_json_str(settings, "name");
 
 	if (name && !slu_run_id_ok(name))
@@ -304,6 +330,9 @@ static int choose_id(const struct slu_job *job, const struct json_t *settings, c
 			"'%s' cannot be the id of a run: letters, digits, '_', '.' and '-', at "
 			"most 80",
 			name);
+	/* Of a run that was deleted its outcome stays: what it registered names it. */
+	if (name && slu_outcome_get(s, name, &outcome, NULL) == 0)
+		return slu_fail(e, EEXIST, "there was a run '%s': each id is used once", name);
 	*ret = name ? slu_strdup(name) : slu_run_new_id(job->name);
 	return *ret ? 0 : slu_fail_oom(e);
 }
@@ -314,27 +343,131 @@ static void tell_notes(const struct slu_job *j)
 		slu_log(SLU_LOG_INFO, "job", "%s", slu_json_string(slu_json_at(j->notes, i)));
 }
 
-/* An unknown compute is no error: people's files name clusters that are not here. */
-static int note_computes(struct sluice *s, struct slu_job *j, struct slu_err *e)
+/* An unknown compute is no error, unless `strict`: people's files name clusters that are not here. */
+static int note_compute(struct sluice *s, struct slu_job *j, const struct slu_spec_step *st,
+			bool strict, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *text = NULL;
+	struct slu_compute c = {0};
+	bool known = false;
+
+	if (!st->compute || slu_compute_find(s, st->compute, st->kind, &c, NULL) < 0 ||
+	    !c.fallback) {
+		slu_compute_done(&c);
+		return 0;
+	}
+	text = slu_asprintf("compute '%s' is not in config.json: '%s' runs its steps", st->compute,
+			    c.name);
+	slu_compute_done(&c);
+	if (!text)
+		return slu_fail_oom(e);
+	if (strict)
+		return slu_fail(e, EINVAL,
+				"%s: compute '%s' is not in config.json: put \"computes\": "
+				"{\"%s\": {\"type\": \"%s\"}} there",
+				st->compute_where, st->compute, st->compute,
+				st->kind == SLU_JOB_SPARK ? "spark" : "local");
+	for (size_t k = 0; k < slu_json_count(j->notes); k++)
+		known |= slu_streq(slu_json_string(slu_json_at(j->notes, k)), text);
+	return !known && slu_json_append(j->notes, slu_json_new_str(text)) < 0 ? slu_fail_oom(e)
+									       : 0;
+}
+
+/* What Spark steps ask for, in words, before anything is made or waits for it. */
+static int note_sizes(struct sluice *s, struct slu_job *j, struct slu_err *e)
 {
 	for (size_t i = 0; i < j->nsteps; i++) {
 		const struct slu_spec_step *st = &j->steps[i];
-		SLU_AUTO(slu_freep) char *text = NULL;
+		SLU_AUTO(slu_freep) char *words = NULL, *text = NULL;
 		struct slu_compute c = {0};
-		bool known = false;
+		int r = 0;
 
-		if (!st->compute || slu_compute_find(s, st->compute, st->kind, &c, NULL) < 0)
-			continue;
-		text = slu_asprintf("compute '%s' is not in config.json: '%s' runs its steps",
-				    st->compute, c.name);
-		bool fallback = c.fallback;
+		if (slu_compute_find(s, st->compute, st->kind, &c, NULL) == 0)
+			r = slu_compute_sizes(&c, st, &words, e);
+		if (r == 0)
+			r = slu_compute_session_step(&c, st, e);
+		if (words)
+			text = slu_asprintf("step '%s' on compute '%s': %s", st->name, c.name,
+					    words);
 		slu_compute_done(&c);
-		for (size_t k = 0; text && k < slu_json_count(j->notes); k++)
-			known |= slu_streq(slu_json_string(slu_json_at(j->notes, k)), text);
-		if (!text ||
-		    (fallback && !known && slu_json_append(j->notes, slu_json_new_str(text)) < 0))
+		if (r < 0)
+			return slu_fail_more(e, "%s", st->where);
+		if (words && (!text || slu_json_append(j->notes, slu_json_new_str(text)) < 0))
 			return slu_fail_oom(e);
 	}
+	return 0;
+}
+
+/* As whom, and where that holds, so that nobody is surprised. */
+static int note_identity(struct sluice *s, struct slu_job *j, struct slu_err *e)
+{
+	const struct json_t *all = slu_json_get(slu_context_workspace(s)->config, "datastores");
+	SLU_AUTO(slu_buf_done) struct slu_buf names = SLU_BUF(1 << 16);
+	SLU_AUTO(slu_freep) char *text = NULL;
+
+	if (!j->identity)
+		return 0;
+	for (void *it = slu_json_iter(all); it; it = slu_json_next(all, it)) {
+		const struct json_t *v = slu_json_get(slu_json_iter_value(it), "credential");
+		const char *type =
+			slu_json_string(v) ? slu_json_string(v) : slu_json_str(v, "type");
+
+		if (type && slu_streq(type, "default"))
+			slu_buf_fmt(&names, "%s'%s'", names.len ? ", " : "", slu_json_iter_key(it));
+	}
+	text = slu_asprintf("identity %s: %s%s; other datastores keep their own credentials",
+			    slu_json_str(j->identity, "type"),
+			    names.len ? "it opens datastore " : "no datastore has \"default\"",
+			    names.len ? names.p : "");
+	return text && slu_json_append(j->notes, slu_json_new_str(text)) == 0 ? 0 : slu_fail_oom(e);
+}
+
+static int read_and_check(struct sluice *s, const char *yaml_path, const struct json_t *settings,
+			  struct slu_job **job, struct slu_err *e)
+{
+	bool strict = slu_json_bool(settings, "strict", false);
+	int r = slu_job_read_in(slu_context_workspace(s), yaml_path, settings, job, e);
+
+	if (r == 0)
+		r = slu_launch_check(s, *job, e);
+	for (size_t i = 0; r == 0 && i < (*job)->nsteps; i++)
+		r = note_compute(s, *job, &(*job)->steps[i], strict, e);
+	if (r == 0)
+		r = note_sizes(s, *job, e);
+	if (r == 0)
+		r = note_identity(s, *job, e);
+	return r < 0 ? r : slu_environment_settle(s, *job, strict, e);
+}
+
+static int add_step(struct json_t *list, const struct slu_spec_step *st)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
+
+	if (!o || put(o, "name", st->name) < 0 || put(o, "type", slu_job_kind_name(st->kind)) < 0 ||
+	    put(o, "compute", st->compute) < 0)
+		return -ENOMEM;
+	return slu_json_append(list, slu_take(o));
+}
+
+int slu_launch_validate(struct sluice *s, const char *yaml_path, const struct json_t *settings,
+			struct json_t **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object(), *steps = slu_json_array();
+	SLU_AUTO(slu_job_freep) struct slu_job *j = NULL;
+	int r = slu_context_need_workspace(s, e);
+
+	if (r == 0)
+		r = read_and_check(s, yaml_path, settings, &j, e);
+	if (r < 0)
+		return r;
+	r = steps ? 0 : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < j->nsteps; i++)
+		r = add_step(steps, &j->steps[i]);
+	if (r < 0 || !o || put(o, "type", slu_job_kind_name(j->kind)) < 0 ||
+	    slu_json_set(o, "steps", slu_json_ref(steps)) < 0 ||
+	    slu_json_set(o, "notes", slu_json_ref(j->notes)) < 0)
+		return slu_fail_oom(e);
+	*ret = slu_take(o);
 	return 0;
 }
 
@@ -357,16 +490,16 @@ static void launch_done(struct launch *l)
 	slu_closep(&l->lock);
 }
 
-static int launch(struct launch *l, const char *yaml_path, const struct json_t *settings,
-		  char **ret_id, struct slu_err *e)
+/* From a job that was read and checked. */
+static int launch(struct launch *l, const struct json_t *settings, char **ret_id, struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *id = NULL;
-	int r = slu_job_read(yaml_path, settings, &l->job, e);
+	int r = choose_id(l->s, l->job, settings, &id, e);
 
-	if (r < 0 || (r = slu_launch_check(l->s, l->job, e)) < 0 ||
-	    (r = note_computes(l->s, l->job, e)) < 0 ||
-	    (r = choose_id(l->job, settings, &id, e)) < 0)
+	if (r < 0)
 		return r;
+	if (slu_json_bool(settings, "force_rerun", false))
+		l->job->force_rerun = true;
 	tell_notes(l->job);
 	slu_run_sweep(l->s);
 	slu_time_fmt(l->created, slu_wall());
@@ -389,7 +522,28 @@ int slu_launch(struct sluice *s, const char *yaml_path, const struct json_t *set
 	int r = slu_context_need_workspace(s, e);
 
 	if (r == 0)
-		r = launch(&l, yaml_path, settings, ret_id, e);
+		r = read_and_check(s, yaml_path, settings, &l.job, e);
+	if (r == 0)
+		r = launch(&l, settings, ret_id, e);
 	launch_done(&l);
+	return r;
+}
+
+int slu_launch_again(struct sluice *s, const char *run, const struct json_t *settings,
+		     char **ret_id, struct slu_err *e)
+{
+	struct slu_rerun again = {0};
+	struct launch l = {.s = s, .lock = -1, .again = &again};
+	int r = slu_context_need_workspace(s, e);
+
+	if (r == 0)
+		r = slu_rerun_read(s, run, slu_json_get(settings, "steps"), &again, e);
+	l.job = slu_take(again.job);
+	if (r == 0)
+		r = slu_launch_check(s, l.job, e);
+	if (r == 0)
+		r = launch(&l, settings, ret_id, e);
+	launch_done(&l);
+	slu_rerun_done(&again);
 	return r;
 }

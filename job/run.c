@@ -51,14 +51,15 @@ static int find_store(struct slu_run *r, struct slu_err *e)
 {
 	struct slu_registry g;
 	struct slu_hadoop h = {0};
+	struct slu_err why = {0};
 	int rc = slu_registry_open(r->s, &g, e);
 
 	if (rc < 0)
 		return rc;
-	rc = slu_store_hadoop(g.store, g.root, &h, e);
-	if (rc < 0)
-		return rc;
-	if (!slu_starts(h.uri, "file:"))
+	rc = slu_store_hadoop(g.store, g.root, &h, &why);
+	if (rc < 0 && rc != -ENOTSUP) /* Hadoop cannot be who we are: no local folder either */
+		return slu_fail(e, -rc, "%s", why.msg);
+	if (rc < 0 || !slu_starts(h.uri, "file:"))
 		r->store = g.store;
 	slu_hadoop_done(&h);
 	r->store_dir = slu_registry_path(&g, "runs/%s", r->id);
@@ -166,7 +167,7 @@ static void sweep_one(int runs, const char *name)
 	if (fd >= 0 && fstat(fd, &st) == 0 &&
 	    slu_wall() / SLU_SEC - st.st_mtim.tv_sec > HIDDEN_AGE &&
 	    flock(fd, LOCK_EX | LOCK_NB) == 0)
-		slu_path_rmtree(runs, name);
+		slu_path_rmtree_mine(runs, name);
 }
 
 void slu_run_sweep(struct sluice *s)
@@ -228,7 +229,7 @@ void slu_run_discard(struct slu_run *r)
 	SLU_AUTO(slu_closep) int runs = open_runs(r->s, NULL);
 
 	if (runs >= 0)
-		slu_path_rmtree(runs, r->hidden ? r->hidden : r->id);
+		slu_path_rmtree_mine(runs, r->hidden ? r->hidden : r->id);
 	if (r->store)
 		slu_store_delete(r->store, r->store_dir, SLU_OPF_TREE, NULL);
 }

@@ -11,9 +11,13 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "dataset/outcome.h"
+#include "job/livy.h"
+#include "job/orphans.h"
+#include "job/task.h"
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- outcomes --- */
 
@@ -110,6 +114,7 @@ static int apply(struct json_t *doc, const struct json_t *outcome, const struct 
 	}
 	if (copy_key(doc, outcome, "reason", "reason") < 0 ||
 	    copy_key(doc, outcome, "exit_code", "exit_code") < 0 ||
+	    copy_key(doc, outcome, "reused_from", "reused_from") < 0 ||
 	    copy_key(doc, outcome, "time", "ended") < 0 || copy_key(doc, outcome, "by", "by") < 0 ||
 	    add_outputs(doc, outcome) < 0)
 		return -ENOMEM;
@@ -143,7 +148,9 @@ int slu_run_children(const struct slu_run *r,
 		const char *step = slu_json_str(slu_json_at(children, i), "step");
 
 		rc = slu_run_open(r->s, id ? id : "", &child, e);
-		if (rc == 0)
+		if (rc == -ENOENT) /* its pipeline is being deleted */
+			rc = 0;
+		else if (rc == 0)
 			rc = fn(user, child, step ? step : "", e);
 	}
 	return rc;
@@ -151,13 +158,33 @@ int slu_run_children(const struct slu_run *r,
 
 /* --- declaring dead --- */
 
-#define DIED "supervisor died"
-
-/* What a dead supervisor leaves that takes room: staged inputs.  Mounts among them end by themselves. */
-static void sweep(const struct slu_run *r)
+/* A server that was away, or slow, when the run ended may know of its batch now. */
+static void forget_batch(const struct slu_run *r)
 {
-	if (r->fd >= 0)
-		slu_path_rmtree(r->fd, "inputs");
+	struct slu_err why = {0};
+
+	if (r->fd >= 0 && slu_livy_forget(r->s, r->dir, &why) < 0)
+		slu_warn(
+			"job",
+			"run '%s': its batch may still run, which is looked for again by `sluice job "
+			"show`: %s",
+			r->id, why.msg);
+}
+
+/* What a dead supervisor leaves that takes room or is secret: staged inputs, the settings of Spark.  Its processes
+ * and mounts end with it, as long as those that see to that were not killed as well. */
+static void sweep(const struct slu_run *r, const struct slu_alive *a)
+{
+	if (r->fd < 0)
+		return;
+	if (a->here) {
+		slu_container_forget(r);
+		slu_orphans_unmount(r);
+	}
+	slu_path_rmtree_mine(r->fd, "inputs");
+	forget_batch(r);
+	unlinkat(r->fd, "spark.properties", 0);
+	unlinkat(r->fd, SLU_LIVY_REQUEST, 0);
 }
 
 static void tell_owed(struct slu_run *r, const struct slu_err *why)
@@ -180,7 +207,7 @@ static int write_down(struct slu_run *r, const struct json_t *outcome,
 	return 0;
 }
 
-static int settle_one(struct slu_run *r, struct slu_err *e)
+static int settle_one(struct slu_run *r, const struct slu_alive *a, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *outcome = NULL, *registered = NULL;
 	struct slu_err why = {0};
@@ -189,26 +216,28 @@ static int settle_one(struct slu_run *r, struct slu_err *e)
 
 	if (slu_run_is_end(slu_run_get(r, "status")))
 		return 0;
+	/* Before anything is said, so that nobody writes any more when it is. */
+	if (a->here && slu_json_get(r->doc, "process"))
+		slu_orphans_kill(r);
 	rc = slu_outcome_get(r->s, r->id, &outcome, e);
 	if (rc == -ENOENT)
 		rc = slu_outcome_decide(r->s, r->id,
-					slu_outcome_new(r->id, "Failed", DIED, -1, "watcher"), &won,
-					&outcome, e);
+					slu_outcome_new(r->id, "Failed", a->why, -1, "watcher"),
+					&won, &outcome, e);
 	if (rc == 0 && slu_outcome_replay(r->s, r->id, &registered, &why) < 0)
 		tell_owed(r, &why);
 	if (rc == 0)
 		rc = write_down(r, outcome, registered, e);
 	if (rc == 0 && won)
-		slu_log(SLU_LOG_INFO, "job", "run '%s' is declared Failed: %s", r->id, DIED);
-	sweep(r);
+		slu_log(SLU_LOG_INFO, "job", "run '%s' is declared Failed: %s", r->id, a->why);
+	sweep(r, a);
 	return rc;
 }
 
 static int settle_child(void *user, struct slu_run *child, const char *step, struct slu_err *e)
 {
-	(void)user;
 	(void)step;
-	return settle_one(child, e);
+	return settle_one(child, user, e);
 }
 
 int slu_run_settle(struct slu_run *root, struct slu_alive *ret_alive, struct slu_err *e)
@@ -225,23 +254,25 @@ int slu_run_settle(struct slu_run *root, struct slu_alive *ret_alive, struct slu
 		/* It may have ended well between our reading of the record and of the lock. */
 		rc = slu_run_reload(root, e);
 		if (rc == 0)
-			rc = slu_run_children(root, settle_child, NULL, e);
+			rc = slu_run_children(root, settle_child, &a, e);
 		if (rc == 0)
-			rc = settle_one(root, e);
+			rc = settle_one(root, &a, e);
 	}
 	if (rc == 0 && ret_alive)
 		*ret_alive = a;
 	return rc;
 }
 
-/* What a Completed run still owes: registering is repeated, since a crash (or a hand) may have undone it
- * after the record was written. */
-static void owe(struct slu_run *r)
+/* What a run that is over still owes.  batch: its end, unless that was tried just now.  Of a Completed one, registering:
+ * it is repeated, since a crash (or a hand) may have undone it after the record was written. */
+static void owe(struct slu_run *r, bool batch)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *registered = NULL;
 	const char *status = slu_run_get(r, "status");
 	struct slu_err why = {0};
 
+	if (batch && slu_run_is_end(status))
+		forget_batch(r);
 	if (status && slu_streq(status, "Completed") &&
 	    slu_outcome_replay(r->s, r->id, &registered, &why) < 0)
 		tell_owed(r, &why);
@@ -249,10 +280,11 @@ static void owe(struct slu_run *r)
 
 static int owe_child(void *user, struct slu_run *child, const char *step, struct slu_err *e)
 {
-	(void)user;
+	const bool *batch = user;
+
 	(void)step;
 	(void)e;
-	owe(child);
+	owe(child, *batch);
 	return 0;
 }
 
@@ -293,11 +325,13 @@ int slu_run_look(struct sluice *s, const char *id, struct slu_run **ret, const c
 	} else {
 		rc = slu_run_settle(r, &a, e);
 	}
+	bool batch = a.life != SLU_LIFE_DEAD;
+
 	if (rc == 0)
-		rc = slu_run_children(r, owe_child, NULL, e);
+		rc = slu_run_children(r, owe_child, &batch, e);
 	if (rc < 0)
 		return rc;
-	owe(r);
+	owe(r, batch);
 	*ret_status = slu_run_get(r, "status");
 	if (a.life == SLU_LIFE_LATE && !slu_run_is_end(*ret_status))
 		*ret_status = slu_run_late_status(r);

@@ -29,7 +29,7 @@ int slu_run_look(struct sluice *s, const char *id, struct slu_run **ret, const c
 		 struct slu_err *e);
 /* The status of a run whose supervisor is late: how it was decided, else NotResponding. */
 const char *slu_run_late_status(struct slu_run *r);
-/* Calls fn for each child of a run.  A child that cannot be read is an error. */
+/* Calls fn for each child of a run that is there.  A child that cannot be read is an error. */
 int slu_run_children(const struct slu_run *r,
 		     int (*fn)(void *user, struct slu_run *child, const char *step,
 			       struct slu_err *e),

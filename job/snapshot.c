@@ -10,6 +10,7 @@
 #include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
+#include "common/write.h"
 #include "io/crypt.h"
 #include "job/ignore.h"
 
@@ -147,10 +148,12 @@ static int by_name(const void *a, const void *b)
 
 static int hash_head(struct work *w, const struct item *it)
 {
-	uint8_t size[8];
+	uint8_t size[9];
 
 	for (int i = 0; i < 8; i++)
 		size[i] = (uint8_t)(it->size >> (8 * i));
+	/* A program that may be run is another program. */
+	size[8] = it->link ? 'l' : it->mode & 0100 ? 'x' : 'f';
 	if (slu_hasher_add(w->hash, it->rel, strlen(it->rel) + 1) < 0)
 		return -EIO;
 	return slu_hasher_add(w->hash, size, sizeof(size));
@@ -164,22 +167,9 @@ static int copy_link(struct work *w, const struct item *it)
 	if (n < 0)
 		return -errno;
 	text[n] = '\0';
-	if (slu_hasher_add(w->hash, text, (size_t)n) < 0)
+	if (slu_hasher_add(w->hash, text, (size_t)n + 1) < 0) /* with its end: it has no length */
 		return -EIO;
 	return symlinkat(text, w->to, it->rel) < 0 ? -errno : 0;
-}
-
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t k = write(fd, p, n);
-
-		if (k < 0 && errno != EINTR)
-			return -errno;
-		p += k > 0 ? k : 0;
-		n -= k > 0 ? (size_t)k : 0;
-	}
-	return 0;
 }
 
 static int copy_bytes(struct work *w, int in, int out, uint64_t left)
@@ -195,7 +185,7 @@ static int copy_bytes(struct work *w, int in, int out, uint64_t left)
 			return n < 0 ? -errno : -ESTALE; /* shorter than it was listed */
 		r = slu_hasher_add(w->hash, w->chunk, (size_t)n);
 		if (r == 0)
-			r = write_all(out, w->chunk, (size_t)n);
+			r = slu_write_all(out, w->chunk, (size_t)n);
 		if (r < 0)
 			return r;
 		left -= (uint64_t)n;
@@ -307,7 +297,7 @@ static int take(struct work *w, int dirfd, const char *name, const char *without
 		return slu_fail_sys(e, errno, "cannot open '%s'", name);
 	r = copy_items(w, e);
 	if (r < 0)
-		slu_path_rmtree(dirfd, name);
+		slu_path_rmtree_mine(dirfd, name);
 	return r;
 }
 

@@ -8,7 +8,6 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
-#include "job/graph.h"
 #include "job/subst.h"
 
 #include <ctype.h>
@@ -17,7 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FILE_MAX_BYTES = 1 << 20, STEPS_MAX = 1000, NAME_MAX_BYTES = 40 };
+enum { FILE_MAX_BYTES = 1 << 20, NAME_MAX_BYTES = 40 };
 
 /* --- shared helpers --- */
 
@@ -75,18 +74,57 @@ int spec_text(const struct spec_file *f, const struct json_t *o, const char *key
 	return 0;
 }
 
+int spec_word(const struct spec_file *f, const struct json_t *o, const char *key, char **ret,
+	      struct slu_err *e)
+{
+	int r = spec_text(f, o, key, ret, e);
+
+	for (char *p = r == 0 ? *ret : NULL; p && *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	return r;
+}
+
+int spec_flag(const struct spec_file *f, const struct json_t *o, const char *key, bool *ret,
+	      struct slu_err *e)
+{
+	const struct json_t *v = slu_json_get(o, key);
+
+	if (!v || slu_json_is_null(v))
+		return 0;
+	if (!slu_json_is_bool(v))
+		return slu_yaml_fail(f->yaml, o, key, e, "'%s' is true or false", key);
+	*ret = slu_json_true(v);
+	return 0;
+}
+
+int spec_place(const struct spec_file *f, const struct json_t *o, const char *key, char **ret,
+	       struct slu_err *e)
+{
+	int line, column;
+
+	free(*ret);
+	*ret = NULL;
+	if (!slu_yaml_where(f->yaml, o, &line, &column))
+		return 0;
+	*ret = spec_where(f, o, key);
+	return *ret ? 0 : slu_fail_oom(e);
+}
+
 /* The shortest text that reads back as the same number. */
 static char *real_text(double d)
 {
+	locale_t own, before;
 	char out[40];
 
 	if (!isfinite(d))
 		return slu_strdup(isnan(d) ? "nan" : d < 0 ? "-inf" : "inf");
+	before = spec_numbers_begin(&own);
 	for (int prec = 1; prec <= 17; prec++) {
 		snprintf(out, sizeof(out), "%.*g", prec, d);
 		if (strtod(out, NULL) == d)
 			break;
 	}
+	spec_numbers_end(before, own);
 	return slu_asprintf("%s%s", out, strpbrk(out, ".e") ? "" : ".0");
 }
 
@@ -150,6 +188,35 @@ const struct slu_spec_output *slu_spec_find_output(const struct slu_spec_step *s
 	return NULL;
 }
 
+void spec_input_done(struct slu_spec_input *in)
+{
+	free(in->name);
+	free(in->type);
+	free(in->literal);
+	free(in->ref);
+	free(in->step);
+	free(in->output);
+	free(in->at);
+	free(in->where);
+	free(in->ref_where);
+}
+
+void spec_output_done(struct slu_spec_output *o)
+{
+	free(o->name);
+	free(o->type);
+	free(o->path);
+	free(o->register_as);
+	free(o->version);
+	free(o->description);
+	free(o->at);
+	free(o->where);
+	free(o->path_where);
+	slu_json_free(o->tags);
+	slu_json_free(o->source_globs);
+	slu_json_free(o->table);
+}
+
 void slu_spec_step_done(struct slu_spec_step *s)
 {
 	for (size_t i = 0; i < s->nin; i++)
@@ -172,7 +239,11 @@ void slu_spec_step_done(struct slu_spec_step *s)
 	slu_json_free(s->spark.archives);
 	slu_json_free(s->spark.conf);
 	slu_json_free(s->env);
+	slu_json_free(s->environment);
+	slu_json_free(s->after);
 	free(s->compute);
+	free(s->compute_where);
+	free(s->environment_where);
 	free(s->datastore);
 	free(s->where);
 	*s = (struct slu_spec_step){0};
@@ -190,6 +261,7 @@ void slu_job_free(struct slu_job *j)
 	free(j->experiment);
 	free(j->description);
 	slu_json_free(j->tags);
+	slu_json_free(j->identity);
 	slu_json_free(j->notes);
 	free(j);
 }
@@ -242,18 +314,45 @@ static int read_head(struct spec_ctx *c, const char *path, struct slu_err *e)
 	return j->name ? 0 : slu_fail_oom(e);
 }
 
+/* What the file is instead, when that is known. */
+static int other_kind(const struct spec_file *f, const struct json_t *o, const char *type,
+		      struct slu_err *e)
+{
+	static const char *const stores[] = {
+		"azure_blob", "azure_data_lake_gen2", "azure_file", "local", "hdfs", NULL};
+
+	static const char *const computes[] = {"amlcompute",   "computeinstance", "kubernetes",
+					       "synapsespark", "virtualmachine",  NULL};
+
+	if (spec_in_list(computes, type))
+		return slu_yaml_fail(f->yaml, o, "type", e,
+				     "this is a compute, not a job: `sluice compute create --file` "
+				     "reads it");
+	if (spec_in_list(spec_data_types, type))
+		return slu_yaml_fail(f->yaml, o, "type", e,
+				     "this is a data asset, not a job: `sluice data create --file` "
+				     "reads it");
+	if (spec_in_list(stores, type))
+		return slu_yaml_fail(f->yaml, o, "type", e,
+				     "this is a datastore, not a job: `sluice datastore create "
+				     "--file` reads it");
+	return slu_yaml_fail(f->yaml, o, "type", e,
+			     "a job of type '%s' is not supported: use command, spark or pipeline",
+			     type);
+}
+
 static int job_kind(const struct spec_file *f, enum slu_job_kind *ret, struct slu_err *e)
 {
 	const struct json_t *o = slu_yaml_root(f->yaml);
 	SLU_AUTO(slu_freep) char *type = NULL;
-	int r = spec_text(f, o, "type", &type, e);
+	int r = spec_word(f, o, "type", &type, e);
 
 	if (r < 0)
 		return r;
 	if (!type)
-		*ret = slu_json_get(o, "jobs")    ? SLU_JOB_PIPELINE
-		       : slu_json_get(o, "entry") ? SLU_JOB_SPARK
-						  : SLU_JOB_COMMAND;
+		*ret = slu_json_get(o, "jobs")                                   ? SLU_JOB_PIPELINE
+		       : slu_json_get(o, "entry") && !slu_json_get(o, "command") ? SLU_JOB_SPARK
+										 : SLU_JOB_COMMAND;
 	else if (slu_streq(type, "pipeline"))
 		*ret = SLU_JOB_PIPELINE;
 	else if (slu_streq(type, "spark"))
@@ -261,252 +360,54 @@ static int job_kind(const struct spec_file *f, enum slu_job_kind *ret, struct sl
 	else if (slu_streq(type, "command"))
 		*ret = SLU_JOB_COMMAND;
 	else
-		return slu_yaml_fail(
-			f->yaml, o, "type", e,
-			"a job of type '%s' is not supported: use command, spark or pipeline",
-			type);
+		return other_kind(f, o, type, e);
 	return 0;
 }
 
-/* --- overrides --- */
-
-/* What a person typed stands for a path of the current folder, not of the file's. */
-static int override_ref(const char *text, char **ret, struct slu_err *e)
-{
-	struct stat st;
-
-	if (text[0] == '.' || (!strchr(text, ':') && text[0] != '/' && lstat(text, &st) == 0))
-		return slu_path_absolute(text, ret, e);
-	*ret = slu_strdup(text);
-	return *ret ? 0 : slu_fail_oom(e);
-}
-
-static int override_one(struct json_t *inputs, const char *name, const struct json_t *v,
-			struct slu_err *e)
-{
-	const struct json_t *old = slu_json_get(inputs, name);
-	SLU_AUTO(slu_json_freep) struct json_t *obj = NULL;
-	SLU_AUTO(slu_freep) char *text = NULL, *type = NULL;
-	int r;
-
-	if (!slu_json_is_string(v) || !slu_json_is_object(old))
-		return slu_json_set(inputs, name, slu_json_copy(v)) < 0 ? slu_fail_oom(e) : 0;
-	type = slu_strdup(slu_json_str(old, "type"));
-	if (type && !slu_starts(type, "uri_") && !slu_streq(type, "mltable"))
-		text = slu_strdup(slu_json_string(v));
-	else if ((r = override_ref(slu_json_string(v), &text, e)) < 0)
-		return r;
-	obj = slu_json_copy(old);
-	if (!obj || !text)
-		return slu_fail_oom(e);
-	bool data = !type || slu_starts(type, "uri_") || slu_streq(type, "mltable");
-	if (slu_json_set_str(obj, data ? "path" : "value", text) < 0 ||
-	    slu_json_set(inputs, name, slu_json_ref(obj)) < 0)
-		return slu_fail_oom(e);
-	return 0;
-}
-
-static int apply_overrides(const struct spec_file *f, const struct json_t *overrides,
-			   struct slu_err *e)
-{
-	struct json_t *inputs = slu_json_get(slu_yaml_root(f->yaml), "inputs");
-	const struct json_t *over = slu_json_get(overrides, "inputs");
-	int r = 0;
-
-	for (void *it = slu_json_iter(over); it && r == 0; it = slu_json_next(over, it)) {
-		const char *name = slu_json_iter_key(it);
-
-		if (!slu_json_get(inputs, name)) {
-			SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(512);
-
-			for (void *k = slu_json_iter(inputs); k; k = slu_json_next(inputs, k))
-				slu_buf_fmt(&b, "%s'%s'", b.len ? ", " : "", slu_json_iter_key(k));
-			return slu_fail(e, EINVAL, "the job has no input '%s' to set; it has %s",
-					name, b.len ? b.p : "none");
-		}
-		r = override_one(inputs, name, slu_json_iter_value(it), e);
-	}
-	return r;
-}
-
-/* --- pipelines --- */
-
-static const char *const pipeline_keys[] = {
-	"$schema", "type",       "name",     "display_name", "description", "experiment_name",
-	"tags",    "properties", "inputs",   "outputs",      "jobs",        "settings",
-	"compute", "identity",   "services", "limits",       NULL};
-
-struct pipeline {
-	struct slu_spec_step head; /* its inputs and outputs, as a step has them */
-	char *compute, *datastore;
-	bool *bound;
-};
-
-static void pipeline_done(struct pipeline *p)
-{
-	slu_spec_step_done(&p->head);
-	free(p->compute);
-	free(p->datastore);
-	free(p->bound);
-}
-
-static int read_settings(struct spec_ctx *c, struct pipeline *p, struct slu_err *e)
-{
-	static const char *const keys[] = {"default_compute", "default_datastore",
-					   "continue_on_step_failure", "force_rerun", NULL};
-	const struct spec_file *f = c->file;
-	const struct json_t *o = slu_yaml_root(f->yaml), *v = slu_json_get(o, "settings");
-	int r = spec_text(f, o, "compute", &p->compute, e);
-
-	if (r < 0 || !v || slu_json_is_null(v))
-		return r;
-	if (!slu_json_is_object(v))
-		return slu_yaml_fail(f->yaml, o, "settings", e, "'settings' is not a map");
-	if ((r = slu_yaml_known_keys(f->yaml, v, keys, e)) < 0 ||
-	    (r = spec_text(f, v, "default_compute", &p->compute, e)) < 0 ||
-	    (r = spec_text(f, v, "default_datastore", &p->datastore, e)) < 0)
-		return r;
-	c->job->continue_on_failure = slu_json_bool(v, "continue_on_step_failure", false);
-	if (slu_json_get(v, "force_rerun"))
-		r = spec_note(c, f, v, "force_rerun", "every step runs every time", e);
-	return r;
-}
-
-/* An edge must end at an output that is there. */
-static int check_edges(const struct slu_job *j, struct slu_err *e)
-{
-	for (size_t i = 0; i < j->nsteps; i++)
-		for (size_t k = 0; k < j->steps[i].nin; k++) {
-			const struct slu_spec_input *in = &j->steps[i].in[k];
-
-			for (size_t m = 0; in->step && m < j->nsteps; m++)
-				if (slu_streq(j->steps[m].name, in->step) &&
-				    !slu_spec_find_output(&j->steps[m], in->output))
-					return slu_fail(e, EINVAL,
-							"%s: step '%s' has no output '%s'",
-							in->where, in->step, in->output);
-		}
-	return 0;
-}
-
-static bool step_name_ok(const char *s)
-{
-	return (isalpha((unsigned char)*s) || *s == '_') && strlen(s) <= 64 &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
-		       strlen(s);
-}
-
-static int read_steps(struct spec_ctx *c, const struct json_t *jobs, struct slu_err *e)
-{
-	const struct spec_file *f = c->file;
-	struct slu_job *j = c->job;
-
-	j->steps = slu_calloc(slu_json_count(jobs), sizeof(*j->steps));
-	if (!j->steps)
-		return slu_fail_oom(e);
-	for (void *it = slu_json_iter(jobs); it; it = slu_json_next(jobs, it)) {
-		const char *name = slu_json_iter_key(it);
-
-		if (!step_name_ok(name))
-			return slu_yaml_fail(f->yaml, jobs, name, e,
-					     "'%s' is no step name: letters, digits, '_' and '-', "
-					     "a letter first",
-					     name);
-		if (!slu_json_is_object(slu_json_iter_value(it)))
-			return slu_yaml_fail(f->yaml, jobs, name, e, "step '%s' is not a map",
-					     name);
-		int r = spec_step(c, f, slu_json_iter_value(it), name, &j->steps[j->nsteps++], e);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int check_bound(struct spec_ctx *c, const struct pipeline *p, struct slu_err *e)
-{
-	for (size_t i = 0; i < p->head.nout; i++)
-		if (!p->bound[i])
-			return slu_fail(e, EINVAL,
-					"%s: no step writes the pipeline's output '%s'; bind it: "
-					"outputs: NAME: ${{parent.outputs.%s}}",
-					p->head.out[i].where, p->head.out[i].name,
-					p->head.out[i].name);
-	(void)c;
-	return 0;
-}
-
-static int pipeline_parts(struct spec_ctx *c, struct pipeline *p, struct slu_err *e)
-{
-	const struct spec_file *f = c->file;
-	const struct json_t *o = slu_yaml_root(f->yaml), *jobs = slu_json_get(o, "jobs");
-	int r;
-
-	if ((r = slu_yaml_known_keys(f->yaml, o, pipeline_keys, e)) < 0 ||
-	    (r = read_settings(c, p, e)) < 0)
-		return r;
-	if (!slu_json_is_object(jobs) || slu_json_count(jobs) == 0)
-		return slu_yaml_fail(f->yaml, o, jobs ? "jobs" : NULL, e,
-				     "a pipeline has a map 'jobs' with at least one step");
-	if (slu_json_count(jobs) > STEPS_MAX)
-		return slu_yaml_fail(f->yaml, o, "jobs", e, "more than %d steps", STEPS_MAX);
-	if ((r = spec_inputs(c, f, o, NULL, NULL, SLU_JOB_PIPELINE, &p->head, e)) < 0 ||
-	    (r = spec_outputs(c, f, o, NULL, NULL, SLU_JOB_PIPELINE, &p->head, e)) < 0)
-		return r;
-	p->bound = slu_calloc(p->head.nout + 1, sizeof(*p->bound));
-	if (!p->bound)
-		return slu_fail_oom(e);
-	c->parent_in = p->head.in;
-	c->nparent_in = p->head.nin;
-	c->parent_out = p->head.out;
-	c->nparent_out = p->head.nout;
-	c->parent_out_bound = p->bound;
-	c->in_pipeline = true;
-	c->compute = p->compute ? spec_plain_name(p->compute) : NULL;
-	c->datastore = p->datastore ? spec_plain_name(p->datastore) : NULL;
-	r = read_steps(c, jobs, e);
-	return r < 0 ? r : check_bound(c, p, e);
-}
-
-static int read_pipeline(struct spec_ctx *c, struct slu_err *e)
-{
-	struct pipeline p = {0};
-	SLU_AUTO(slu_graph_freep) struct slu_graph *g = NULL;
-	int r = pipeline_parts(c, &p, e);
-
-	pipeline_done(&p);
-	if (r == 0)
-		r = slu_graph_new(c->job->steps, c->job->nsteps, &g, e);
-	return r < 0 ? r : check_edges(c->job, e);
-}
+/* --- all of it --- */
 
 static int read_single(struct spec_ctx *c, struct slu_err *e)
 {
+	const struct json_t *root = slu_yaml_root(c->file->yaml);
+	const struct spec_file *cf = NULL;
+	struct spec_file own = {0};
 	struct slu_job *j = c->job;
+	int r;
 
 	j->steps = slu_new0(struct slu_spec_step);
 	if (!j->steps)
 		return slu_fail_oom(e);
 	j->nsteps = 1;
-	return spec_step(c, c->file, slu_yaml_root(c->file->yaml), j->name, &j->steps[0], e);
+	r = spec_component(c, c->file, root, &own, &cf, e);
+	if (r == 0)
+		r = spec_step(c, c->file, root, j->name, cf, &j->steps[0], e);
+	spec_file_done(&own);
+	return r;
 }
 
 static int read_job(const char *path, const struct spec_file *f, const struct json_t *overrides,
-		    struct slu_job *j, struct slu_err *e)
+		    const struct slu_workspace *w, struct slu_job *j, struct slu_err *e)
 {
-	struct spec_ctx c = {.job = j, .file = f};
+	struct spec_ctx c = {.job = j, .file = f, .workspace = w, .prefix = ""};
 	const struct json_t *root = slu_yaml_root(f->yaml);
 	int r;
 
 	if (!slu_json_is_object(root))
 		return slu_yaml_fail(f->yaml, root, NULL, e, "a job file is a map with 'type'");
-	if ((r = apply_overrides(f, overrides, e)) < 0 || (r = job_kind(f, &j->kind, e)) < 0 ||
+	if ((r = spec_override(f, overrides, e)) < 0 || (r = job_kind(f, &j->kind, e)) < 0 ||
 	    (r = read_head(&c, path, e)) < 0)
 		return r;
-	return j->kind == SLU_JOB_PIPELINE ? read_pipeline(&c, e) : read_single(&c, e);
+	return j->kind == SLU_JOB_PIPELINE ? spec_pipeline(&c, e) : read_single(&c, e);
 }
 
 int slu_job_read(const char *path, const struct json_t *overrides, struct slu_job **ret,
 		 struct slu_err *e)
+{
+	return slu_job_read_in(NULL, path, overrides, ret, e);
+}
+
+int slu_job_read_in(const struct slu_workspace *w, const char *path, const struct json_t *overrides,
+		    struct slu_job **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_job_freep) struct slu_job *j = slu_new0(struct slu_job);
 	struct spec_file f = {0};
@@ -516,8 +417,10 @@ int slu_job_read(const char *path, const struct json_t *overrides, struct slu_jo
 		return slu_fail_oom(e);
 	r = spec_file_open(path, &f, e);
 	if (r == 0)
-		r = read_job(path, &f, overrides, j, e);
+		r = read_job(path, &f, overrides, w, j, e);
 	spec_file_done(&f);
+	if (r == 0)
+		r = spec_identity_check(j, e);
 	if (r < 0)
 		return r;
 	*ret = slu_take(j);

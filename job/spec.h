@@ -14,6 +14,8 @@
 
 #include <stddef.h>
 
+struct slu_workspace;
+
 enum slu_job_kind { SLU_JOB_COMMAND, SLU_JOB_SPARK, SLU_JOB_PIPELINE };
 
 /* One input of a step: a literal, data from outside (ref), data of another step, or unset. */
@@ -25,19 +27,29 @@ struct slu_spec_input {
 	char *step, *output; /* an edge: output of that step */
 	enum slu_mode mode;  /* of data */
 	bool mode_given;     /* it was written, or comes from the pipeline's input */
-	char *where;         /* "file.yml:3:7", for messages when it runs */
+	bool id;             /* the program gets the dataset's id; of Spark steps mode is HDFS */
+	char *at;    /* path_on_compute: absolute, or in the code folder; NULL: sluice's choice */
+	char *where; /* "file.yml:3:7", for messages when it runs */
+	char *ref_where; /* where ref is written, perhaps of the pipeline's input; NULL: unknown; not kept in run.json */
 };
 
 struct slu_spec_output {
 	char *name;
 	char *type;         /* uri_file, uri_folder, mltable */
-	enum slu_mode mode; /* UPLOAD, DIRECT (command) or HDFS (spark) */
+	enum slu_mode mode; /* UPLOAD, RW_MOUNT, DIRECT (command) or HDFS (spark); LINK */
+	bool mode_given;    /* it was written */
 	char *path;         /* destination, NULL: the default one */
+	char *path_where;   /* as ref_where */
 	char *register_as;  /* NULL: not registered */
 	char *version;      /* NULL: the next */
 	char *description;
 	struct json_t *tags;
 	bool allow_empty;
+	bool overwrite;              /* UPLOAD: files of the same name are replaced */
+	bool discard;                /* when the run fails, what it wrote is deleted */
+	struct json_t *table;        /* as slu_output.table; NULL: none */
+	char *at;                    /* path_on_compute, as of inputs */
+	struct json_t *source_globs; /* UPLOAD: array of patterns; NULL: all files */
 	char *where;
 };
 
@@ -51,15 +63,22 @@ struct slu_spec_spark {
 
 struct slu_spec_step {
 	enum slu_job_kind kind; /* COMMAND or SPARK */
-	char *name;             /* in its pipeline; of a job alone its base name */
+	char *name; /* in its pipeline, "OUTER.NAME" in a nested one; of a job alone its base name */
 	char *display_name, *description;
 	char *code; /* absolute folder or file, NULL: none */
 	char *command;
 	struct slu_spec_spark spark;
-	struct json_t *env; /* environment_variables: object of strings, or NULL */
-	char *compute;      /* name, NULL: default */
-	char *datastore;    /* of default destinations, NULL: the workspace's */
-	uint64_t timeout;   /* seconds, 0: none */
+	struct json_t *env;         /* environment_variables: object of strings, or NULL */
+	struct json_t *environment; /* environment.h; NULL: none */
+	char *compute;              /* name, NULL: default */
+	char *compute_where;        /* of it; not kept in run.json */
+	char *environment_where;    /* the same */
+	char *datastore;            /* of default destinations, NULL: the workspace's */
+	uint64_t timeout;           /* seconds, 0: none */
+	unsigned retries;           /* how often a program that failed is run again */
+	struct json_t *after;       /* depends_on: array of step names; NULL: none */
+	bool identity;              /* it says the job's; not kept in run.json */
+	bool always_run;            /* is_deterministic: false: earlier runs are not reused */
 	struct slu_spec_input *in;
 	size_t nin;
 	struct slu_spec_output *out;
@@ -73,14 +92,21 @@ struct slu_job {
 	char *display_name, *experiment, *description;
 	struct json_t *tags;
 	bool continue_on_failure;
+	bool force_rerun;            /* nothing is reused in this run */
+	struct json_t *identity;     /* a credential in place of "default"; NULL: none was said */
+	bool identity_of_all;        /* the pipeline said it */
 	struct slu_spec_step *steps; /* one when it is no pipeline */
 	size_t nsteps;
 	struct json_t *notes; /* array: what was accepted and has no effect here */
 };
 
-/* Reads and checks a job file.  overrides: {"inputs": {name: text or object}} or NULL. */
+/* Reads and checks a job file.  overrides: {"inputs": {name: text or object}, "set": {key: text}} or
+ * NULL; a key of "set" is a path such as settings.default_compute. */
 int slu_job_read(const char *path, const struct json_t *overrides, struct slu_job **ret,
 		 struct slu_err *e);
+/* The same, with the "components" of a workspace for `component: azureml:NAME`.  w may be NULL. */
+int slu_job_read_in(const struct slu_workspace *w, const char *path, const struct json_t *overrides,
+		    struct slu_job **ret, struct slu_err *e);
 void slu_job_free(struct slu_job *j);
 SLU_DEFINE_CLEANUP(struct slu_job *, slu_job_free, slu_job_freep)
 

@@ -15,44 +15,29 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const input_keys[] = {"type",     "path",        "mode",      "default",
-					 "optional", "description", "value",     "min",
-					 "max",      "enum",        "datastore", NULL};
-static const char *const output_keys[] = {"type",        "path", "mode",        "name", "version",
-					  "description", "tags", "allow_empty", NULL};
-static const char *const data_types[] = {"uri_file", "uri_folder", "mltable", NULL};
-static const char *const literal_types[] = {"string", "number", "integer", "boolean", "enum", NULL};
-
-void spec_input_done(struct slu_spec_input *in)
-{
-	free(in->name);
-	free(in->type);
-	free(in->literal);
-	free(in->ref);
-	free(in->step);
-	free(in->output);
-	free(in->where);
-}
-
-void spec_output_done(struct slu_spec_output *o)
-{
-	free(o->name);
-	free(o->type);
-	free(o->path);
-	free(o->register_as);
-	free(o->version);
-	free(o->description);
-	free(o->where);
-	slu_json_free(o->tags);
-}
-
-static bool in_list(const char *const *list, const char *s)
-{
-	for (; *list; list++)
-		if (slu_streq(*list, s))
-			return true;
-	return false;
-}
+static const char *const input_keys[] = {
+	"type", "path", "mode", "default",   "optional",        "description", "value",
+	"min",  "max",  "enum", "datastore", "path_on_compute", NULL};
+static const char *const output_keys[] = {"type",
+					  "path",
+					  "mode",
+					  "name",
+					  "version",
+					  "description",
+					  "tags",
+					  "allow_empty",
+					  "overwrite",
+					  "source_globs",
+					  "on_failure",
+					  "delimited",
+					  "json_lines",
+					  "parquet",
+					  "delta_lake",
+					  "partition_format",
+					  "path_glob",
+					  "path_on_compute",
+					  "transformations",
+					  NULL};
 
 /* --- references --- */
 
@@ -99,8 +84,8 @@ int spec_ref(const struct spec_file *f, const char *text, char **ret, struct slu
 
 /* --- modes --- */
 
-static int input_mode(const struct spec_file *f, const struct json_t *v, enum slu_job_kind kind,
-		      struct slu_spec_input *in, struct slu_err *e)
+static int input_mode(struct spec_ctx *c, const struct spec_file *f, const struct json_t *v,
+		      enum slu_job_kind kind, struct slu_spec_input *in, struct slu_err *e)
 {
 	const char *text = slu_json_str(v, "mode");
 	struct slu_err why = {0};
@@ -110,11 +95,27 @@ static int input_mode(const struct spec_file *f, const struct json_t *v, enum sl
 			return slu_yaml_fail(f->yaml, v, "mode", e, "'mode' is not text");
 		return 0;
 	}
-	if (slu_mode_parse(text, &in->mode, &why) < 0 || in->mode == SLU_MODE_UPLOAD)
+	if (slu_streq(text, "rw_mount") && kind != SLU_JOB_SPARK) {
+		in->mode = SLU_MODE_MOUNT;
+		in->mode_given = true;
+		return spec_note(c, f, v, "mode",
+				 "an input is mounted to be read: what would write into it fails",
+				 e);
+	}
+	in->id = slu_streq(text, "id");
+	in->mode = SLU_MODE_DIRECT;
+	if (!in->id && (slu_mode_parse(text, &in->mode, &why) < 0 || !slu_mode_is_input(in->mode)))
 		return slu_yaml_fail(f->yaml, v, "mode", e,
 				     "mode '%s' is not one that inputs have here: use ro_mount, "
-				     "download, direct or hdfs",
+				     "download, direct, hdfs, eval_mount, eval_download or id",
 				     text);
+	if ((in->mode == SLU_MODE_EVAL_MOUNT || in->mode == SLU_MODE_EVAL_DOWNLOAD) &&
+	    !(in->type && slu_streq(in->type, "mltable")))
+		return slu_yaml_fail(
+			f->yaml, v, "mode", e,
+			"mode '%s' gives the files that a table yields: it is of inputs "
+			"with 'type: mltable'; use ro_mount or download",
+			text);
 	in->mode_given = true;
 	if (kind != SLU_JOB_SPARK)
 		return 0;
@@ -126,6 +127,18 @@ static int input_mode(const struct spec_file *f, const struct json_t *v, enum sl
 	return 0;
 }
 
+/* `direct` of Spark is what Hadoop writes to. */
+static bool output_mode_of(const char *text, enum slu_job_kind kind, enum slu_mode *ret)
+{
+	if (slu_streq(text, "mount"))
+		text = "rw_mount";
+	if (slu_mode_parse(text, ret, NULL) < 0)
+		return false;
+	if (kind == SLU_JOB_SPARK && *ret == SLU_MODE_DIRECT)
+		*ret = SLU_MODE_HDFS;
+	return *ret == SLU_MODE_DIRECT || *ret == SLU_MODE_HDFS || !slu_mode_is_input(*ret);
+}
+
 static int output_mode(const struct spec_file *f, const struct json_t *v, enum slu_job_kind kind,
 		       struct slu_spec_output *o, struct slu_err *e)
 {
@@ -133,24 +146,17 @@ static int output_mode(const struct spec_file *f, const struct json_t *v, enum s
 
 	if (!text)
 		return 0;
-	if (slu_streq(text, "rw_mount") || slu_streq(text, "mount"))
-		return slu_yaml_fail(f->yaml, v, "mode", e,
-				     "mode '%s' of outputs is not supported yet: use %s", text,
-				     kind == SLU_JOB_SPARK ? "direct" : "upload");
-	if (kind == SLU_JOB_SPARK && !slu_streq(text, "direct") && !slu_streq(text, "hdfs"))
+	if (!output_mode_of(text, kind, &o->mode))
+		return slu_yaml_fail(
+			f->yaml, v, "mode", e,
+			"mode '%s' is not one that outputs have: use rw_mount, upload, "
+			"direct, hdfs or link",
+			text);
+	if (kind == SLU_JOB_SPARK && o->mode != SLU_MODE_HDFS && o->mode != SLU_MODE_LINK)
 		return slu_yaml_fail(
 			f->yaml, v, "mode", e,
 			"a Spark job writes its outputs itself: mode is 'direct', not '%s'", text);
-	if (slu_streq(text, "upload"))
-		o->mode = SLU_MODE_UPLOAD;
-	else if (kind == SLU_JOB_SPARK || slu_streq(text, "hdfs"))
-		o->mode = SLU_MODE_HDFS;
-	else if (slu_streq(text, "direct"))
-		o->mode = SLU_MODE_DIRECT;
-	else
-		return slu_yaml_fail(
-			f->yaml, v, "mode", e,
-			"mode '%s' is not one that outputs have: use upload, direct or hdfs", text);
+	o->mode_given = true;
 	return 0;
 }
 
@@ -181,12 +187,16 @@ static int bind_parent_input(struct spec_ctx *c, const struct spec_file *f, cons
 	if (!p)
 		return slu_yaml_fail(f->yaml, o, key, e, "the pipeline has no input '%s'", b->name);
 	if ((r = copy_text(&in->literal, p->literal, e)) < 0 ||
-	    (r = copy_text(&in->ref, p->ref, e)) < 0)
+	    (r = copy_text(&in->ref, p->ref, e)) < 0 ||
+	    (r = copy_text(&in->ref_where, p->ref_where, e)) < 0 ||
+	    (r = copy_text(&in->step, p->step, e)) < 0 ||
+	    (r = copy_text(&in->output, p->output, e)) < 0)
 		return r;
 	if (!in->type && (r = copy_text(&in->type, p->type, e)) < 0)
 		return r;
 	if (!in->mode_given && p->mode_given) {
 		in->mode = p->mode;
+		in->id = p->id;
 		in->mode_given = true;
 	}
 	return 0;
@@ -199,8 +209,10 @@ static int bind_input(struct spec_ctx *c, const struct spec_file *f, const struc
 {
 	struct slu_binding b;
 
-	if (!slu_binding_is(text))
-		return spec_ref(f, text, &in->ref, e);
+	if (!slu_binding_is(text)) {
+		int r = spec_ref(f, text, &in->ref, e);
+		return r < 0 ? r : spec_place(f, o, key, &in->ref_where, e);
+	}
 	if (!slu_binding_parse(text, &b) || (!*b.step && b.output) || (*b.step && !b.output))
 		return slu_yaml_fail(f->yaml, o, key, e,
 				     "'%s' is no binding of an input; these are: "
@@ -212,26 +224,46 @@ static int bind_input(struct spec_ctx *c, const struct spec_file *f, const struc
 				     text);
 	if (!*b.step)
 		return bind_parent_input(c, f, o, key, &b, in, e);
-	in->step = slu_strdup(b.step);
+	in->step = slu_asprintf("%s%s", c->prefix, b.step);
 	in->output = slu_strdup(b.name);
 	return in->step && in->output ? 0 : slu_fail_oom(e);
 }
 
-static int input_type(const struct spec_file *f, const struct json_t *v, struct slu_spec_input *in,
-		      struct slu_err *e)
+/* Models are folders of data here, and what was called a path is one too. */
+static int plain_type(struct spec_ctx *c, const struct spec_file *f, const struct json_t *v,
+		      char **type, struct slu_err *e)
 {
-	int r = in->type ? 0 : spec_text(f, v, "type", &in->type, e);
+	static const char *const folders[] = {"custom_model", "mlflow_model", "triton_model",
+					      "path", NULL};
 
-	if (r < 0 || !in->type || in_list(data_types, in->type) || in_list(literal_types, in->type))
-		return r;
+	if (!*type || !spec_in_list(folders, *type))
+		return 0;
+	if (!slu_streq(*type, "path") &&
+	    spec_note(c, f, v, "type", "a model is data as any other, of type uri_folder", e) < 0)
+		return slu_fail_oom(e);
+	return copy_text(type, "uri_folder", e);
+}
+
+static int input_type(struct spec_ctx *c, const struct spec_file *f, const struct json_t *v,
+		      struct slu_spec_input *in, struct slu_err *e)
+{
+	bool optional;
+	int r = spec_flag(f, v, "optional", &optional, e);
+
+	if (r == 0 && !in->type)
+		r = spec_word(f, v, "type", &in->type, e);
+	if (r < 0 || !in->type || spec_in_list(spec_data_types, in->type) ||
+	    spec_in_list(spec_value_types, in->type))
+		return r < 0 ? r : plain_type(c, f, v, &in->type, e);
 	return slu_yaml_fail(f->yaml, v, "type", e,
-			     "type '%s' is not supported: use uri_file, uri_folder or mltable",
+			     "type '%s' is not supported: use uri_file, uri_folder, mltable, "
+			     "string, number, integer or boolean",
 			     in->type);
 }
 
 static bool is_literal(const struct slu_spec_input *in)
 {
-	return in->type && in_list(literal_types, in->type);
+	return in->type && spec_in_list(spec_value_types, in->type);
 }
 
 /* An input written as an object. */
@@ -244,9 +276,14 @@ static int input_object(struct spec_ctx *c, const struct spec_file *f, const str
 	int r = slu_yaml_known_keys(f->yaml, v, input_keys, e);
 
 	if (r == 0)
-		r = input_type(f, v, in, e);
+		r = input_type(c, f, v, in, e);
 	if (r == 0)
-		r = input_mode(f, v, kind, in, e);
+		r = input_mode(c, f, v, kind, in, e);
+	if (r == 0)
+		r = spec_at(f, v,
+			    in->mode_given &&
+				    (in->mode == SLU_MODE_DIRECT || in->mode == SLU_MODE_HDFS),
+			    &in->at, e);
 	if (r == 0)
 		r = spec_text(f, v, "path", &path, e);
 	if (r < 0)
@@ -259,7 +296,7 @@ static int input_object(struct spec_ctx *c, const struct spec_file *f, const str
 	SLU_AUTO(slu_freep) char *text = spec_scalar(dflt);
 	if (!text)
 		return slu_yaml_fail(f->yaml, v, key, e, "'%s' is no plain value", key);
-	if (!is_literal(in))
+	if (!is_literal(in) || slu_binding_is(text))
 		return bind_input(c, f, v, key, text, in, e);
 	return copy_text(&in->literal, text, e);
 }
@@ -281,7 +318,7 @@ static int input_value(struct spec_ctx *c, const struct spec_file *f, const stru
 		return slu_yaml_fail(f->yaml, values, key, e,
 				     "input '%s' is a list; give a value, or an object with 'path'",
 				     key);
-	bool data = in->type && in_list(data_types, in->type);
+	bool data = in->type && spec_in_list(spec_data_types, in->type);
 	if (slu_json_is_string(v) && (data || slu_binding_is(text)))
 		return bind_input(c, f, values, key, text, in, e);
 	return copy_text(&in->literal, text, e);
@@ -298,22 +335,6 @@ static void input_defaults(struct slu_spec_input *in, enum slu_job_kind kind)
 static bool has_value(const struct slu_spec_input *in)
 {
 	return in->literal || in->ref || in->step;
-}
-
-static int check_literal(const struct spec_file *f, const struct json_t *values, const char *key,
-			 const struct slu_spec_input *in, struct slu_err *e)
-{
-	int64_t n;
-
-	if (!in->literal || !in->type)
-		return 0;
-	if (in_list(data_types, in->type))
-		return slu_yaml_fail(f->yaml, values, key, e,
-				     "input '%s' is data (%s): give it a path", key, in->type);
-	if (slu_streq(in->type, "integer") && !slu_i64(in->literal, INT64_MIN, INT64_MAX, &n))
-		return slu_yaml_fail(f->yaml, values, key, e, "input '%s': '%s' is no integer", key,
-				     in->literal);
-	return 0;
 }
 
 /* Begins in[ret->nin++]. */
@@ -333,6 +354,42 @@ static int new_input(const struct spec_file *f, const struct json_t *map, const 
 	return 0;
 }
 
+/* Of one that is bound to an input of the pipeline, that is where the value is missing. */
+static int no_value(const struct spec_file *f, const struct json_t *values, const char *name,
+		    struct slu_err *e)
+{
+	const char *text = slu_json_str(values, name);
+	struct slu_binding b;
+
+	if (text && slu_binding_parse(text, &b) && !*b.step && !b.output)
+		return slu_yaml_fail(
+			f->yaml, values, name, e,
+			"input '%s' gets no value, as the pipeline's input '%s' has none: "
+			"give that one a 'path' or a value",
+			name, b.name);
+	return slu_yaml_fail(f->yaml, values, name, e, "input '%s' has no value: give it a 'path'",
+			     name);
+}
+
+static int given_input(struct spec_ctx *c, const struct spec_file *f, const struct json_t *values,
+		       const struct spec_file *cf, const struct json_t *decl, const char *name,
+		       enum slu_job_kind kind, struct slu_spec_input *in, struct slu_err *e)
+{
+	int r = slu_yaml_known_keys(cf->yaml, decl, input_keys, e);
+
+	if (r == 0)
+		r = input_type(c, cf, decl, in, e);
+	if (r == 0)
+		r = input_mode(c, cf, decl, kind, in, e);
+	if (r == 0)
+		r = input_value(c, f, values, name, kind, in, e);
+	if (r < 0)
+		return r;
+	if (kind != SLU_JOB_PIPELINE && !has_value(in) && !slu_json_bool(decl, "optional", false))
+		return no_value(f, values, name, e);
+	return spec_check_value(f, values, name, cf, decl, in, e);
+}
+
 /* An input that a component declares; its value stands in the step, else it has a default. */
 static int declared_input(struct spec_ctx *c, const struct spec_file *f,
 			  const struct json_t *values, const struct spec_file *cf,
@@ -348,21 +405,13 @@ static int declared_input(struct spec_ctx *c, const struct spec_file *f,
 		return r;
 	if (!slu_json_is_object(decl))
 		return slu_yaml_fail(cf->yaml, decls, name, e, "input '%s' has no 'type'", name);
-	if (!given) {
-		r = input_object(c, cf, decl, kind, in, e);
-		if (r == 0 && !has_value(in) && !slu_json_bool(decl, "optional", false))
-			r = slu_yaml_fail(f->yaml, values, NULL, e,
-					  "the component's input '%s' gets no value", name);
-		return r;
-	}
-	r = slu_yaml_known_keys(cf->yaml, decl, input_keys, e);
-	if (r == 0)
-		r = input_type(cf, decl, in, e);
-	if (r == 0)
-		r = input_mode(cf, decl, kind, in, e);
-	if (r == 0)
-		r = input_value(c, f, values, name, kind, in, e);
-	return r < 0 ? r : check_literal(f, values, name, in, e);
+	if (given)
+		return given_input(c, f, values, cf, decl, name, kind, in, e);
+	r = input_object(c, cf, decl, kind, in, e);
+	if (r == 0 && !has_value(in) && !slu_json_bool(decl, "optional", false))
+		r = slu_yaml_fail(f->yaml, values, NULL, e,
+				  "the component's input '%s' gets no value", name);
+	return r;
 }
 
 static int check_declared(const struct spec_file *f, const struct json_t *values,
@@ -400,13 +449,12 @@ static int inline_inputs(struct spec_ctx *c, const struct spec_file *f, const st
 		if (r == 0)
 			r = input_value(c, f, values, name, kind, in, e);
 		if (r == 0)
-			r = check_literal(f, values, name, in, e);
+			r = spec_check_value(f, values, name, NULL, NULL, in, e);
 		if (r < 0)
 			return r;
 		if (!has_value(in) && kind != SLU_JOB_PIPELINE &&
 		    !slu_json_bool(v, "optional", false))
-			return slu_yaml_fail(f->yaml, values, name, e,
-					     "input '%s' has no value: give it a 'path'", name);
+			return no_value(f, values, name, e);
 	}
 	return 0;
 }
@@ -446,7 +494,8 @@ static int inherit_output(const struct slu_spec_output *p, struct slu_spec_outpu
 	const struct {
 		char **to;
 		const char *from;
-	} texts[] = {{&out->path, p->path},
+	} texts[] = {{&out->path_where, out->path ? NULL : p->path_where},
+		     {&out->path, p->path},
 		     {&out->register_as, p->register_as},
 		     {&out->version, p->version},
 		     {&out->description, p->description},
@@ -461,8 +510,16 @@ static int inherit_output(const struct slu_spec_output *p, struct slu_spec_outpu
 	if (!out->tags && p->tags)
 		out->tags = slu_json_ref(p->tags);
 	out->allow_empty |= p->allow_empty;
-	if (out->mode == SLU_MODE_MOUNT)
+	out->overwrite |= p->overwrite;
+	out->discard |= p->discard;
+	if (!out->source_globs && p->source_globs)
+		out->source_globs = slu_json_ref(p->source_globs);
+	if (!out->table && p->table)
+		out->table = slu_json_ref(p->table);
+	if (!out->mode_given && p->mode_given) {
 		out->mode = p->mode;
+		out->mode_given = true;
+	}
 	return 0;
 }
 
@@ -485,7 +542,8 @@ static int bind_output(struct spec_ctx *c, const struct spec_file *f, const stru
 		return slu_yaml_fail(f->yaml, o, key, e,
 				     "output '%s' of the pipeline is bound to two steps", b.name);
 	c->parent_out_bound[i] = true;
-	return inherit_output(&c->parent_out[i], out, e);
+	int r = inherit_output(&c->parent_out[i], out, e);
+	return r < 0 ? r : spec_alias_add(c, b.name, out->name, e);
 }
 
 static int output_version(const struct spec_file *f, const struct json_t *v,
@@ -533,13 +591,31 @@ static int output_register(const struct spec_file *f, const struct json_t *v,
 		if (!o->tags)
 			return slu_fail_oom(e);
 	}
-	o->allow_empty |= slu_json_bool(v, "allow_empty", false);
-	return 0;
+	return spec_flag(f, v, "allow_empty", &o->allow_empty, e);
 }
 
-static bool is_output_type(const char *type)
+static int output_type(struct spec_ctx *c, const struct spec_file *f, const struct json_t *v,
+		       struct slu_spec_output *o, struct slu_err *e)
 {
-	return !type || slu_streq(type, "uri_folder") || slu_streq(type, "uri_file");
+	int r = o->type ? 0 : spec_word(f, v, "type", &o->type, e);
+	const char *type;
+
+	if (r == 0)
+		r = plain_type(c, f, v, &o->type, e);
+	type = o->type;
+	if (r == 0 && type && !o->table && slu_streq(type, "mltable")) {
+		r = spec_note(c, f, v, "type",
+			      "without 'delimited', 'parquet' or the like the output is the "
+			      "folder that is written, of type uri_folder",
+			      e);
+		return r < 0 ? r : copy_text(&o->type, "uri_folder", e);
+	}
+	if (r < 0 || !type || (o->table && slu_streq(type, "mltable")) ||
+	    slu_streq(type, "uri_folder") || slu_streq(type, "uri_file"))
+		return r;
+	return slu_yaml_fail(f->yaml, v, "type", e,
+			     "type '%s' of an output is not supported: use uri_folder or uri_file",
+			     type);
 }
 
 /* An output's object; a component declares type and mode, the step may say more. */
@@ -560,20 +636,16 @@ static int output_object(struct spec_ctx *c, const struct spec_file *f, const st
 			f->yaml, map, name, e,
 			"output '%s' is neither an object nor ${{parent.outputs.NAME}}", name);
 	if ((r = slu_yaml_known_keys(f->yaml, v, output_keys, e)) < 0 ||
-	    (!o->type && (r = spec_text(f, v, "type", &o->type, e)) < 0) ||
 	    (r = output_mode(f, v, kind, o, e)) < 0 || (r = output_register(f, v, o, e)) < 0 ||
-	    (r = spec_text(f, v, "path", &path, e)) < 0)
+	    (r = spec_output_policy(f, v, kind, o, e)) < 0 ||
+	    (r = output_type(c, f, v, o, e)) < 0 || (r = spec_text(f, v, "path", &path, e)) < 0)
 		return r;
-	if (!is_output_type(o->type))
-		return slu_yaml_fail(
-			f->yaml, v, "type", e,
-			"type '%s' of an output is not supported: use uri_folder or uri_file",
-			o->type);
 	if (!path)
 		return 0;
 	if (slu_binding_is(path))
 		return bind_output(c, f, v, "path", path, o, e);
-	return spec_ref(f, path, &o->path, e);
+	r = spec_ref(f, path, &o->path, e);
+	return r < 0 ? r : spec_place(f, v, "path", &o->path_where, e);
 }
 
 static int one_output(struct spec_ctx *c, const struct spec_file *f, const struct json_t *values,
@@ -587,9 +659,7 @@ static int one_output(struct spec_ctx *c, const struct spec_file *f, const struc
 
 	if (slu_input_name_check(name, &why) < 0)
 		return slu_yaml_fail((at == values ? f : cf)->yaml, at, name, e, "%s", why.msg);
-	/* SLU_MODE_MOUNT, which no output can have, stands for "not said". */
 	*o = (struct slu_spec_output){.name = slu_strdup(name),
-				      .mode = SLU_MODE_MOUNT,
 				      .where = spec_where(at == values ? f : cf, at, name)};
 	s->nout++;
 	if (!o->name || !o->where)
@@ -600,9 +670,9 @@ static int one_output(struct spec_ctx *c, const struct spec_file *f, const struc
 		r = output_object(c, f, values, name, kind, o, e);
 	if (r < 0 || kind == SLU_JOB_PIPELINE)
 		return r;
-	if (o->mode == SLU_MODE_MOUNT)
-		o->mode = kind == SLU_JOB_SPARK ? SLU_MODE_HDFS : SLU_MODE_UPLOAD;
-	if (kind == SLU_JOB_SPARK)
+	if (!o->mode_given)
+		o->mode = SLU_MODE_UPLOAD;
+	if (kind == SLU_JOB_SPARK && o->mode != SLU_MODE_LINK)
 		o->mode = SLU_MODE_HDFS;
 	return o->type ? 0 : copy_text(&o->type, "uri_folder", e);
 }

@@ -33,8 +33,11 @@ static struct json_t *input_json(const struct slu_spec_input *in)
 	r |= slu_json_set_str(o, "path", in->ref);
 	r |= slu_json_set_str(o, "step", in->step);
 	r |= slu_json_set_str(o, "output", in->output);
+	r |= slu_json_set_str(o, "path_on_compute", in->at);
 	if (in->ref || in->step)
 		r |= slu_json_set_str(o, "mode", slu_mode_name(in->mode));
+	if (in->id)
+		r |= slu_json_set_bool(o, "id", true);
 	r |= slu_json_set_str(o, "where", in->where);
 	return give(o, r);
 }
@@ -47,12 +50,19 @@ static struct json_t *output_json(const struct slu_spec_output *out)
 	r |= slu_json_set_str(o, "type", out->type);
 	r |= slu_json_set_str(o, "mode", slu_mode_name(out->mode));
 	r |= slu_json_set_str(o, "path", out->path);
+	r |= slu_json_set_str(o, "path_on_compute", out->at);
 	r |= slu_json_set_str(o, "register", out->register_as);
 	r |= slu_json_set_str(o, "version", out->version);
 	r |= slu_json_set_str(o, "description", out->description);
 	r |= put_ref(o, "tags", out->tags);
 	if (out->allow_empty)
 		r |= slu_json_set_bool(o, "allow_empty", true);
+	if (out->overwrite)
+		r |= slu_json_set_bool(o, "overwrite", true);
+	if (out->discard)
+		r |= slu_json_set_str(o, "on_failure", "discard");
+	r |= put_ref(o, "source_globs", out->source_globs);
+	r |= put_ref(o, "table", out->table);
 	r |= slu_json_set_str(o, "where", out->where);
 	return give(o, r);
 }
@@ -103,7 +113,13 @@ struct json_t *slu_spec_step_json(const struct slu_spec_step *s)
 	r |= slu_json_set_str(o, "datastore", s->datastore);
 	if (s->timeout)
 		r |= slu_json_set_int(o, "timeout", (int64_t)s->timeout);
+	if (s->retries)
+		r |= slu_json_set_int(o, "retries", (int64_t)s->retries);
+	if (s->always_run)
+		r |= slu_json_set_bool(o, "always_run", true);
 	r |= put_ref(o, "environment_variables", s->env);
+	r |= put_ref(o, "environment", s->environment);
+	r |= put_ref(o, "depends_on", s->after);
 	if (s->kind == SLU_JOB_SPARK)
 		r |= slu_json_set(o, "spark", spark_json(&s->spark));
 	r |= put_io(o, s);
@@ -142,24 +158,29 @@ static int input_from(const struct json_t *o, struct slu_spec_input *in, struct 
 	if (get(o, "name", &in->name) < 0 || get(o, "type", &in->type) < 0 ||
 	    get(o, "value", &in->literal) < 0 || get(o, "path", &in->ref) < 0 ||
 	    get(o, "step", &in->step) < 0 || get(o, "output", &in->output) < 0 ||
-	    get(o, "where", &in->where) < 0)
+	    get(o, "path_on_compute", &in->at) < 0 || get(o, "where", &in->where) < 0)
 		return slu_fail_oom(e);
 	if (!in->name || !slu_is_ident(in->name))
 		return slu_fail(e, EBADMSG, "a run record has an input without a name");
+	in->id = slu_json_bool(o, "id", false);
 	return get_mode(o, &in->mode, e);
 }
 
 static int output_from(const struct json_t *o, struct slu_spec_output *out, struct slu_err *e)
 {
 	if (get(o, "name", &out->name) < 0 || get(o, "type", &out->type) < 0 ||
-	    get(o, "path", &out->path) < 0 || get(o, "register", &out->register_as) < 0 ||
-	    get(o, "version", &out->version) < 0 || get(o, "description", &out->description) < 0 ||
-	    get(o, "where", &out->where) < 0)
+	    get(o, "path", &out->path) < 0 || get(o, "path_on_compute", &out->at) < 0 ||
+	    get(o, "register", &out->register_as) < 0 || get(o, "version", &out->version) < 0 ||
+	    get(o, "description", &out->description) < 0 || get(o, "where", &out->where) < 0)
 		return slu_fail_oom(e);
 	if (!out->name || !slu_is_ident(out->name))
 		return slu_fail(e, EBADMSG, "a run record has an output without a name");
 	get_ref(o, "tags", &out->tags);
+	get_ref(o, "source_globs", &out->source_globs);
+	get_ref(o, "table", &out->table);
 	out->allow_empty = slu_json_bool(o, "allow_empty", false);
+	out->overwrite = slu_json_bool(o, "overwrite", false);
+	out->discard = slu_json_get(o, "on_failure") != NULL;
 	return get_mode(o, &out->mode, e);
 }
 
@@ -211,7 +232,11 @@ static int step_from(const struct json_t *o, struct slu_spec_step *s, struct slu
 	if (r < 0)
 		return slu_fail_oom(e);
 	s->timeout = (uint64_t)slu_json_int(o, "timeout", 0);
+	s->retries = (unsigned)slu_json_int(o, "retries", 0);
+	s->always_run = slu_json_bool(o, "always_run", false);
 	get_ref(o, "environment_variables", &s->env);
+	get_ref(o, "environment", &s->environment);
+	get_ref(o, "depends_on", &s->after);
 	if (!s->name || (s->kind == SLU_JOB_COMMAND && !s->command))
 		return slu_fail(e, EBADMSG, "a run record has a step without name or command");
 	r = io_from(o, s, e);

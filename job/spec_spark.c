@@ -8,10 +8,13 @@
 #include "common/mem.h"
 #include "common/path.h"
 #include "common/str.h"
+#include "job/environment.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define SYNAPSE_ENVIRONMENT "spark.synapse.library.python.env"
 
 /* Flat settings and the property that each one is. */
 static const struct {
@@ -51,6 +54,33 @@ static int set_conf(const struct spec_file *f, const struct json_t *o, const cha
 	return slu_json_set_str(s->spark.conf, property, text) < 0 ? slu_fail_oom(e) : 0;
 }
 
+/* Synapse has the text of a conda file here. */
+static int synapse_environment(const struct spec_file *f, const struct json_t *conf,
+			       struct slu_spec_step *s, struct slu_err *e)
+{
+	const char *text = slu_json_str(conf, SYNAPSE_ENVIRONMENT);
+	SLU_AUTO(slu_freep) char *where = spec_where(f, conf, SYNAPSE_ENVIRONMENT);
+	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object(), *env = slu_json_object();
+	SLU_AUTO(slu_yaml_freep) struct slu_yaml *y = NULL;
+	struct slu_err why = {0};
+	int r;
+
+	if (s->environment || !text)
+		return 0;
+	if (!where || !o || !env)
+		return slu_fail_oom(e);
+	r = slu_yaml_parse(text, strlen(text), SYNAPSE_ENVIRONMENT, &y, &why);
+	if (r == 0 && (slu_json_set(env, "conda_file", slu_json_copy(slu_yaml_root(y))) < 0 ||
+		       slu_json_set(o, "environment", slu_json_ref(env)) < 0))
+		return slu_fail_oom(e);
+	if (r == 0)
+		r = slu_environment_read(y, o, "environment", f->dir, &s->environment, &why);
+	if (r < 0)
+		return slu_yaml_fail(f->yaml, conf, SYNAPSE_ENVIRONMENT, e, "%s", why.msg);
+	s->environment_where = slu_take(where);
+	return 0;
+}
+
 static int read_conf(const struct spec_file *f, const struct json_t *o, struct slu_spec_step *s,
 		     struct slu_err *e)
 {
@@ -64,6 +94,10 @@ static int read_conf(const struct spec_file *f, const struct json_t *o, struct s
 	for (void *it = slu_json_iter(v); it && r == 0; it = slu_json_next(v, it)) {
 		const char *key = slu_json_iter_key(it);
 
+		if (slu_streq(key, SYNAPSE_ENVIRONMENT)) {
+			r = synapse_environment(f, v, s, e);
+			continue;
+		}
 		if (!slu_starts(key, "spark."))
 			return slu_yaml_fail(f->yaml, v, key, e,
 					     "'%s' is no Spark property: these begin with 'spark.'",
@@ -187,6 +221,8 @@ static int read_entry(const struct spec_file *f, const struct json_t *o, struct 
 	}
 	if (!s->spark.entry)
 		return slu_yaml_fail(f->yaml, o, "entry", e, "'entry' has no 'file'");
+	if (slu_starts(s->spark.entry, "./"))
+		memmove(s->spark.entry, s->spark.entry + 2, strlen(s->spark.entry) - 1);
 	if (!slu_path_ok(s->spark.entry) || !*s->spark.entry || s->spark.entry[0] == '-')
 		return slu_yaml_fail(f->yaml, v, "file", e,
 				     "entry file '%s' is not a path inside the code folder",

@@ -9,13 +9,17 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/path.h"
+#include "common/redact.h"
 #include "common/str.h"
 #include "dataset/gang.h"
 #include "dataset/registry.h"
+#include "job/livy.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+
+#define TOLD_MAX 8192 /* bytes of a line in the log of a step */
 
 enum { THREADS = 8 };
 
@@ -32,7 +36,8 @@ int slu_task_load(struct slu_task *t, struct slu_run *run, struct slu_err *e)
 	t->in = slu_calloc(t->spec.nin + 1, sizeof(struct slu_input *));
 	t->out = slu_calloc(t->spec.nout + 1, sizeof(struct slu_output *));
 	t->cwd = slu_asprintf("%s/code", run->dir);
-	return t->in && t->out && t->cwd ? 0 : slu_fail_oom(e);
+	t->data_log = slu_asprintf("%s/" SLU_RUN_DATA_LOG, run->dir);
+	return t->in && t->out && t->cwd && t->data_log ? 0 : slu_fail_oom(e);
 }
 
 void slu_task_done(struct slu_task *t)
@@ -47,6 +52,11 @@ void slu_task_done(struct slu_task *t)
 	slu_env_free(t->env);
 	slu_words_free(t->argv);
 	free(t->cwd);
+	free(t->data_log);
+	slu_environment_done(&t->environment);
+	free(t->base_python);
+	free(t->image);
+	free(t->image_tool);
 	slu_spec_step_done(&t->spec);
 	*t = (struct slu_task){0};
 }
@@ -81,7 +91,7 @@ struct slu_subst slu_task_subst(struct slu_task *t)
 
 struct opening {
 	struct slu_task *t;
-	char *place, *log;
+	char *inputs, *outputs; /* folders of theirs */
 };
 
 /* A file was asked for by its type: then it must be one, also of a folder or a pattern, and its path is
@@ -100,7 +110,56 @@ static int check_type(const struct slu_spec_input *spec, struct slu_input *in, s
 	return 0;
 }
 
-static int open_input(void *user, size_t i, struct slu_err *e)
+void slu_stage_tell(const struct slu_task *t, const char *text)
+{
+	char line[TOLD_MAX]; /* a name may hold a newline, and what looks like another line */
+	int fd = openat(t->run->fd, SLU_RUN_STDLOG,
+			O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	slu_safe_line(line, sizeof(line), text, strlen(text), false);
+	if (fd >= 0)
+		dprintf(fd, "sluice: %s\n", line);
+	slu_closep(&fd);
+	slu_warn("job", "run '%s': %s", t->run->id, text);
+}
+
+/* Nobody should have to find out from a program that does nothing. */
+static void tell_empty(const struct slu_task *t, const struct slu_input *in)
+{
+	SLU_AUTO(slu_freep)
+	char *text = slu_asprintf("input '%s' is empty: '%s' has no files", in->name, in->ref);
+
+	if (text)
+		slu_stage_tell(t, text);
+}
+
+/* Who reads the folder and not the version sees files of several runs. */
+static void tell_beside(const struct slu_task *t, const struct slu_output *o)
+{
+	size_t n = o->before ? slu_manifest_count(o->before) : 0;
+	SLU_AUTO(slu_freep) char *text = NULL;
+
+	if (!n || slu_streq(o->type, "uri_file"))
+		return;
+	text = slu_asprintf(
+		"output '%s': %zu %s in '%s' already; what this run writes is put beside, "
+		"and the version has only that: write {run-id} into the path for a "
+		"folder of its own",
+		o->name, n, n > 1 ? "files are" : "file is", o->uri);
+	if (text)
+		slu_stage_tell(t, text);
+}
+
+static void tell_note(const struct slu_task *t, const struct slu_output *o)
+{
+	SLU_AUTO(slu_freep)
+	char *text = o->note ? slu_asprintf("output '%s': %s", o->name, o->note) : NULL;
+
+	if (text)
+		slu_stage_tell(t, text);
+}
+
+static int resolve_input(void *user, size_t i, struct slu_err *e)
 {
 	struct opening *o = user;
 	struct slu_input *in = o->t->in[i];
@@ -108,15 +167,30 @@ static int open_input(void *user, size_t i, struct slu_err *e)
 
 	if (!in)
 		return 0;
-	r = slu_resolve_ref(o->t->s, in->ref, &in->dataset, e);
-	if (r < 0) {
-		slu_fail_more(e, "input '%s'", in->name);
-		return r;
-	}
+	r = slu_input_resolve(o->t->s, in, e);
+	if (r < 0)
+		return slu_fail_more(e, "input '%s'", in->name);
+	if (!slu_manifest_count(in->dataset->tree->manifest))
+		tell_empty(o->t, in);
 	r = check_type(&o->t->spec.in[i], in, e);
 	if (r == 0) /* lineage names it by id and digest, so it has to be there */
 		r = slu_registry_save(o->t->s, in->dataset, e);
-	return r < 0 ? r : slu_input_open(o->t->s, in, o->place, false, o->log, e);
+	return r;
+}
+
+static int open_input(void *user, size_t i, struct slu_err *e)
+{
+	struct opening *o = user;
+	struct slu_input *in = o->t->in[i];
+
+	return in ? slu_input_open(o->t->s, in, o->inputs, o->t->spec.in[i].id, o->t->data_log, e)
+		  : 0;
+}
+
+/* In the folder that the step runs in, unless it is absolute. */
+static char *on_compute(const struct slu_task *t, const char *at)
+{
+	return at[0] == '/' ? slu_strdup(at) : slu_path_join(t->cwd, at);
 }
 
 static int make_inputs(struct slu_task *t, slu_edge_fn *edge, void *user, struct slu_err *e)
@@ -132,6 +206,8 @@ static int make_inputs(struct slu_task *t, slu_edge_fn *edge, void *user, struct
 			return slu_fail_oom(e);
 		in->name = slu_strdup(spec->name);
 		in->mode = spec->mode;
+		if (spec->at && !(in->at = on_compute(t, spec->at)))
+			return slu_fail_oom(e);
 		in->ref = spec->step ? edge(user, spec->step, spec->output) : slu_strdup(spec->ref);
 		if (!in->name || !in->ref)
 			return slu_fail_oom(e);
@@ -139,35 +215,22 @@ static int make_inputs(struct slu_task *t, slu_edge_fn *edge, void *user, struct
 	return 0;
 }
 
-static int open_inputs(struct slu_task *t, struct slu_err *e)
-{
-	struct opening o = {.t = t};
-	int r;
-
-	o.place = slu_asprintf("%s/inputs", t->run->dir);
-	o.log = slu_asprintf("%s/" SLU_RUN_DATA_LOG, t->run->dir);
-	r = o.place && o.log ? slu_gang(t->spec.nin, THREADS, open_input, &o, e) : slu_fail_oom(e);
-	free(o.place);
-	free(o.log);
-	return r;
-}
-
 /* --- outputs --- */
 
-/* The name that `${{default_datastore}}` has, and where an output goes that says nothing. */
-static int destination(struct slu_task *t, const struct slu_spec_output *spec, char **ret,
-		       struct slu_err *e)
+int slu_stage_destination(struct sluice *s, const struct slu_spec_step *step,
+			  const struct slu_spec_output *spec, const char *run, char **ret,
+			  struct slu_err *e)
 {
 	static const char macro[] = "${{default_datastore}}";
-	const char *store = t->spec.datastore ? t->spec.datastore : slu_context_default_store(t->s);
+	const char *store = step->datastore ? step->datastore : slu_context_default_store(s);
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(64 << 10);
 	const char *p = spec->path, *at;
 
-	if (!p && !t->spec.datastore)
+	if (!p && !step->datastore)
 		return 0;
 	if (!p) {
 		SLU_AUTO(slu_freep)
-		char *path = slu_asprintf("azureml/%s/%s", t->run->id, spec->name);
+		char *path = slu_asprintf("azureml/%s/%s", run, spec->name);
 
 		*ret = path ? slu_uri_datastore(store, path) : NULL;
 		return *ret ? 0 : slu_fail_oom(e);
@@ -181,8 +244,10 @@ static int destination(struct slu_task *t, const struct slu_spec_output *spec, c
 	return *ret ? 0 : slu_fail_oom(e);
 }
 
-static int open_output(struct slu_task *t, size_t i, const char *place, struct slu_err *e)
+static int open_output(void *user, size_t i, struct slu_err *e)
 {
+	struct opening *opening = user;
+	struct slu_task *t = opening->t;
 	const struct slu_spec_output *spec = &t->spec.out[i];
 	struct slu_output *o = t->out[i] = slu_new0(struct slu_output);
 
@@ -192,22 +257,46 @@ static int open_output(struct slu_task *t, size_t i, const char *place, struct s
 	o->mode = spec->mode;
 	o->type = slu_strdup(spec->type ? spec->type : "uri_folder");
 	o->allow_empty = spec->allow_empty;
+	o->overwrite = spec->overwrite;
+	o->table = spec->table ? slu_json_ref(spec->table) : NULL;
+	o->source_globs = spec->source_globs ? slu_json_ref(spec->source_globs) : NULL;
 	o->register_name = slu_strdup(spec->register_as);
 	o->description = slu_strdup(spec->description);
 	o->tags = spec->tags ? slu_json_ref(spec->tags) : NULL;
+	o->log = t->data_log;
+	o->at = spec->at ? on_compute(t, spec->at) : NULL;
+	if (spec->at && !o->at)
+		return slu_fail_oom(e);
 	if (!o->name || !o->type || (spec->register_as && !o->register_name))
 		return slu_fail_oom(e);
-	int r = destination(t, spec, &o->destination, e);
-	return r < 0 ? r : slu_output_open(t->s, o, t->run->id, place, e);
+	int r = slu_stage_destination(t->s, &t->spec, spec, t->run->id, &o->destination, e);
+	if (r == 0)
+		r = slu_output_open(t->s, o, t->run->id, opening->outputs, e);
+	if (r == 0)
+		tell_beside(t, o);
+	return r;
 }
 
-static int open_outputs(struct slu_task *t, struct slu_err *e)
+static int open_one(void *user, size_t i, struct slu_err *e)
 {
-	SLU_AUTO(slu_freep) char *place = slu_asprintf("%s/outputs", t->run->dir);
-	int r = place ? 0 : slu_fail_oom(e);
+	const struct opening *o = user;
+	size_t n = o->t->spec.nin;
 
-	for (size_t i = 0; i < t->spec.nout && r == 0; i++)
-		r = open_output(t, i, place, e);
+	return i < n ? open_input(user, i, e) : open_output(user, i - n, e);
+}
+
+/* Some at a time, inputs first: a mount is mostly waiting for. */
+static int open_all(struct slu_task *t, struct slu_err *e)
+{
+	struct opening o = {.t = t,
+			    .inputs = slu_asprintf("%s/inputs", t->run->dir),
+			    .outputs = slu_asprintf("%s/outputs", t->run->dir)};
+	int r = o.inputs && o.outputs
+			? slu_gang(t->spec.nin + t->spec.nout, THREADS, open_one, &o, e)
+			: slu_fail_oom(e);
+
+	free(o.inputs);
+	free(o.outputs);
 	return r;
 }
 
@@ -253,7 +342,8 @@ static int check_overlap(const struct slu_task *t, struct slu_err *e)
 {
 	for (size_t i = 0; i < t->spec.nout; i++)
 		for (size_t k = 0; k < t->spec.nin; k++)
-			if (t->in[k] && overlaps(t->in[k]->dataset->tree, t->out[i]->uri))
+			if (t->in[k] && t->out[i]->uri &&
+			    overlaps(t->in[k]->dataset->tree, t->out[i]->uri))
 				return slu_fail(
 					e, EINVAL,
 					"output '%s' would be written to '%s', where input '%s' "
@@ -316,19 +406,26 @@ static struct json_t *output_record(const struct slu_output *out)
 	return give(o, r);
 }
 
-static int record(struct slu_task *t, struct slu_err *e)
+int slu_stage_note_inputs(struct slu_task *t, struct slu_err *e)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *in = slu_json_array(), *out = slu_json_object();
+	SLU_AUTO(slu_json_freep) struct json_t *in = slu_json_array();
 
-	if (!in || !out)
-		return slu_fail_oom(e);
-	for (size_t i = 0; i < t->spec.nin; i++)
+	for (size_t i = 0; in && i < t->spec.nin; i++)
 		if (slu_json_append(in, input_record(&t->spec.in[i], t->in[i])) < 0)
 			return slu_fail_oom(e);
+	return in ? slu_run_set(t->run, "inputs", slu_json_ref(in), false, e) : slu_fail_oom(e);
+}
+
+static int record(struct slu_task *t, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *out = slu_json_object();
+
+	if (!out)
+		return slu_fail_oom(e);
 	for (size_t i = 0; i < t->spec.nout; i++)
 		if (slu_json_set(out, t->out[i]->name, output_record(t->out[i])) < 0)
 			return slu_fail_oom(e);
-	int r = slu_run_set(t->run, "inputs", slu_json_ref(in), false, e);
+	int r = slu_stage_note_inputs(t, e);
 	return r < 0 ? r : slu_run_set(t->run, "outputs", slu_json_ref(out), true, e);
 }
 
@@ -341,20 +438,37 @@ static int make_code(struct slu_task *t, struct slu_err *e)
 	return r < 0 ? slu_fail_sys(e, -r, "cannot make '%s'", t->cwd) : 0;
 }
 
-int slu_stage_open(struct slu_task *t, slu_edge_fn *edge, void *user, struct slu_err *e)
+int slu_stage_resolve(struct slu_task *t, slu_edge_fn *edge, void *user, struct slu_err *e)
+{
+	struct opening o = {.t = t};
+	int r = make_inputs(t, edge, user, e);
+
+	return r < 0 ? r : slu_gang(t->spec.nin, THREADS, resolve_input, &o, e);
+}
+
+int slu_stage_open(struct slu_task *t, struct slu_err *e)
 {
 	int r;
 
-	if ((r = make_code(t, e)) < 0 || (r = make_inputs(t, edge, user, e)) < 0 ||
-	    (r = open_inputs(t, e)) < 0 || (r = open_outputs(t, e)) < 0 ||
-	    (r = check_overlap(t, e)) < 0 || (r = record(t, e)) < 0 || (r = slu_env_fill(t, e)) < 0)
+	if ((r = make_code(t, e)) < 0 || (r = open_all(t, e)) < 0 ||
+	    (r = check_overlap(t, e)) < 0 || (r = record(t, e)) < 0 ||
+	    (r = slu_env_fill(t, e)) < 0 || (r = slu_environment_open(t, e)) < 0)
 		return r;
 	return slu_compute_prepare(t, e);
 }
 
+/* A program that had to be killed, or gave up, has not ended its batch. */
+static void forget_batch(const struct slu_task *t)
+{
+	struct slu_err why = {0};
+
+	if (slu_livy_forget(t->s, t->run->dir, &why) < 0)
+		slu_warn("job", "run '%s': its batch may still run: %s", t->run->id, why.msg);
+}
+
 int slu_stage_close_inputs(struct slu_task *t, struct slu_err *e)
 {
-	struct slu_err why;
+	struct slu_err why = {0};
 	int r = 0;
 
 	for (size_t i = 0; t->in && i < t->spec.nin; i++) {
@@ -364,23 +478,56 @@ int slu_stage_close_inputs(struct slu_task *t, struct slu_err *e)
 		if (rc < 0 && r == 0)
 			r = slu_fail(e, -rc, "%s", why.msg);
 	}
-	slu_path_rmtree(t->run->fd, "inputs");
-	slu_path_rmtree(t->run->fd, "tmp");
+	slu_container_remove(t);
+	forget_batch(t);
+	slu_path_rmtree_mine(t->run->fd, "inputs");
+	slu_path_rmtree_mine(t->run->fd, "tmp");
 	unlinkat(t->run->fd, "spark.properties", 0);
+	unlinkat(t->run->fd, SLU_LIVY_REQUEST, 0);
 	return r;
+}
+
+static int unmount_output(void *user, size_t i, struct slu_err *e)
+{
+	struct slu_task *t = user;
+	int r = t->out[i] ? slu_output_unmount(t->out[i], e) : 0;
+
+	return r < 0 ? slu_fail_more(e, "output '%s'", t->out[i]->name) : 0;
+}
+
+int slu_stage_unmount_outputs(struct slu_task *t, struct slu_err *e)
+{
+	return t->out ? slu_gang(t->spec.nout, THREADS, unmount_output, t, e) : 0;
 }
 
 int slu_stage_collect(struct slu_task *t, struct slu_err *e)
 {
 	for (size_t i = 0; i < t->spec.nout; i++) {
 		struct slu_output *o = t->out[i];
-		bool spark = t->spec.kind == SLU_JOB_SPARK;
+		bool spark = t->spec.kind == SLU_JOB_SPARK && !t->unmarked;
 		int r = slu_output_collect(t->s, o, spark, e);
 
 		if (r < 0)
 			return r;
+		tell_note(t, o);
 	}
 	return record(t, e);
+}
+
+void slu_stage_discard(struct slu_task *t)
+{
+	for (size_t i = 0; t->out && i < t->spec.nout; i++) {
+		struct slu_err why = {0};
+		size_t n = 0;
+
+		if (!t->spec.out[i].discard || !t->out[i] || !t->out[i]->claim)
+			continue;
+		if (slu_output_discard(t->out[i], &n, &why) < 0)
+			slu_warn("job", "run '%s': what it wrote stays: %s", t->run->id, why.msg);
+		else if (n)
+			slu_warn("job", "run '%s': %zu files were discarded from '%s'", t->run->id,
+				 n, t->out[i]->uri);
+	}
 }
 
 void slu_stage_close_outputs(struct slu_task *t, bool discard)
@@ -392,7 +539,7 @@ void slu_stage_close_outputs(struct slu_task *t, bool discard)
 			slu_warn("job", "run '%s': %s", t->run->id, why.msg);
 	}
 	if (discard)
-		slu_path_rmtree(t->run->fd, "outputs");
+		slu_path_rmtree_mine(t->run->fd, "outputs");
 }
 
 /* --- the outcome --- */
@@ -403,7 +550,7 @@ static int check_version(struct slu_task *t, const struct slu_spec_output *spec,
 	SLU_AUTO(slu_json_freep) struct json_t *taken = NULL;
 
 	if (!spec->version ||
-	    slu_registry_record(t->s, spec->register_as, spec->version, &taken, NULL) < 0)
+	    slu_registry_record_any(t->s, spec->register_as, spec->version, &taken, NULL) < 0)
 		return 0;
 	return slu_fail(e, EEXIST, "output '%s': version '%s' of '%s' exists already", spec->name,
 			spec->version, spec->register_as);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One step, on a thread of the supervisor.  The thread waits in poll(2) for the program's output, its
- * end, a wish to cancel and its time limit; everything before and after may block.
+ * One step, on a thread of the supervisor: what comes before and after its program (program.c), which may
+ * block, and how it ended.
  */
 #include "job/step.h"
 
@@ -11,20 +11,15 @@
 #include "common/time.h"
 #include "dataset/outcome.h"
 #include "job/broker.h"
-#include "job/guard.h"
+#include "job/program.h"
 #include "job/settle.h"
-#include "job/tee.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-/* How long output of a program that has ended may still be read. */
-#define DRAIN (2 * SLU_SEC)
 #define TOKEN_DAYS 30
 
 int slu_step_init(struct slu_step *st, struct slu_run *run, bool own, struct slu_err *e)
@@ -33,12 +28,14 @@ int slu_step_init(struct slu_step *st, struct slu_run *run, bool own, struct slu
 	st->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (st->cancel_fd < 0)
 		return slu_fail_sys(e, errno, "cannot make an event descriptor");
+	st->task.cancel_fd = st->cancel_fd;
 	return slu_task_load(&st->task, run, e);
 }
 
 void slu_step_done(struct slu_step *st)
 {
 	slu_task_done(&st->task);
+	slu_reuse_done(&st->earlier);
 	slu_closep(&st->cancel_fd);
 	if (st->own_run)
 		slu_run_free(st->run);
@@ -52,176 +49,6 @@ void slu_step_cancel(struct slu_step *st, const char *reason)
 	atomic_compare_exchange_strong(&st->reason, &none, reason);
 	if (write(st->cancel_fd, &one, sizeof(one)) < 0)
 		slu_debug("job", "run '%s' is being canceled already", st->run->id);
-}
-
-/* --- the program --- */
-
-struct program {
-	struct slu_step *st;
-	struct slu_guard guard;
-	struct slu_tee tee;
-	int64_t limit; /* of the whole run; 0: none */
-	int64_t force; /* when SIGTERM was not enough; 0: not asked to end yet */
-	int64_t drain; /* when reading output ends; 0: the program goes on */
-	bool told, timed_out;
-};
-
-static void ask_to_end(struct program *p)
-{
-	if (p->force)
-		return;
-	p->force = slu_deadline_in(SLU_STEP_GRACE);
-	slu_guard_signal(&p->guard, SIGTERM);
-}
-
-static void check_times(struct program *p)
-{
-	if (p->limit && slu_expired(p->limit) && !p->force) {
-		p->timed_out = true;
-		ask_to_end(p);
-	}
-	if (p->force && slu_expired(p->force) && !p->guard.ended && p->guard.guard > 0) {
-		kill(p->guard.guard, SIGTERM); /* the guard kills the whole tree */
-		kill(p->guard.guard, SIGCONT); /* also when somebody has stopped it */
-	}
-}
-
-/* Notes the process numbers, for people and for a cancel that finds the supervisor stopped. */
-static void tell_pids(struct program *p)
-{
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-	struct slu_run *r = p->st->run;
-	struct slu_err why = {0};
-	uint64_t start = 0;
-
-	p->told = true;
-	slu_proc_start(p->guard.guard, &start);
-	if (!o || slu_json_set_int(o, "pid", p->guard.step) < 0 ||
-	    slu_json_set_int(o, "guard", p->guard.guard) < 0 ||
-	    slu_json_set_int(o, "guard_start", (int64_t)start) < 0 ||
-	    slu_run_set(r, "process", slu_take(o), true, &why) < 0)
-		slu_warn("job", "run '%s': %s", r->id, why.msg);
-}
-
-static int64_t soonest(int64_t a, int64_t b)
-{
-	return !a ? b : !b ? a : a < b ? a : b;
-}
-
-static int wait_ms(const struct program *p)
-{
-	int64_t at = soonest(soonest(p->force ? 0 : p->limit, p->drain), p->force);
-	int64_t left;
-
-	if (!at)
-		return -1;
-	left = at - slu_now();
-	/* Past its grace the end is near: look again soon. */
-	return left <= 0 ? 100 : left / SLU_MS > 3600000 ? 3600000 : (int)(left / SLU_MS) + 1;
-}
-
-static bool all_read(const struct program *p)
-{
-	return p->tee.from[0] < 0 && p->tee.from[1] < 0;
-}
-
-/* Until the program has ended and its output is read. */
-static void program_loop(struct program *p)
-{
-	while (p->guard.report >= 0 || !all_read(p)) {
-		struct pollfd f[4] = {{.fd = p->guard.report, .events = POLLIN},
-				      {.fd = p->tee.from[0], .events = POLLIN},
-				      {.fd = p->tee.from[1], .events = POLLIN},
-				      {.fd = p->force ? -1 : p->st->cancel_fd, .events = POLLIN}};
-
-		if (poll(f, 4, wait_ms(p)) < 0 && errno != EINTR)
-			return;
-		if (f[0].revents)
-			slu_guard_news(&p->guard);
-		if (p->guard.step && !p->told)
-			tell_pids(p);
-		slu_tee_pump(&p->tee, 0);
-		slu_tee_pump(&p->tee, 1);
-		if (f[3].revents)
-			ask_to_end(p);
-		check_times(p);
-		if (p->guard.report < 0 && !p->drain)
-			p->drain = slu_deadline_in(DRAIN);
-		if (p->drain && slu_expired(p->drain))
-			return;
-	}
-}
-
-static const char *signal_name(int sig)
-{
-	static const struct {
-		int sig;
-		const char *name;
-	} names[] = {{SIGKILL, "SIGKILL"}, {SIGTERM, "SIGTERM"}, {SIGSEGV, "SIGSEGV"},
-		     {SIGABRT, "SIGABRT"}, {SIGINT, "SIGINT"},   {SIGHUP, "SIGHUP"},
-		     {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},   {SIGILL, "SIGILL"},
-		     {SIGPIPE, "SIGPIPE"}};
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (names[i].sig == sig)
-			return names[i].name;
-	return "signal";
-}
-
-/* How it ended: exit code (-1: unknown), and why that is a failure. */
-static int judge(const struct program *p, int *ret_code, struct slu_err *e)
-{
-	const struct slu_guard *g = &p->guard;
-
-	*ret_code = -1;
-	if (g->error)
-		return slu_fail_sys(e, g->error, "cannot start '%s'", p->st->task.argv[0]);
-	if (!g->ended)
-		return slu_fail(e, ECHILD, "the step and the process that watches it were killed");
-	if (WIFSIGNALED(g->status)) {
-		*ret_code = 128 + WTERMSIG(g->status);
-		if (p->timed_out)
-			return slu_fail(e, ETIMEDOUT,
-					"the step took longer than its limit of %llu s",
-					(unsigned long long)p->st->task.spec.timeout);
-		return slu_fail(e, ECHILD, "the step was killed by signal %d (%s)",
-				WTERMSIG(g->status), signal_name(WTERMSIG(g->status)));
-	}
-	*ret_code = WEXITSTATUS(g->status);
-	if (p->timed_out)
-		return slu_fail(e, ETIMEDOUT, "the step took longer than its limit of %llu s",
-				(unsigned long long)p->st->task.spec.timeout);
-	if (*ret_code)
-		return slu_fail(e, ECHILD, "the step ended with exit status %d", *ret_code);
-	return 0;
-}
-
-static int run_program(struct slu_step *st, int *ret_code, struct slu_err *e)
-{
-	struct program p = {.st = st, .guard = {.report = -1}};
-	struct slu_guard_opts o = {.argv = (const char *const *)st->task.argv,
-				   .envp = slu_env_list(st->task.env),
-				   .cwd = st->task.cwd,
-				   .core = st->core};
-	int r = slu_tee_open(&p.tee, st->run, e);
-
-	if (r < 0)
-		return r;
-	if (st->task.spec.timeout)
-		p.limit = slu_deadline_in((int64_t)st->task.spec.timeout * SLU_SEC);
-	o.out = p.tee.give[0];
-	o.err = p.tee.give[1];
-	r = slu_guard_start(&o, &p.guard, e);
-	slu_tee_given(&p.tee);
-	if (r == 0) {
-		program_loop(&p);
-		slu_guard_end(&p.guard);
-		slu_tee_pump(&p.tee, 0);
-		slu_tee_pump(&p.tee, 1);
-		r = judge(&p, ret_code, e);
-	}
-	slu_tee_close(&p.tee);
-	return r;
 }
 
 /* --- around it --- */
@@ -264,6 +91,64 @@ static int find_compute(struct slu_step *st, struct slu_err *e)
 	return slu_run_set(st->run, "compute", slu_json_new_str(t->compute.name), false, e);
 }
 
+/* For who looks into the log of a step that did not run. */
+static void tell_reader(const struct slu_step *st)
+{
+	int fd = openat(st->run->fd, SLU_RUN_STDLOG,
+			O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "sluice: not run: the outputs of run '%s' are taken, its logs are there\n",
+		st->earlier.from);
+	close(fd);
+}
+
+/* Only steps of pipelines are looked for, as in Azure ML: a job by itself is asked for to be run. */
+static int look_back(struct slu_step *st, struct slu_err *e)
+{
+	const char *only = slu_run_get(st->run, "take");
+	struct json_t *record;
+	int r;
+
+	if (!slu_run_get(st->run, "parent"))
+		return 0;
+	r = slu_reuse_find(&st->task, st->reuse && !st->task.spec.always_run, only, &st->earlier,
+			   e);
+	record = r == 0 ? slu_reuse_record(&st->earlier) : NULL;
+	if (r < 0 || (r = slu_run_set(st->run, "reuse", record, false, e)) < 0 || !st->earlier.from)
+		return r;
+	if ((r = slu_stage_note_inputs(&st->task, e)) < 0 ||
+	    (r = slu_run_set(st->run, "outputs", slu_json_ref(st->earlier.outputs), false, e)) < 0)
+		return r;
+	tell_reader(st);
+	return slu_run_set(st->run, "reused_from", slu_json_new_str(st->earlier.from), true, e);
+}
+
+/* What the earlier run put, without what it registered: that is done. */
+static int reused_outcome(struct slu_step *st, struct json_t *o, struct slu_err *e)
+{
+	const struct json_t *outputs = slu_json_get(st->earlier.outcome, "outputs");
+	const struct json_t *code = slu_json_get(st->earlier.outcome, "exit_code");
+	struct json_t *to = slu_json_get(o, "outputs");
+
+	if (slu_json_set_str(o, "reused_from", st->earlier.from) < 0 ||
+	    (code && slu_json_set(o, "exit_code", slu_json_copy(code)) < 0))
+		return slu_fail_oom(e);
+	for (void *it = slu_json_iter(outputs); it; it = slu_json_next(outputs, it)) {
+		SLU_AUTO(slu_json_freep)
+		struct json_t *out = slu_json_copy(slu_json_iter_value(it));
+
+		if (!out)
+			return slu_fail_oom(e);
+		slu_json_del(out, "register");
+		slu_json_del(out, "seen");
+		if (slu_json_set(to, slu_json_iter_key(it), slu_json_ref(out)) < 0)
+			return slu_fail_oom(e);
+	}
+	return slu_stage_outcome(&st->task, o, e); /* its inputs; it has no outputs open */
+}
+
 static int work(struct slu_step *st, int *ret_code, struct slu_err *e)
 {
 	char token[SLU_BROKER_TOKEN];
@@ -271,7 +156,9 @@ static int work(struct slu_step *st, int *ret_code, struct slu_err *e)
 	int r;
 
 	if ((r = slu_run_status(st->run, "Preparing", e)) < 0 || (r = find_compute(st, e)) < 0 ||
-	    (r = slu_stage_open(&st->task, st->edge, st->user, e)) < 0)
+	    (r = slu_stage_resolve(&st->task, st->edge, st->user, e)) < 0 ||
+	    (r = look_back(st, e)) < 0 || st->earlier.from ||
+	    (r = slu_stage_open(&st->task, e)) < 0)
 		return r;
 	if (atomic_load(&st->reason))
 		return slu_fail(e, ECANCELED, "canceled");
@@ -281,7 +168,7 @@ static int work(struct slu_step *st, int *ret_code, struct slu_err *e)
 	if (r == 0)
 		r = slu_run_status(st->run, "Running", e);
 	if (r == 0)
-		r = run_program(st, ret_code, e);
+		r = slu_program_run(st, ret_code, e);
 	slu_broker_stop(broker);
 	return r;
 }
@@ -292,15 +179,33 @@ static int finalize(struct slu_step *st, int r, struct slu_err *e)
 	struct slu_err why = {0};
 	int rc;
 
+	if (st->earlier.from)
+		return r;
 	slu_run_status(st->run, "Finalizing", NULL);
+	slu_stage_note_io(&st->task);
 	rc = slu_stage_close_inputs(&st->task, &why);
 	if (rc < 0)
 		slu_warn("job", "run '%s': %s", st->run->id, why.msg);
+	rc = slu_stage_unmount_outputs(&st->task, &why);
 	if (r < 0 || atomic_load(&st->reason))
 		return r;
+	if (rc < 0)
+		return slu_fail(e, -rc, "%s", why.msg);
 	if (decided(st))
 		return slu_fail(e, ESTALE, "the run was decided by somebody else");
 	return slu_stage_collect(&st->task, e);
+}
+
+/* o (taken) with what the step overwrote. */
+static struct json_t *with_overwritten(const struct slu_step *st, struct json_t *o)
+{
+	const struct json_t *what = slu_json_get(st->run->doc, "overwritten");
+
+	if (o && what && slu_json_set(o, "overwritten", slu_json_copy(what)) < 0) {
+		slu_json_free(o);
+		return NULL;
+	}
+	return o;
 }
 
 static struct json_t *make_outcome(struct slu_step *st, int r, int code, struct slu_err *e)
@@ -311,7 +216,8 @@ static struct json_t *make_outcome(struct slu_step *st, int r, int code, struct 
 	st->end = reason ? SLU_STEP_CANCELED : r < 0 ? SLU_STEP_FAILED : SLU_STEP_COMPLETED;
 	if (st->end == SLU_STEP_COMPLETED) {
 		o = slu_outcome_new(st->run->id, "Completed", NULL, code, "supervisor");
-		if (o && slu_stage_outcome(&st->task, o, e) == 0)
+		if (o && (st->earlier.from ? reused_outcome(st, o, e)
+					   : slu_stage_outcome(&st->task, o, e)) == 0)
 			return slu_take(o);
 		st->end = SLU_STEP_FAILED;
 		slu_json_free(slu_take(o));
@@ -362,7 +268,10 @@ static int decide(struct slu_step *st, struct json_t *outcome, struct slu_err *e
 		tell_lost(st, is);
 	else if (slu_outcome_replay(st->run->s, st->run->id, &registered, &why) < 0)
 		tell_owed(st, &why);
-	return slu_run_finish(st->run, is, registered, e);
+	r = slu_run_finish(st->run, is, registered, e);
+	if (r == 0 && st->end == SLU_STEP_COMPLETED && st->earlier.parts && !st->earlier.from)
+		slu_reuse_offer(&st->task, &st->earlier);
+	return r;
 }
 
 void slu_step_run(struct slu_step *st)
@@ -371,8 +280,14 @@ void slu_step_run(struct slu_step *st)
 	struct slu_err why = {0};
 	int code = -1, r = work(st, &code, &why);
 
+	if (r < 0 && code > 0)
+		slu_stage_note_changed(&st->task, &why);
 	r = finalize(st, r, &why);
-	r = decide(st, make_outcome(st, r, code, &why), &why);
+	if (!st->earlier.from)
+		slu_stage_note_overwritten(&st->task);
+	if ((r < 0 || atomic_load(&st->reason)) && !decided(st))
+		slu_stage_discard(&st->task);
+	r = decide(st, with_overwritten(st, make_outcome(st, r, code, &why)), &why);
 	if (r < 0) {
 		st->end = SLU_STEP_FAILED;
 		snprintf(st->why, sizeof(st->why), "%s", why.msg);

@@ -6,6 +6,7 @@
 #ifndef SLU_JOB_STEP_H
 #define SLU_JOB_STEP_H
 
+#include "job/reuse.h"
 #include "job/task.h"
 
 #include <pthread.h>
@@ -23,9 +24,12 @@ struct slu_step {
 	slu_edge_fn *edge;
 	void *user;
 	const struct rlimit *core; /* RLIMIT_CORE of the program; NULL: as here */
+	bool reuse;                /* an earlier run of the same step may be taken */
 	int done_fd; /* an eventfd, written when the thread is about to end; -1: none */
 	pthread_t thread;
 	atomic_bool over; /* set before done_fd is written */
+
+	struct slu_reuse earlier; /* what it is, and the run that is taken */
 
 	/* results, after it was joined */
 	enum slu_step_end end;

@@ -8,6 +8,7 @@
  */
 #include "job/supervisor.h"
 
+#include "blob/identity.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
@@ -46,6 +47,7 @@ struct sup {
 	struct sluice *s;
 	struct slu_run *root;
 	bool pipeline, go_on; /* go_on: continue_on_step_failure */
+	bool force_rerun;
 	struct member *m;
 	size_t n, running, ended;
 	struct slu_graph *graph;
@@ -120,6 +122,7 @@ static int load_member(struct sup *s, struct slu_run *run, bool own, struct slu_
 	if (r < 0)
 		return r;
 	m->step.edge = edge_ref;
+	m->step.reuse = !s->force_rerun && !slu_json_bool(run->doc, "rerun", false);
 	m->step.user = s;
 	m->step.done_fd = s->done;
 	m->step.core = &s->core;
@@ -159,6 +162,21 @@ static int make_graph(struct sup *s, struct slu_err *e)
 	return slu_graph_new(specs, s->n, &s->graph, e);
 }
 
+/* For the stores of this process, and for all that it starts. */
+static int take_identity(const struct json_t *doc, struct slu_err *e)
+{
+	const struct json_t *v = slu_json_get(doc, "identity");
+	SLU_AUTO(slu_freep) char *text = v ? slu_json_text(v, SLU_JSON_COMPACT) : NULL;
+	const char *client = slu_json_str(v, "client_id");
+
+	if (!v)
+		return 0;
+	if (!text || setenv(SLU_IDENTITY_OF_JOB, text, 1) < 0 ||
+	    (client && setenv("DEFAULT_IDENTITY_CLIENT_ID", client, 1) < 0))
+		return slu_fail_oom(e);
+	return 0;
+}
+
 static int load(struct sup *s, struct slu_err *e)
 {
 	const struct json_t *doc = s->root->doc;
@@ -168,9 +186,13 @@ static int load(struct sup *s, struct slu_err *e)
 
 	s->pipeline = type && slu_streq(type, "pipeline");
 	s->go_on = slu_json_bool(slu_json_get(doc, "spec"), "continue_on_step_failure", false);
+	s->force_rerun = slu_json_bool(slu_json_get(doc, "spec"), "force_rerun", false);
 	s->m = slu_calloc(n + 1, sizeof(*s->m));
 	if (!s->m)
 		return slu_fail_oom(e);
+	r = take_identity(doc, e);
+	if (r < 0)
+		return r;
 	r = s->pipeline ? load_children(s, e) : load_member(s, s->root, false, e);
 	return r < 0 ? r : make_graph(s, e);
 }
@@ -304,8 +326,9 @@ static void reap_steps(struct sup *s)
 		s->running--;
 		s->ended++;
 		s->lost |= m->step.lost;
-		slu_log(SLU_LOG_INFO, "job", "step '%s' ended: %s", m->step.task.spec.name,
-			m->step.end == SLU_STEP_COMPLETED ? "Completed" : m->step.why);
+		slu_log(SLU_LOG_INFO, "job", "step '%s' ended: %s%s", m->step.task.spec.name,
+			m->step.end == SLU_STEP_COMPLETED ? "Completed" : m->step.why,
+			m->step.earlier.from ? ", an earlier run was taken" : "");
 		if (m->step.end == SLU_STEP_FAILED)
 			note_failure(s, m);
 	}
