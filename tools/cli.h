@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#define CLI_FOUND 1 /* exit status of what was looked for and is there */
 #define CLI_USAGE 2 /* exit status of wrong usage */
 
 struct cli_option {
@@ -70,6 +71,8 @@ int cli_pair(struct json_t *o, const char *pair);
 int cli_open(struct cli *c, unsigned flags);
 /* Prints the error ("sluice: ...", or a JSON object with --output json) and returns the exit status. */
 int cli_fail(const struct cli *c, int rc, const struct sluice_error *e);
+/* 0, or CLI_USAGE after telling that `path`, which is to be a folder here, is a place in a datastore. */
+int cli_local(const struct cli *c, const char *path);
 /* Wrong usage: a line and how to get help; returns CLI_USAGE. */
 int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Closes stdout; a full disk behind it is an error too. */
@@ -122,14 +125,32 @@ void cli_download_failed(void *user, const char *path, const char *to, uint64_t 
 int cmd_init(struct cli *c);
 int cmd_workspace_show(struct cli *c);
 int cmd_doctor(struct cli *c);
+int cmd_gc(struct cli *c);
 int cmd_datastore_create(struct cli *c);
 int cmd_datastore_list(struct cli *c);
 int cmd_datastore_show(struct cli *c);
+int cmd_datastore_update(struct cli *c);
+int cmd_datastore_set_default(struct cli *c);
+int cmd_datastore_unregister(struct cli *c);
+int cmd_datastore_test(struct cli *c);
+int cmd_datastore_import(struct cli *c);
 int cmd_data_create(struct cli *c);
 int cmd_data_list(struct cli *c);
 int cmd_data_show(struct cli *c);
 int cmd_data_manifest(struct cli *c);
 int cmd_data_lineage(struct cli *c);
+int cmd_data_partitions(struct cli *c);
+int cmd_data_update(struct cli *c);
+int cmd_data_archive(struct cli *c);
+int cmd_data_restore(struct cli *c);
+int cmd_data_unregister(struct cli *c);
+int cmd_data_history(struct cli *c);
+int cmd_data_preview(struct cli *c);
+int cmd_data_schema(struct cli *c);
+int cmd_data_diff(struct cli *c);
+int cmd_data_verify(struct cli *c);
+int cmd_data_freeze(struct cli *c);
+int cmd_data_register(struct cli *c);
 int cmd_ls(struct cli *c);
 int cmd_stat(struct cli *c);
 int cmd_cat(struct cli *c);
@@ -138,6 +159,7 @@ bool cmd_cp_streams(const struct cli *c); /* is one of the places "-"? */
 int cmd_cp_stream(struct cli *c);         /* cp then */
 int cmd_mv(struct cli *c);
 int cmd_rm(struct cli *c);
+int cmd_mkdir(struct cli *c);
 int cmd_download(struct cli *c);
 int cmd_mount(struct cli *c);
 int cmd_unmount(struct cli *c);
@@ -150,11 +172,36 @@ int cmd_cache_stat(struct cli *c);
 int cmd_cache_verify(struct cli *c);
 int cmd_cache_clear(struct cli *c);
 int cmd_cache_warm(struct cli *c);
+int cmd_compute_create(struct cli *c);
+int cmd_compute_attach(struct cli *c);
+int cmd_compute_list(struct cli *c);
+int cmd_compute_show(struct cli *c);
+int cmd_compute_sessions(struct cli *c);
+int cmd_compute_stop(struct cli *c);
+int cmd_compute_wait(struct cli *c);
+int cmd_compute_detach(struct cli *c);
+int cmd_compute_delete(struct cli *c);
+int cmd_linked_service_create(struct cli *c);
+int cmd_linked_service_list(struct cli *c);
+int cmd_linked_service_show(struct cli *c);
+int cmd_linked_service_unregister(struct cli *c);
+int cmd_environment_list(struct cli *c);
+int cmd_environment_show(struct cli *c);
+int cmd_environment_build(struct cli *c);
+int cmd_environment_delete(struct cli *c);
 int cmd_job_create(struct cli *c);
+int cmd_job_rerun(struct cli *c);
 int cmd_job_list(struct cli *c);
+int cmd_job_archive(struct cli *c);
+int cmd_job_restore(struct cli *c);
+int cmd_job_delete(struct cli *c);
+int cmd_job_download(struct cli *c);
+int cmd_job_report(struct cli *c);
+int cmd_job_validate(struct cli *c);
 int cmd_job_show(struct cli *c);
 int cmd_job_stream(struct cli *c);
 int cmd_job_cancel(struct cli *c);
+int cmd_job_batch(struct cli *c);
 int cmd_job_supervise(struct cli *c);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cp, mv, rm: what changes objects, wherever they are.
+ * cp, mv, mkdir, rm: what changes objects, wherever they are.
  */
 #include "tools/cli.h"
 
@@ -172,6 +172,20 @@ int cmd_mv(struct cli *c)
 				     cli_has(c, "overwrite") ? SLUICE_OVERWRITE : 0, &e);
 
 	return r < 0 ? cli_fail(c, r, &e) : status;
+}
+
+int cmd_mkdir(struct cli *c)
+{
+	int status = cli_open(c, SLUICE_OPTIONAL);
+
+	for (int i = 0; status == 0 && i < c->nargs; i++) {
+		struct sluice_error e = {0};
+		int r = sluice_mkdir(c->s, c->args[i], &e);
+
+		if (r < 0)
+			status = cli_fail(c, r, &e);
+	}
+	return status;
 }
 
 /* All are tried; the status is that of the first that failed. */

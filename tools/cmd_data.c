@@ -2,7 +2,7 @@
 /*
  * data: registering datasets and asking about them.
  */
-#include "tools/cli.h"
+#include "tools/cmd_define.h"
 
 #include "common/buf.h"
 #include "common/mem.h"
@@ -15,34 +15,101 @@
 
 #define DATA_FILE_MAX (1u << 20)
 
+static const char *const data_keys[] = {"$schema",
+					"name",
+					"version",
+					"type",
+					"path",
+					"description",
+					"tags",
+					"paths",
+					"delimited",
+					"json_lines",
+					"parquet",
+					"delta_lake",
+					"from",
+					"transformations",
+					"partition_format",
+					"properties",
+					"id",
+					"creation_context",
+					"auto_delete_setting",
+					"intellectual_property",
+					"stage",
+					"datastore",
+					NULL};
+
+/* Those of Azure ML's schema that nothing here reads. */
+static const char *const idle[] = {"properties",
+				   "id",
+				   "creation_context",
+				   "auto_delete_setting",
+				   "intellectual_property",
+				   "stage",
+				   "datastore"};
+
+/* What can be seen to be wrong in the file itself is told at its place. */
+static int check_file(const struct slu_yaml *y, struct slu_err *e)
+{
+	static const char *const texts[] = {"name", "type", "path", "description"};
+	const struct json_t *o = slu_yaml_root(y), *tags = slu_json_get(o, "tags");
+	const char *type = slu_json_str(o, "type");
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (slu_json_get(o, texts[i]) && !slu_json_str(o, texts[i]))
+			return slu_yaml_fail(y, o, texts[i], e, "'%s' is not text", texts[i]);
+	if (type && !slu_streq(type, "uri_file") && !slu_streq(type, "uri_folder") &&
+	    !slu_streq(type, "mltable"))
+		return slu_yaml_fail(y, o, "type", e,
+				     "data of type '%s' is not known: use uri_file, uri_folder or "
+				     "mltable",
+				     type);
+	if (tags && !slu_json_is_object(tags))
+		return slu_yaml_fail(y, o, "tags", e, "'tags' is not a map of names and texts");
+	return 0;
+}
+
+/* Leaves out what has no effect, with a note; a number as version is text (3.10 would not stay what it is). */
+static int settle_file(struct cli *c, const char *path, struct json_t *spec)
+{
+	const struct json_t *version = slu_json_get(spec, "version");
+	SLU_AUTO(slu_freep) char *text = NULL;
+
+	for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
+		if (slu_json_get(spec, idle[i]) && !c->json)
+			fprintf(stderr, "note: '%s': '%s' has no effect here\n", path, idle[i]);
+		slu_json_del(spec, idle[i]);
+	}
+	if (slu_json_is_int(version)) { /* `version: 3` */
+		text = slu_json_text(version, SLU_JSON_COMPACT);
+		if (!text || slu_json_set_str(spec, "version", text) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* A data asset file (az ml data create -f): the spec itself, its relative path relative to the file. */
 static int spec_from_file(struct cli *c, const char *path, struct json_t **ret)
 {
-	static const char *const known[] = {"$schema",     "name", "version", "type",      "path",
-					    "description", "tags", "paths",   "delimited", NULL};
 	SLU_AUTO(slu_yaml_freep) struct slu_yaml *y = NULL;
 	struct sluice_error e = {0};
 	struct slu_err er = {0};
 	int r = slu_yaml_read_file(path, DATA_FILE_MAX, &y, &er);
 
 	if (r == 0)
-		r = slu_yaml_known_keys(y, slu_yaml_root(y), known, &er);
+		r = slu_yaml_known_keys(y, slu_yaml_root(y), data_keys, &er);
+	if (r == 0)
+		r = check_file(y, &er);
 	if (r < 0) {
 		snprintf(e.message, sizeof e.message, "%s", er.msg);
 		return cli_fail(c, r, &e);
 	}
 	struct json_t *spec = slu_json_copy(slu_yaml_root(y));
 	const char *ref = slu_json_str(spec, "path");
-	const struct json_t *version = slu_json_get(spec, "version");
 
-	if (!spec)
+	if (!spec || settle_file(c, path, spec) < 0) {
+		slu_json_free(spec);
 		return sluice_exit_code(-ENOMEM);
-	if (slu_json_is_int(version)) { /* `version: 3`, as people write it */
-		SLU_AUTO(slu_freep)
-		char *text = slu_asprintf("%lld", (long long)slu_json_integer(version));
-
-		if (!text || slu_json_set_str(spec, "version", text) < 0)
-			return sluice_exit_code(-ENOMEM);
 	}
 	if (ref && (slu_starts(ref, "./") || slu_starts(ref, "../"))) {
 		SLU_AUTO(slu_freep)
@@ -99,26 +166,31 @@ static int add_paths(struct cli *c, struct json_t *spec)
 	return slu_json_set(spec, "paths", list);
 }
 
-/* --delimiter, --header, --encoding: options of read_delimited. */
-static int add_delimited(struct cli *c, struct json_t *spec)
+static int add_plain(struct cli *c, struct json_t *spec)
 {
-	if (!cli_has(c, "delimiter") && !cli_has(c, "header") && !cli_has(c, "encoding"))
-		return 0;
-	struct json_t *o = slu_json_object();
+	static const char *const plain[] = {"name", "type", "version", "description", "from"};
+	int r = slu_json_set_str(spec, "partition_format", cli_get(c, "partition-format"));
 
-	if (slu_json_set_str(o, "delimiter", cli_get(c, "delimiter")) < 0 ||
-	    slu_json_set_str(o, "header", cli_get(c, "header")) < 0 ||
-	    slu_json_set_str(o, "encoding", cli_get(c, "encoding")) < 0) {
-		slu_json_free(o);
-		return -ENOMEM;
-	}
-	return slu_json_set(spec, "delimited", o);
+	for (size_t i = 0; r == 0 && i < sizeof plain / sizeof *plain; i++)
+		r = slu_json_set_str(spec, plain[i], cli_get(c, plain[i]));
+	if (r == 0 && cli_has(c, "no-new-version"))
+		r = slu_json_set_bool(spec, "create_new_version", false);
+	return r;
+}
+
+/* What is still missing; NULL: nothing. */
+static const char *lacking(const struct json_t *spec)
+{
+	if (!slu_json_str(spec, "name"))
+		return "--name is missing";
+	if (slu_json_get(spec, "path") || slu_json_get(spec, "paths") || slu_json_get(spec, "from"))
+		return NULL;
+	return "--path is missing, or --from";
 }
 
 int cmd_data_create(struct cli *c)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *spec = NULL;
-	static const char *const plain[] = {"name", "type", "version", "description"};
 	const char *file = cli_get(c, "file");
 	struct sluice_error e;
 	char *text;
@@ -128,18 +200,17 @@ int cmd_data_create(struct cli *c)
 		return r;
 	if (!spec)
 		spec = slu_json_object();
-	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-		if (slu_json_set_str(spec, plain[i], cli_get(c, plain[i])) < 0)
-			return sluice_exit_code(-ENOMEM);
-	if (add_paths(c, spec) < 0 || add_delimited(c, spec) < 0)
-		return sluice_exit_code(-ENOMEM);
-	r = add_tags(c, spec);
+	r = add_plain(c, spec);
+	r = r ? r : add_paths(c, spec);
+	r = r ? r : define_steps(c, spec);
+	r = r ? r : define_reading(c, spec);
+	r = r ? r : add_tags(c, spec);
 	if (r)
-		return r;
-	if (!slu_json_str(spec, "name"))
-		return cli_usage(c, "--name is missing");
-	if (!slu_json_get(spec, "path") && !slu_json_get(spec, "paths"))
-		return cli_usage(c, "--path is missing");
+		return r < 0 ? sluice_exit_code(r) : r;
+	const char *lacks = lacking(spec);
+
+	if (lacks)
+		return cli_usage(c, "%s", lacks);
 	SLU_AUTO(slu_freep) char *json = slu_json_text(spec, SLU_JSON_COMPACT);
 
 	r = cli_open(c, 0);
@@ -147,19 +218,6 @@ int cmd_data_create(struct cli *c)
 		return r;
 	r = sluice_data_create(c->s, json, &text, &e);
 	return r < 0 ? cli_fail(c, r, &e) : render(c, text, NULL);
-}
-
-int cmd_data_list(struct cli *c)
-{
-	struct sluice_error e;
-	char *text;
-	int status = cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = sluice_data_list(c->s, c->nargs ? c->args[0] : NULL, &text, &e);
-	return r < 0 ? cli_fail(c, r, &e)
-		     : render(c, text, "name,version,type,files,bytes:size,created:time,run");
 }
 
 /* The verbs that ask one thing about one reference. */
@@ -183,7 +241,7 @@ int cmd_data_show(struct cli *c)
 
 int cmd_data_lineage(struct cli *c)
 {
-	return ask(c, sluice_data_lineage);
+	return ask(c, cli_has(c, "down") ? sluice_data_used_by : sluice_data_lineage);
 }
 
 /* A field of a manifest line, decoded, as a member.  Moves *p past it. */

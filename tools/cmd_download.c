@@ -181,8 +181,10 @@ int cmd_plan(struct cli *c)
 
 	if (!cli_int(c, "jobs", 1, 1024, &jobs) || !cli_download(c, &o))
 		return CLI_USAGE;
-	int status = cli_open(c, SLUICE_OPTIONAL);
+	int status = cli_local(c, c->nargs > 1 ? c->args[1] : NULL);
 
+	if (!status)
+		status = cli_open(c, SLUICE_OPTIONAL);
 	if (status)
 		return status;
 	o.jobs = (unsigned)jobs;

@@ -102,6 +102,26 @@ static void show_ahead(const struct json_t *m)
 	putchar('\n');
 }
 
+static void show_written(const struct json_t *m)
+{
+	const struct json_t *s = slu_json_get(m, "stage");
+	char w[16], t[16], b[16];
+
+	if (!s)
+		return;
+	render_size(w, (uint64_t)counter(m, "written"));
+	render_size(t, (uint64_t)counter(m, "streamed"));
+	render_size(b, (uint64_t)slu_json_int(s, "bytes", 0));
+	printf("  written    %s, of it %s sent before the close; %lld commits, %lld failed, %lld set "
+	       "aside\n",
+	       w, t, (long long)counter(m, "commits"), (long long)counter(m, "commits_bad"),
+	       (long long)counter(m, "set_aside"));
+	printf("  staged     %lld files, %s, of them %lld not in the store and %lld failed, %lld "
+	       "links\n",
+	       (long long)slu_json_int(s, "files", 0), b, (long long)slu_json_int(s, "dirty", 0),
+	       (long long)slu_json_int(s, "failed", 0), (long long)slu_json_int(s, "links", 0));
+}
+
 static void show_trouble(const struct json_t *m)
 {
 	const struct json_t *errors = part(m, "errors");
@@ -187,6 +207,7 @@ static void show_table(const struct json_t *list, const struct json_t *before)
 		show_kinds(m);
 		show_bytes(m, earlier(before, m));
 		show_ahead(m);
+		show_written(m);
 		show_trouble(m);
 		show_memory(m);
 		printf("  %s\n", slu_json_str(m, "verdict"));
@@ -233,6 +254,14 @@ static const struct metric {
 	{"counters", "prefetch_hits", "prefetch_hits_total", "counter", "of those, read"},
 	{"counters", "prefetch_lost", "prefetch_lost_total", "counter", "of those, dropped unread"},
 	{"counters", "guess_stops", "guess_stops_total", "counter", "times guesses were wrong"},
+	{"counters", "written", "written_bytes_total", "counter", "that programs wrote"},
+	{"counters", "streamed", "streamed_bytes_total", "counter", "sent before the close"},
+	{"counters", "commits", "commits_total", "counter", "written files that stores have"},
+	{"counters", "commits_bad", "commits_bad_total", "counter", "commits that failed"},
+	{"counters", "set_aside", "set_aside_total", "counter", "written files in kept/"},
+	{"stage", "files", "staged_files", "gauge", "files that are being written"},
+	{"stage", "bytes", "staged_bytes", "gauge", "of them, on local disk"},
+	{"stage", "dirty", "staged_dirty_files", "gauge", "files that the store has not"},
 	{"budget", "limit", "budget_limit_bytes", "gauge", "memory for data, at most"},
 	{"budget", "used", "budget_used_bytes", "gauge", "of it, in use"},
 	{"budget", "peak", "budget_peak_bytes", "gauge", "of it, the most so far"},
@@ -245,6 +274,8 @@ static long long value_of(const struct json_t *m, const struct metric *x)
 {
 	const struct json_t *g = part(m, x->group);
 
+	if (slu_streq(x->group, "stage"))
+		return (long long)slu_json_int(slu_json_get(m, "stage"), x->key, 0);
 	if (slu_streq(x->group, "gauges"))
 		return (long long)slu_json_int(slu_json_get(g, x->key), "now", 0);
 	return (long long)slu_json_int(g, x->key, 0);
@@ -349,6 +380,16 @@ static int parse(struct cli *c, const char *text, struct json_t **ret)
 	return 0;
 }
 
+static int no_answer(const struct cli *c)
+{
+	struct sluice_error e = {.code = ETIMEDOUT};
+
+	snprintf(e.message, sizeof e.message,
+		 "nobody answers for the mount '%s': `sluice unmount` clears a dead one away",
+		 c->args[0]);
+	return cli_fail(c, -e.code, &e);
+}
+
 static int show(struct cli *c, const char *text, const char *before)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *list = NULL, *old = NULL;
@@ -364,6 +405,9 @@ static int show(struct cli *c, const char *text, const char *before)
 		puts(text);
 	else
 		show_table(list, old);
+	/* who asks for one mount wants to know by the status whether it lives */
+	if (c->nargs && slu_json_count(list) && !slu_json_get(slu_json_at(list, 0), "stats"))
+		return no_answer(c);
 	return 0;
 }
 

@@ -7,13 +7,14 @@
 
 #include "common/mem.h"
 #include "common/str.h"
+#include "common/write.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
-#define CHUNK (4u << 20)
+#define CHUNK (1u << 20)
 #define TICK_MS 100 /* between two looks at what SIGINT said */
 
 struct stream {
@@ -34,17 +35,9 @@ static int fail_output(struct stream *t, int r)
 
 static int write_all(struct stream *t, const char *p, size_t n)
 {
-	while (n > 0) {
-		ssize_t k = write(STDOUT_FILENO, p, n);
+	int r = slu_write_all(STDOUT_FILENO, p, n);
 
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return fail_output(t, -errno);
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
+	return r < 0 ? fail_output(t, r) : 0;
 }
 
 static int tick(struct stream *t, size_t n)

@@ -23,9 +23,10 @@ static bool get_time(struct cli *c, const char *name, int64_t *ret)
 }
 
 /* Options that are settings by another name. */
-static const char *const settings[] = {
-	"allow-other", "attr-timeout", "cache",  "cache-dir", "cache-size", "gid", "io-timeout",
-	"jobs",        "live",         "memory", "no-cache",  "open-mode",  "uid", "umask"};
+static const char *const settings[] = {"allow-other", "attr-timeout", "cache",      "cache-dir",
+				       "cache-size",  "gid",          "io-timeout", "jobs",
+				       "live",        "memory",       "no-cache",   "open-mode",
+				       "uid",         "umask",        "writable"};
 
 struct set {
 	const char *list[CLI_VALUES + 1]; /* "name=value" */
@@ -96,8 +97,10 @@ int cmd_download(struct cli *c)
 		return out_of_memory(c);
 	if (cli_has(c, "show-settings"))
 		return show_settings(c, &set);
-	int status = cli_open(c, SLUICE_OPTIONAL);
+	int status = cli_local(c, c->args[1]);
 
+	if (!status)
+		status = cli_open(c, SLUICE_OPTIONAL);
 	if (status)
 		return status;
 	o.settings = set.list;
@@ -225,10 +228,13 @@ int cmd_mount(struct cli *c)
 	if (slu_starts(c->args[1], "/dev/fd/") && !cli_has(c, "foreground"))
 		return cli_usage(c, "'%s' is known to this very process only: add --foreground",
 				 c->args[1]);
+	int status = cli_local(c, c->args[1]);
+
+	if (status)
+		return status;
 	if (cli_has(c, "foreground"))
 		return serve(c, &o);
-	int status = cli_open(c, SLUICE_OPTIONAL);
-
+	status = cli_open(c, SLUICE_OPTIONAL);
 	if (status)
 		return status;
 	int r = sluice_mount(c->s, c->args[0], c->args[1], &o, &v, &e);
@@ -263,7 +269,12 @@ int cmd_hdfs(struct cli *c)
 
 	if (r < 0)
 		return cli_fail(c, r, &e);
-	puts(c->json ? sluice_view_properties(v) : sluice_view_where(v));
+	if (cli_has(c, "properties"))
+		r = sluice_view_save(v, "spark", cli_get(c, "properties"), &e);
+	if (r == 0 && cli_has(c, "core-site"))
+		r = sluice_view_save(v, "hadoop", cli_get(c, "core-site"), &e);
+	if (r == 0)
+		puts(c->json ? sluice_view_properties(v) : sluice_view_where(v));
 	sluice_view_free(v);
-	return 0;
+	return r < 0 ? cli_fail(c, r, &e) : 0;
 }

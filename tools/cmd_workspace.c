@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * init, workspace, doctor, datastore: what a workspace is and has.
+ * init, workspace, doctor: what a workspace is and can do.
  */
 #include "tools/cli.h"
 
@@ -44,6 +44,22 @@ int cmd_workspace_show(struct cli *c)
 	return r < 0 ? cli_fail(c, r, &e) : render(c, text, NULL);
 }
 
+/* What is only noted is not wrong. */
+static bool found_wrong(const char *text)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *list = NULL;
+
+	if (slu_json_parse(text, strlen(text), "the findings", &list, NULL) < 0)
+		return true;
+	for (size_t i = 0; i < slu_json_count(list); i++) {
+		const char *level = slu_json_str(slu_json_at(list, i), "level");
+
+		if (level && slu_streq(level, "wrong"))
+			return true;
+	}
+	return false;
+}
+
 int cmd_doctor(struct cli *c)
 {
 	struct sluice_error e;
@@ -60,54 +76,60 @@ int cmd_doctor(struct cli *c)
 	r = sluice_doctor(c->s, &text, &e);
 	if (r < 0)
 		return cli_fail(c, r, &e);
-	r = render(c, text, "check,ok,detail,remedy");
+	status = status ? status : found_wrong(text) ? CLI_FOUND : 0;
+	r = render(c, text, "check,level,detail,remedy");
 	return status ? status : r;
 }
 
-int cmd_datastore_create(struct cli *c)
-{
-	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-	const char *pair, *type = cli_get(c, "type");
-	struct sluice_error e;
+#define GRACE_LEAST 7200.0 /* s; what is older than half of it is made young before it is used */
 
-	if (!o || slu_json_set_str(o, "type", type ? type : "local") < 0 ||
-	    slu_json_set_str(o, "path", cli_get(c, "path")) < 0)
-		return sluice_exit_code(-ENOMEM);
-	for (size_t i = 0; (pair = cli_nth(c, "set", i)); i++)
-		if (cli_pair(o, pair) < 0)
-			return cli_usage(c, "--set wants KEY=VALUE, not '%s'", pair);
-	SLU_AUTO(slu_freep) char *entry = slu_json_text(o, SLU_JSON_COMPACT);
+/* "7d", "90s": seconds in *ret. */
+static bool parse_grace(const char *text, double *ret)
+{
+	static const struct {
+		char unit;
+		int64_t s;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	size_t n = strspn(text, "0123456789");
+	SLU_AUTO(slu_freep) char *digits = slu_strndup(text, n);
+	int64_t v;
+
+	if (!digits || !slu_i64(digits, 0, 100000, &v))
+		return false;
+	for (size_t i = 0; i < 4; i++)
+		if (text[n] == units[i].unit && !text[n + 1]) {
+			*ret = (double)(v * units[i].s);
+			return true;
+		}
+	return false;
+}
+
+int cmd_gc(struct cli *c)
+{
+	const char *text = cli_get(c, "grace");
+	double grace = 7 * 86400.0;
+	struct sluice_error e;
+	char *out, *runs;
+
+	if (text && !parse_grace(text, &grace))
+		return cli_usage(c, "--grace wants a time such as 7d, 12h, 30m or 90s, not '%s'",
+				 text);
+	if (grace < GRACE_LEAST)
+		return cli_usage(c, "--grace is at least 2h: a writer that goes on must not lose "
+				    "what it saved");
 	int status = cli_open(c, 0);
 
 	if (status)
 		return status;
-	int r = sluice_datastore_create(c->s, c->args[0], entry, cli_has(c, "replace"), &e);
+	/* Looking at runs declares the dead ones over: their claims are nobody's then. */
+	int r = sluice_job_list(c->s, &runs, &e);
 
 	if (r < 0)
 		return cli_fail(c, r, &e);
-	return cmd_datastore_show(c);
-}
-
-int cmd_datastore_list(struct cli *c)
-{
-	struct sluice_error e;
-	char *text;
-	int status = c->s ? 0 : cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = sluice_datastore_list(c->s, &text, &e);
-	return r < 0 ? cli_fail(c, r, &e) : render(c, text, "name,default,type,path");
-}
-
-int cmd_datastore_show(struct cli *c)
-{
-	struct sluice_error e;
-	char *text;
-	int status = c->s ? 0 : cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = sluice_datastore_show(c->s, c->args[0], &text, &e);
-	return r < 0 ? cli_fail(c, r, &e) : render(c, text, NULL);
+	sluice_free(runs);
+	/* The same of sessions on Livy servers; one that cannot be reached waits for another time. */
+	if (!cli_has(c, "dry-run") && sluice_compute_sessions(c->s, NULL, &runs, &e) == 0)
+		sluice_free(runs);
+	r = sluice_gc(c->s, grace, cli_has(c, "dry-run") ? SLUICE_DRY_RUN : 0, &out, &e);
+	return r < 0 ? cli_fail(c, r, &e) : render(c, out, "what,path,bytes:size,removed");
 }

@@ -96,37 +96,78 @@ static char *cell(const struct json_t *v, char kind)
 	return slu_json_text(v, SLU_JSON_COMPACT);
 }
 
-static void measure(const struct json_t *rows, struct column *col, size_t n)
+/* A row of the table, written or only measured. */
+static void row(const struct json_t *o, struct column *col, size_t n, bool write)
 {
-	for (size_t r = 0; r < slu_json_count(rows); r++)
-		for (size_t i = 0; i < n; i++) {
-			SLU_AUTO(slu_freep)
-			char *text =
-				cell(slu_json_get(slu_json_at(rows, r), col[i].key), col[i].kind);
+	size_t gap = 0; /* nothing is put behind the last cell */
 
-			if (text && strlen(text) > col[i].width)
-				col[i].width = strlen(text);
-		}
+	for (size_t i = 0; i < n; i++) {
+		SLU_AUTO(slu_freep) char *text = cell(slu_json_get(o, col[i].key), col[i].kind);
+		size_t len = text ? strlen(text) : 0;
+
+		if (write && len)
+			printf("%*s%s", (int)gap, "", text);
+		else if (!write && len > col[i].width)
+			col[i].width = len;
+		gap = (len ? 0 : gap) + (len < col[i].width ? col[i].width - len : 0) + 2;
+	}
+	if (write)
+		putchar('\n');
 }
 
-static void table(const struct json_t *rows, const char *columns)
+/* The end of the JSON value that begins at p. */
+static const char *value_end(const char *p)
+{
+	int depth = 0;
+
+	for (bool quoted = false; *p; p++) {
+		if (*p == '\\' && quoted && p[1])
+			p++;
+		else if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && strchr("[{", *p))
+			depth++;
+		else if (!quoted && strchr("]}", *p) && depth-- == 0)
+			return p;
+		else if (!quoted && *p == ',' && depth == 0)
+			return p;
+	}
+	return p;
+}
+
+/* The rows of an array one by one: there may be very many. */
+static int each_row(const char *text, struct column *col, size_t n, bool write, struct slu_err *e)
+{
+	const char *p = text + strspn(text, " \n\t\r") + 1;
+
+	for (;;) {
+		SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+
+		p += strspn(p, " \n\t\r,");
+		if (!*p || *p == ']')
+			return 0;
+		const char *end = value_end(p);
+		int r = slu_json_parse(p, (size_t)(end - p), "the answer", &o, e);
+
+		if (r < 0)
+			return r;
+		row(o, col, n, write);
+		p = end;
+	}
+}
+
+static int table(const char *text, const char *columns, struct slu_err *e)
 {
 	struct column col[COLUMNS];
 	size_t n = parse_columns(columns, col);
+	int r = each_row(text, col, n, false, e);
 
-	measure(rows, col, n);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < n; i++)
 		printf("%-*s%s", i + 1 < n ? (int)col[i].width : 0, col[i].key,
 		       i + 1 < n ? "  " : "\n");
-	for (size_t r = 0; r < slu_json_count(rows); r++)
-		for (size_t i = 0; i < n; i++) {
-			SLU_AUTO(slu_freep)
-			char *text =
-				cell(slu_json_get(slu_json_at(rows, r), col[i].key), col[i].kind);
-
-			printf("%-*s%s", i + 1 < n ? (int)col[i].width : 0, text ? text : "",
-			       i + 1 < n ? "  " : "\n");
-		}
+	return each_row(text, col, n, true, e);
 }
 
 /* An object as lines "key: value"; objects and arrays of objects inside it are indented. */
@@ -164,15 +205,15 @@ int render(const struct cli *c, char *text, const char *columns)
 		return 0;
 	}
 	struct slu_err e = {0};
-	int r = slu_json_parse(own, strlen(own), "the answer", &j, &e);
+	bool many = own[strspn(own, " \n\t\r")] == '[';
+	int r = many ? table(own, columns, &e)
+		     : slu_json_parse(own, strlen(own), "the answer", &j, &e);
 
 	if (r < 0) {
 		fprintf(stderr, "sluice: %s\n", e.msg);
 		return sluice_exit_code(r);
 	}
-	if (slu_json_is_array(j))
-		table(j, columns);
-	else
+	if (!many)
 		lines(j, 0);
 	return 0;
 }

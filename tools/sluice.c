@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- help --- */
 
@@ -300,6 +301,18 @@ int cli_usage(const struct cli *c, const char *fmt, ...)
 	if (!format || !slu_streq(format, "json") || !say_json(CLI_USAGE, said, ""))
 		fprintf(stderr, "sluice: %s\n", said);
 	return CLI_USAGE;
+}
+
+int cli_local(const struct cli *c, const char *path)
+{
+	size_t n = path ? strcspn(path, ":/") : 0;
+
+	if (!n || path[n] != ':' || access(path, F_OK) == 0)
+		return 0;
+	return cli_usage(c,
+			 "'%s' is a place in a datastore, and a folder of this machine is wanted: "
+			 "`sluice cp` copies between places (./%s is a folder here)",
+			 path, path);
 }
 
 int cli_open(struct cli *c, unsigned flags)

@@ -74,12 +74,17 @@ build_env()
 	export LD_LIBRARY_PATH="$1/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 	export PKG_CONFIG_PATH="$1${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 	export MANPATH="$1/man:${MANPATH:-}"
-	export SLUICE_SRC=$top SLUICE_BUILD=$1
+	export SLUICE_SRC=$top SLUICE_BUILD=$1 SLUICE_LIBRARY=$1/.libs/libsluice.so
+	export PYTHONPATH="$top/python${PYTHONPATH:+:$PYTHONPATH}"
 	[ ! -d "$cache/hadoop-3.4.2" ] || export SLUICE_HADOOP_JARS=$cache/hadoop-3.4.2
 	[ ! -d "$cache/hadoop-httpfs-3.4.2" ] || export SLUICE_HTTPFS_JARS=$cache/hadoop-httpfs-3.4.2
+	[ ! -d "$cache/knox-2.0.0" ] || export SLUICE_KNOX_JARS=$cache/knox-2.0.0
+	[ ! -d "$cache/livy-0.7.1" ] || export SLUICE_LIVY_JARS=$cache/livy-0.7.1
 	[ ! -d "$cache/hadoop-azure-3.4.2" ] || export SLUICE_HADOOP_AZURE_JARS=$cache/hadoop-azure-3.4.2
 	[ ! -e "$cache/$DEPS_AZURITE_MAIN" ] || export SLUICE_AZURITE=$cache/$DEPS_AZURITE_MAIN
 	[ ! -x "$1/tests/blobd/blobd" ] || export SLUICE_BLOBD=$1/tests/blobd/blobd
 	[ ! -x "$cache/$DEPS_TOXIPROXY" ] || export SLUICE_TOXIPROXY=$cache/$DEPS_TOXIPROXY
+	[ ! -x "$cache/$DEPS_CARGO_BIN/pjdfstest" ] || export SLUICE_PJDFSTEST=$cache/$DEPS_CARGO_BIN/pjdfstest
+	[ ! -x "$cache/$DEPS_CARGO_BIN/fsx" ] || export SLUICE_FSX=$cache/$DEPS_CARGO_BIN/fsx
 	[ -z "$java" ] || export JAVA_HOME=$java
 }

@@ -4,7 +4,7 @@
 # What each rung needs and how it gets here.  A need is met when its check holds, whoever installed
 # it; only unmet ones are installed, so that a second run makes no call of apt or pip.
 
-DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob bench-hdfs bench-mount fuzz libfuse demo all"
+DEPS_RUNGS="build man unit scenario asan tsan torture lint bench bench-blob bench-hdfs bench-mount bench-python fuzz libfuse wheel demo all"
 
 # rung | check | package | why.  Checks: cmd:PROGRAM, pc:PKG-CONFIG-MODULE, file:PATH, java:VERSION,
 # py:MODULE (of the system's python3).
@@ -39,8 +39,11 @@ kerberos | file:/usr/sbin/krb5kdc | krb5-kdc             | the KDC of the scenar
 kerberos | file:/usr/sbin/kadmin.local | krb5-admin-server | adds its principals
 kerberos | cmd:kinit          | krb5-user                | gets tickets as a user does
 maven    | cmd:mvn            | maven                    | fetches the jars of HDFS
+browser  | cmd:chromium       | chromium                 | shows the report of a run, about 400 MB
 scenario | cmd:strace         | strace                   | kills programs at a system call
 scenario | cmd:fio            | fio                      | verifies what it reads through a mount
+wheel    | cmd:patchelf       | patchelf                 | lets the program find the library beside it
+hdfs-clients | cmd:javac       | openjdk-17-jdk-headless  | compiles the client that the bench compares with
 curl     | cmd:curl           | curl                     | what the bench compares with
 clang    | cmd:clang          | clang                    | compiles the fuzzers, with libFuzzer
 libfuse  | cmd:meson          | meson                    | configures libfuse
@@ -62,14 +65,27 @@ scenario | pytest==8.3.5         | runs the scenarios
 scenario | pytest-timeout==2.3.1 | ends a scenario that hangs
 scenario | pytest-xdist==3.6.1   | runs scenarios side by side
 blob     | azure-storage-blob==12.24.0 | writes and reads blobs beside sluice
+tables   | fsspec==2026.9.0      | what the Python package plugs into, with its own test suite
+tables   | pyarrow==26.0.1       | reads the tables of the Python package
+tables   | pandas==3.1.1         | as data frames
+tables   | polars==2.1.0         | and as others
+tables   | dask[dataframe]==2026.8.0 | and as those that open URLs by themselves
+hdfs     | hdfs-native==0.14.7   | a client of HDFS in Rust, beside sluice
 spark    | pyspark==4.1.4        | Spark with Hadoop 3.4, about 450 MB
+adlfs    | adlfs==2026.8.0       | what the bench of Python compares with
+hdfs-clients | hdfs-native==0.14.7 | what the bench of HDFS compares with
+wheel    | setuptools==80.9.0    | makes the wheel of the Python package
 lint     | ruff==0.11.13         | static analysis and format of Python
+lint     | mypy==2.4.1           | the type hints of the Python package
 '
 
-# rung | folder in the cache | coordinates, all of one set (with ":alone": without what they need) | why
+# rung | folder in the cache | coordinates, all of one set, "+" joins artifacts (with ":without=GROUP": what they
+# need but that; "*": nothing) | why
 DEPS_MAVEN='
 hdfs     | hadoop-3.4.2 | org.apache.hadoop:hadoop-common:3.4.2 org.apache.hadoop:hadoop-hdfs:3.4.2 org.apache.hadoop:hadoop-hdfs-client:3.4.2 | a NameNode and a DataNode for the scenarios, about 65 MB
-hdfs     | hadoop-httpfs-3.4.2 | org.apache.hadoop:hadoop-hdfs-httpfs:3.4.2:alone com.googlecode.json-simple:json-simple:1.1.1:alone | the gateway HttpFS beside it
+hdfs     | hadoop-httpfs-3.4.2 | org.apache.hadoop:hadoop-hdfs-httpfs:3.4.2:without=* com.googlecode.json-simple:json-simple:1.1.1:without=* | the gateway HttpFS beside it
+knox     | knox-2.0.0 | org.apache.knox:gateway-server+gateway-service-definitions+gateway-service-webhdfs+gateway-service-health+gateway-provider-security-shiro+gateway-provider-security-jwt+gateway-provider-security-webappsec+gateway-provider-identity-assertion-pseudo+gateway-provider-rewrite+gateway-provider-rewrite-step-secure-query+gateway-provider-rewrite-func-hostmap-static+gateway-provider-rewrite-func-service-registry+gateway-provider-rewrite-func-inbound-query-param+gateway-provider-ha+gateway-provider-jersey:2.0.0:without=org.jetbrains.pty4j | the gateway Knox, about 95 MB
+spark    | livy-0.7.1 | org.apache.livy:livy-server:0.7.1-incubating | a Livy server, whose batches Spark runs, about 73 MB
 blob     | hadoop-azure-3.4.2 | org.apache.hadoop:hadoop-azure:3.4.2 | Spark reaches Blob storage, about 8 MB
 '
 
@@ -86,6 +102,14 @@ scenario | github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0 | a network that i
 '
 DEPS_TOXIPROXY=go/bin/server
 
+# rung | crate@version | program | why.  Only where a cargo that can build it is, which Debian 12 has not: the tests that
+# want it are skipped then.
+DEPS_CARGO='
+scenario | pjdfstest@0.2.2 | pjdfstest | what POSIX says of each call, in a writable mount
+scenario | fsx@0.3.2       | fsx       | random operations on a file, in a writable mount
+'
+DEPS_CARGO_BIN=cargo/bin
+
 # The groups of the tables that a rung stands for.
 deps_groups()
 {
@@ -93,17 +117,19 @@ deps_groups()
 	build) echo build ;;
 	man) echo build man ;;
 	unit | torture) echo build unit ;;
-	demo) echo build mount python java spark ;;
-	scenario) echo build man mount python java scenario spark hdfs kerberos node blob web ;;
+	demo) echo build mount python java spark tables ;;
+	scenario) echo build man mount python java scenario tables spark hdfs kerberos knox node blob web browser ;;
 	asan | tsan) echo build unit mount python java scenario hdfs node blob web ;;
 	bench-blob) echo build mount python scenario node blob curl ;;
-	bench-hdfs) echo build mount python java scenario hdfs curl ;;
+	bench-hdfs) echo build mount python java scenario hdfs hdfs-clients curl ;;
+	bench-python) echo build mount python scenario tables blob node adlfs ;;
 	bench-mount) echo build mount python scenario web curl ;;
 	fuzz) echo build clang ;;
+	wheel) echo build python wheel ;;
 	libfuse) echo build libfuse ;;
 	bench) echo build mount python ;;
 	lint) echo build man unit python lint ;;
-	all) echo build man unit mount python java scenario spark hdfs kerberos node blob web lint ;;
+	all) echo build man unit mount python java scenario tables spark hdfs kerberos knox node blob web browser lint ;;
 	*) die "there is no rung '$1'; there are: $DEPS_RUNGS" ;;
 	esac
 }
@@ -218,8 +244,7 @@ deps_pip()
 # The folder appears when it is complete.
 maven_fetch()
 {
-	local dir=$1 part=$1.part coordinate group artifact version alone
-	local all='<exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion>'
+	local dir=$1 part=$1.part coordinate group artifacts artifact version without
 	shift
 	rm -rf "$part"
 	mkdir -p "$part"
@@ -228,9 +253,14 @@ maven_fetch()
 		echo '<groupId>sluice</groupId><artifactId>jars</artifactId><version>1</version>'
 		echo '<packaging>pom</packaging><dependencies>'
 		for coordinate in "$@"; do
-			IFS=: read -r group artifact version alone <<<"$coordinate"
-			echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId>"
-			echo "<version>$version</version>${alone:+<exclusions>$all</exclusions>}</dependency>"
+			IFS=: read -r group artifacts version without <<<"$coordinate"
+			for artifact in ${artifacts//+/ }; do
+				echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId>"
+				echo "<version>$version</version>"
+				[ -z "$without" ] || echo "<exclusions><exclusion><groupId>${without#*=}</groupId>" \
+					"<artifactId>*</artifactId></exclusion></exclusions>"
+				echo "</dependency>"
+			done
 		done
 		echo '</dependencies></project>'
 	} >"$part/pom.xml"
@@ -291,6 +321,20 @@ deps_go()
 	done <<<"$rows"
 }
 
+deps_cargo()
+{
+	local crate program why rows
+	rows=$(deps_rows "$DEPS_CARGO" "$@")
+	[ -n "$rows" ] && deps_met cmd:cargo || return 0
+	while IFS=$'\t' read -r _ crate program why; do
+		[ ! -e "$cache/$DEPS_CARGO_BIN/$program" ] || continue
+		say "building $crate (cargo): $why"
+		timeout 400 cargo install -q --locked --root "$cache/cargo" "$crate" \
+			>"$cache/cargo.log" 2>&1 </dev/null ||
+			say "it could not be built, and its tests are skipped ($cache/cargo.log)"
+	done <<<"$rows"
+}
+
 # Installs what rung $1 lacks.  One at a time: two scripts may share the cache.
 deps_install()
 {
@@ -305,5 +349,6 @@ deps_install()
 	deps_maven "${groups[@]}"
 	deps_npm "${groups[@]}"
 	deps_go "${groups[@]}"
+	deps_cargo "${groups[@]}"
 	exec {lock}>&-
 }
