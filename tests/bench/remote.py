@@ -5,6 +5,7 @@ server, nginx, either behind toxiproxy), and mounts of it by sluice, rclone, blo
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -229,6 +230,19 @@ def cpu_of(pid):
         with contextlib.suppress(OSError):
             total += sum(map(int, Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
     return total / TICK
+
+
+class Clocks:
+    """What a block takes: seconds, and those of the processor that programs used which ended in it."""
+
+    def __enter__(self):
+        self.began, self.before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        return self
+
+    def __exit__(self, *_):
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.seconds = time.monotonic() - self.began
+        self.cpu = after.ru_utime + after.ru_stime - self.before.ru_utime - self.before.ru_stime
 
 
 class Served:

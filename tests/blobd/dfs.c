@@ -337,6 +337,11 @@ static void delete_path(struct request *q, struct container *c)
 		return n && n->now ? dfs_error(q, 409, "DirectoryNotEmpty", "It is not empty.")
 				   : dfs_error(q, 404, "PathNotFound", "There is no such path.");
 	}
+	if (!conditions_ok(q, n->now, "", false)) {
+		pthread_mutex_unlock(&lock);
+		free(prefix);
+		return;
+	}
 	while (gone++ < STEP && (at = name_lower(c, prefix)) < c->n &&
 	       slu_starts(c->v[at]->text, prefix)) {
 		char *text = must(strdup(c->v[at]->text));

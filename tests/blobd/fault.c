@@ -31,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const char *const kinds[FAULT_KINDS] = {
 	[FAULT_NONE] = "-",
@@ -170,6 +171,8 @@ static void object(const struct request *q, char *out, size_t n)
 	snprintf(out, n, "%s/%s", q->container, *q->name ? q->name : prefix ? prefix : "");
 }
 
+static void log_expect(struct request *q);
+
 void rules_match(struct request *q)
 {
 	char what[2400];
@@ -188,6 +191,7 @@ void rules_match(struct request *q)
 		break;
 	}
 	pthread_mutex_unlock(&rules_lock);
+	log_expect(q);
 }
 
 void rules_release(void)
@@ -212,6 +216,35 @@ static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct slu_buf lines = {.max = 256 << 20};
 static unsigned long long nr;
 
+/* Requests that are about to be in the log.  Who has an answer and asks for the log wants to see what was answered, and the
+ * thread that answered may still be on its way; of what is slow on purpose nobody expects that. */
+#define PATIENCE_S 1
+static pthread_cond_t log_done = PTHREAD_COND_INITIALIZER;
+static unsigned expected;
+
+static void log_expect(struct request *q)
+{
+	enum fault_kind k = q->fault.kind;
+
+	if (k == FAULT_STALL || k == FAULT_DELAY || k == FAULT_DRIP)
+		return;
+	pthread_mutex_lock(&log_lock);
+	q->expected = true;
+	expected++;
+	pthread_mutex_unlock(&log_lock);
+}
+
+/* With the lock. */
+static void log_wait(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	while (expected && !pthread_cond_timedwait(&log_done, &log_lock, &until))
+		;
+}
+
 void log_request(const struct request *q)
 {
 	char what[2400];
@@ -221,6 +254,8 @@ void log_request(const struct request *q)
 		return;
 	object(q, what, sizeof(what));
 	pthread_mutex_lock(&log_lock);
+	if (q->expected && !--expected)
+		pthread_cond_broadcast(&log_done);
 	slu_buf_fmt(&lines, "%llu %s %s ", ++nr, q->op, q->method);
 	slu_url_encode(&lines, what, strlen(what), "/");
 	slu_buf_fmt(&lines, " %d %llu %s %s\n", q->status, (unsigned long long)q->sent,
@@ -231,6 +266,7 @@ void log_request(const struct request *q)
 void log_text(struct slu_buf *b)
 {
 	pthread_mutex_lock(&log_lock);
+	log_wait();
 	slu_buf_add(b, lines.p, lines.len);
 	pthread_mutex_unlock(&log_lock);
 }
@@ -238,6 +274,7 @@ void log_text(struct slu_buf *b)
 void log_clear(void)
 {
 	pthread_mutex_lock(&log_lock);
+	log_wait();
 	slu_buf_clear(&lines);
 	pthread_mutex_unlock(&log_lock);
 }

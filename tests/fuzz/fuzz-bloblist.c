@@ -7,6 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int fuzz_left(void *user, const char *id, uint64_t size, bool committed)
+{
+	(void)user, (void)size, (void)committed;
+	if (!*id || strlen(id) >= SLU_BLOB_BLOCK_ID)
+		abort();
+	return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void fuzz_block_id(void *user, uint64_t i, char *out)
@@ -38,7 +46,7 @@ static void fuzz_page(const char *xml, size_t n, struct slu_blob_page page)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *xml = (const char *)data;
-	char code[16], text[16], id[SLU_BLOB_BLOCK_ID];
+	char code[16], text[16];
 	struct slu_err e = {0};
 	bool same;
 
@@ -48,8 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_page(xml, size, (struct slu_blob_page){.prefix = "in/", .flat = true, .all = true});
 	if (slu_blob_blocks_parse(xml, size, fuzz_block_id, NULL, 2, &same, &e) < 0 && !e.msg[0])
 		abort();
-	slu_blob_left_parse(xml, size, id);
-	if (strlen(id) >= sizeof(id))
+	if (slu_blob_each_block(xml, size, fuzz_left, NULL, &e) < 0 && !e.msg[0])
 		abort();
 	slu_blob_error_parse(xml, size, code, sizeof(code), text, sizeof(text));
 	if (strlen(code) >= sizeof(code) || strlen(text) >= sizeof(text))

@@ -1,7 +1,8 @@
 # The fuzzers as programs: built by `tools/dev fuzz` only (clang, configure --enable-fuzzing; then: make
 # fuzz-programs).  Their corpora replay in the unit tests, with any compiler.
 FUZZERS = tests/fuzz/fuzz-acks tests/fuzz/fuzz-blobfault tests/fuzz/fuzz-bloblist tests/fuzz/fuzz-dfslist \
-	tests/fuzz/fuzz-endpoint tests/fuzz/fuzz-glob tests/fuzz/fuzz-hadoopconf tests/fuzz/fuzz-http tests/fuzz/fuzz-json tests/fuzz/fuzz-manifest \
+	tests/fuzz/fuzz-digest tests/fuzz/fuzz-hdfspb tests/fuzz/fuzz-hdfswire tests/fuzz/fuzz-replica \
+	tests/fuzz/fuzz-endpoint tests/fuzz/fuzz-glob tests/fuzz/fuzz-hadoopconf tests/fuzz/fuzz-http tests/fuzz/fuzz-jobspec tests/fuzz/fuzz-json tests/fuzz/fuzz-manifest \
 	tests/fuzz/fuzz-packets tests/fuzz/fuzz-path tests/fuzz/fuzz-secret tests/fuzz/fuzz-token tests/fuzz/fuzz-uri tests/fuzz/fuzz-web \
 	tests/fuzz/fuzz-webhdfs tests/fuzz/fuzz-xml tests/fuzz/fuzz-yaml
 FUZZ_LIBS = $(FOLDER_LIBS)
@@ -27,6 +28,8 @@ tests_fuzz_fuzz_hadoopconf_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_hadoopconf_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_http_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_jobspec_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_jobspec_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_json_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_manifest_LDADD = $(FUZZ_LIBS)
@@ -49,3 +52,11 @@ tests_fuzz_fuzz_xml_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_xml_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_yaml_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_yaml_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_digest_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_digest_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_hdfspb_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_hdfspb_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_hdfswire_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_hdfswire_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_replica_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_replica_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)

@@ -9,6 +9,8 @@
 
 #include "tests/lib/httpd.h"
 
+#include "fs/hadoopsum.h"
+
 #include <ctype.h>
 
 #define FAKE_FILES 64
@@ -32,6 +34,8 @@ enum fake_fault {
 	FAKE_ELSEWHERE, /* a DataNode with another scheme */
 	FAKE_STANDBY,
 	FAKE_NO_OTHER, /* every DataNode is to be left out */
+	FAKE_FLIPPED,  /* one bit of the data */
+	FAKE_UNKNOWN,  /* an operation that it does not know */
 };
 
 static struct {
@@ -46,6 +50,7 @@ static struct {
 	char then_op[24];
 	char log[65536];
 	size_t page; /* entries of a page of a listing */
+	bool coded;  /* files are erasure-coded, and sum up to something else */
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct fake_file *fake_find(const char *path)
@@ -167,8 +172,9 @@ static int fake_status_text(const struct fake_file *f, const char *name, char *o
 {
 	return snprintf(out, n,
 			"{\"pathSuffix\":\"%s\",\"type\":\"%s\",\"length\":%zu,\"fileId\":%lu,"
-			"\"modificationTime\":%lu}",
-			name, f->dir ? "DIRECTORY" : "FILE", f->len, f->inode, f->mtime);
+			"\"modificationTime\":%lu%s}",
+			name, f->dir ? "DIRECTORY" : "FILE", f->len, f->inode, f->mtime,
+			fake.coded ? ",\"ecBit\":true" : "");
 }
 
 static int fake_by_path(const void *a, const void *b)
@@ -256,13 +262,48 @@ static bool fake_concat(struct hconn *c, const char *path, const char *query)
 	return fake_answer(c, 200, "%s", "");
 }
 
-static bool fake_create(struct hconn *c, const char *path, bool half)
+static int fake_sum_of(const struct fake_file *f, unsigned block, char got[SLU_ID_MAX])
+{
+	char like[64];
+	struct slu_hadoopsum *h;
+
+	snprintf(like, sizeof(like), SLU_HADOOP_SUM "512:%u:", block);
+	int r = slu_hadoopsum_new(like, &h);
+
+	if (r)
+		return r;
+	r = slu_hadoopsum_add(h, f->data, f->len);
+	if (!r && fake.coded)
+		r = slu_hadoopsum_add(h, "", 1);
+	if (!r)
+		r = slu_hadoopsum_end(h, got);
+	slu_hadoopsum_free(h);
+	return r;
+}
+
+/* Blocks have 4 KiB, chunks 512 bytes.  Memory that is made to fail may be what this takes: then once more, or none. */
+static bool fake_sum(struct hconn *c, const struct fake_file *f)
+{
+	const unsigned block = f->len > 4096 ? 4096 : 0;
+	char got[SLU_ID_MAX];
+
+	if (fake_sum_of(f, block, got) && fake_sum_of(f, block, got))
+		return fake_refuse(c, 400, "UnsupportedOperationException", "no memory");
+	return fake_answer(c, 200,
+			   "{\"FileChecksum\":{\"algorithm\":\"MD5-of-%uMD5-of-512CRC32C\","
+			   "\"bytes\":\"00000200%016x%s00000000\",\"length\":28}}",
+			   block / 512, block / 512, strrchr(got, ':') + 1);
+}
+
+static bool fake_create(struct hconn *c, const char *path, enum fake_fault fault)
 {
 	static _Thread_local char body[FAKE_DATA];
 
 	if (c->body_len > sizeof(body) || !hbody(c, body))
 		return false;
-	fake_put(path, body, half ? c->body_len / 2 : c->body_len);
+	if (fault == FAKE_FLIPPED)
+		body[c->body_len / 2] ^= 1;
+	fake_put(path, body, fault == FAKE_SHORT ? c->body_len / 2 : c->body_len);
 	return hprintf(c,
 		       "HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") &&
 	       false;
@@ -346,7 +387,7 @@ static bool fake_do(struct hconn *c, const char *op, const char *path, const cha
 	}
 	if (!f)
 		return fake_absent(c);
-	if (strcmp(op, "OPEN") == 0)
+	if (strcmp(op, "OPEN") == 0 || strcmp(op, "GETFILECHECKSUM") == 0)
 		return fake_locate(c, path, query, fault);
 	if (strcmp(op, "LISTSTATUS_BATCH") == 0)
 		return fake_list(c, f->path, query);
@@ -360,7 +401,9 @@ static bool fake_data(struct hconn *c, const char *op, const char *path, const c
 	struct fake_file *f = fake_at(path);
 
 	if (strcmp(op, "data-CREATE") == 0)
-		return fake_create(c, path, fault == FAKE_SHORT);
+		return fake_create(c, path, fault);
+	if (f && strcmp(op, "data-GETFILECHECKSUM") == 0)
+		return fake_sum(c, f);
 	return f ? fake_open(c, f, query, fault == FAKE_SHORT) : fake_absent(c);
 }
 
@@ -390,6 +433,8 @@ static bool fake_serve(struct hconn *c)
 		keep = false;
 	else if (fault == FAKE_STANDBY)
 		keep = fake_refuse(c, 403, "StandbyException", "READ is not supported");
+	else if (fault == FAKE_UNKNOWN)
+		keep = fake_refuse(c, 400, "UnsupportedOperationException", "it is unknown");
 	else if (fault == FAKE_NO_OTHER)
 		keep = fake_refuse(c, 403, "IOException", "No active nodes contain this block");
 	else if (fault == FAKE_LOST_AFTER) {
@@ -415,6 +460,7 @@ static void fake_start(void)
 	fake.log[0] = '\0';
 	fake.fault = FAKE_OK;
 	fake.page = 1000;
+	fake.coded = false;
 	fake_put("/r/.keep", "", 0);
 	httpd_start(&fake.srv, fake_serve);
 }

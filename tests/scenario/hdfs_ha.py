@@ -3,6 +3,7 @@
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -39,10 +40,26 @@ class HdfsHa:
             self.stop()
             raise
 
-    def write(self, xfer, dn_web, ipc):
+    def make_conf(self):
         for sub in ("hdfs", "datanode"):
             (self.conf / "webapps" / sub).mkdir(parents=True)
         (self.conf / "log4j.properties").write_text(LOG)
+
+    def of_one_datanode(self, xfer, dn_web, ipc):
+        return {
+            "dfs.replication": 1,
+            "dfs.datanode.data.dir": f"file://{self.folder}/data",
+            "dfs.datanode.address": xfer,
+            "dfs.datanode.http.address": dn_web,
+            "dfs.datanode.ipc.address": ipc,
+            "dfs.datanode.hostname": "127.0.0.1",
+            "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+            "dfs.heartbeat.interval": 1,
+            "dfs.namenode.safemode.extension": 0,
+        }
+
+    def write(self, xfer, dn_web, ipc):
+        self.make_conf()
         write_conf(
             self.conf / "core-site.xml",
             {"fs.defaultFS": f"hdfs://{NAME}", "hadoop.tmp.dir": self.folder / "tmp"},
@@ -55,17 +72,9 @@ class HdfsHa:
             "dfs.ha.fencing.methods": "shell(/bin/true)",
             "dfs.ha.tail-edits.period": 1,
             "ipc.client.connect.max.retries": 1,
-            "dfs.replication": 1,
             "dfs.namenode.fs-limits.min-block-size": 4096,
             "dfs.blocksize": 65536,
-            "dfs.datanode.data.dir": f"file://{self.folder}/data",
-            "dfs.datanode.address": xfer,
-            "dfs.datanode.http.address": dn_web,
-            "dfs.datanode.ipc.address": ipc,
-            "dfs.datanode.hostname": "127.0.0.1",
-            "dfs.namenode.datanode.registration.ip-hostname-check": "false",
-            "dfs.heartbeat.interval": 1,
-            "dfs.namenode.safemode.extension": 0,
+            **self.of_one_datanode(xfer, dn_web, ipc),
         }
         for i, (rpc, web) in enumerate(zip(self.rpc, self.web), 1):
             settings[f"dfs.namenode.rpc-address.{NAME}.nn{i}"] = rpc
@@ -97,7 +106,7 @@ class HdfsHa:
             for p in self.processes:
                 assert p.poll() is None, f"HDFS did not start: {self.folder}/*.log"
             with contextlib.suppress(OSError):
-                answer = urllib.request.urlopen(url, timeout=10).read().decode()
+                answer = urllib.request.urlopen(url, timeout=60).read().decode()
                 if all(text in answer for text in texts):
                     return
             time.sleep(0.1)
@@ -113,6 +122,18 @@ class HdfsHa:
         """From now on none is active."""
         self.processes[self.active].kill()
         self.processes[self.active].wait()
+
+    def stop_active(self):
+        """It stands still, as in a long pause of Java's memory; the kernel goes on taking what is sent to it."""
+        self.processes[self.active].send_signal(signal.SIGSTOP)
+
+    def restart_other(self):
+        """The one that is not active is started anew, as a standby."""
+        other = 1 - self.active
+        self.processes[other].kill()
+        self.processes[other].wait()
+        self.processes[other] = self.run("namenode.NameNode", *self.options(self.nodes[other]))
+        self.wait(self.web[other], "NameNodeStatus", '"State" : "standby"')
 
     def activate_other(self):
         other = 1 - self.active

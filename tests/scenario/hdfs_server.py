@@ -17,6 +17,7 @@ from ports import free_ports
 JAVA = Path(os.environ["JAVA_HOME"]) / "bin/java" if "JAVA_HOME" in os.environ else shutil.which("java")
 JVM = [
     "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m", "-Djava.net.preferIPv4Stack=true",
+    "-Djava.io.tmpdir=.",
     # without it every request to WebHDFS is answered with 500 on Java 17
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
 ]  # fmt: skip
@@ -33,6 +34,21 @@ def jars():
     """The folder of the jars, or None."""
     folder = os.environ.get("SLUICE_HADOOP_JARS")
     return folder if folder and JAVA and Path(folder).is_dir() else None
+
+
+def need():
+    import pytest  # the benchmarks use this file as well
+
+    if not jars():
+        pytest.skip("no HDFS: SLUICE_HADOOP_JARS or Java is missing (tools/dev deps scenario)")
+
+
+def while_it_runs(make, *args, **settings):
+    """What a fixture yields from."""
+    need()
+    server = make(*args, **settings)
+    yield server
+    server.stop()
 
 
 def write_conf(path, settings):
@@ -91,17 +107,20 @@ class Hdfs:
         self.processes = []
         self.run("namenode.NameNode", "-format", "-nonInteractive", "-force").wait(timeout=120)
         self.processes = [self.run("namenode.NameNode"), self.run("datanode.DataNode")]
+        self.options = [[]]  # of each DataNode
+        self.datanode_webs = [self.datanode_web]
         for i in range(1, datanodes):
             xfer, dn_web, ipc = dn_ports[3 * i : 3 * i + 3]
-            self.processes.append(
-                self.run(
-                    "datanode.DataNode",
+            self.datanode_webs.append(f"127.0.0.1:{dn_web}")
+            self.options.append(
+                [
                     f"-Ddfs.datanode.address=127.0.0.1:{xfer}",
                     f"-Ddfs.datanode.http.address=127.0.0.1:{dn_web}",
                     f"-Ddfs.datanode.ipc.address=127.0.0.1:{ipc}",
                     f"-Ddfs.datanode.data.dir=file://{self.folder}/data{i}",
-                )
+                ]
             )
+            self.processes.append(self.run("datanode.DataNode", *self.options[i]))
         try:
             self.wait(datanodes)
         except BaseException:
@@ -129,8 +148,32 @@ class Hdfs:
     def is_ready(self, datanodes):
         url = f"http://{self.web}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
         with contextlib.suppress(OSError):
-            text = urllib.request.urlopen(url, timeout=10).read().decode()
+            text = urllib.request.urlopen(url, timeout=60).read().decode()
             return '"FSState" : "Operational"' in text and f'"NumLiveDataNodes" : {datanodes}' in text
+        return False
+
+    def datanode(self, i):
+        """Its process."""
+        return self.processes[1 + i]
+
+    def kill_datanode(self, i):
+        self.datanode(i).kill()
+        self.datanode(i).wait()
+
+    def restart_datanodes(self):
+        """Those that are gone, until they serve."""
+        gone = [i for i in range(len(self.options)) if self.datanode(i).poll() is not None]
+        for i in gone:
+            self.processes[1 + i] = self.run("datanode.DataNode", *self.options[i])
+        end = time.monotonic() + 120
+        while not all(self.is_serving(i) for i in gone):
+            assert time.monotonic() < end, f"a DataNode does not come back: {self.folder}/*.log"
+            time.sleep(0.1)
+
+    def is_serving(self, i):
+        url = f"http://{self.datanode_webs[i]}/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo"
+        with contextlib.suppress(OSError):
+            return r"ActorState\":\"RUNNING" in urllib.request.urlopen(url, timeout=60).read().decode()
         return False
 
     def replicas(self, datanode):

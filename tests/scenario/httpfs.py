@@ -6,6 +6,7 @@ import getpass
 import os
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -20,9 +21,15 @@ def jar():
 
 
 class HttpFs:
-    def __init__(self, folder, hdfs):
+    """Before an HDFS that takes everybody at their word."""
+
+    host = "127.0.0.1"
+    ready = {200}  # what it says when it is
+
+    def __init__(self, folder, hdfs, jvm=(), **settings):
+        """settings: more of httpfs-site.xml, with '_' for '.'."""
         self.folder = Path(folder)
-        self.web = f"127.0.0.1:{free_ports(1)[0]}"
+        self.web = f"{self.host}:{free_ports(1)[0]}"
         conf = self.folder / "conf"
         for sub in ("conf", "log", "temp"):
             (self.folder / sub).mkdir()
@@ -36,13 +43,14 @@ class HttpFs:
                 "httpfs.http.port": port,
                 "httpfs.hadoop.config.dir": hdfs.conf,
                 **{f"httpfs.proxyuser.{getpass.getuser()}.{what}": "*" for what in ("hosts", "groups")},
+                **{k.replace("_", "."): v for k, v in settings.items()},
             },
         )
         places = {"home": self.folder, "config": conf, "log": self.folder / "log", "temp": self.folder / "temp"}
         with open(self.folder / "out.log", "ab") as log:
             self.process = subprocess.Popen(
                 [
-                    JAVA, *JVM, *(f"-Dhttpfs.{name}.dir={path}" for name, path in places.items()),
+                    JAVA, *JVM, *jvm, *(f"-Dhttpfs.{name}.dir={path}" for name, path in places.items()),
                     "-cp", f"{conf}:{hdfs.conf}:{jar()}/*:{jars()}/*",
                     "org.apache.hadoop.fs.http.server.HttpFSServerWebServer",
                 ],
@@ -60,11 +68,40 @@ class HttpFs:
         while time.monotonic() < end:
             assert self.process.poll() is None, f"HttpFS did not start: {self.folder}/out.log"
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(url, timeout=30).read()
-                return
+                try:
+                    status = urllib.request.urlopen(url, timeout=30).status
+                except urllib.error.HTTPError as e:
+                    status = e.code
+                if status in self.ready:
+                    return
             time.sleep(0.1)
         raise AssertionError(f"HttpFS is not ready after 120 s: {self.folder}/out.log")
 
     def stop(self):
         self.process.kill()
         self.process.wait()
+
+
+class SecureHttpFs(HttpFs):
+    """Before one with Kerberos (kerberos_server.py): it signs in as httpfs and speaks for who signs in to it."""
+
+    host = "localhost"
+    ready = {401}
+
+    def __init__(self, folder, hdfs):
+        kdc = hdfs.kdc
+        keytab = kdc.keytab("httpfs", "httpfs/localhost")
+        http = {"principal": "HTTP/localhost", "keytab": hdfs.services}
+        super().__init__(
+            folder, hdfs, hdfs.jvm,
+            **{
+                "httpfs.hadoop.authentication.type": "kerberos",
+                "httpfs.hadoop.authentication.kerberos.principal": "httpfs/localhost",
+                "httpfs.hadoop.authentication.kerberos.keytab": keytab,
+                "hadoop.http.authentication.type": "kerberos",
+                **{f"hadoop.http.authentication.kerberos.{k}": v for k, v in http.items()},
+                "httpfs.authentication.type": "kerberos",
+                **{f"httpfs.authentication.kerberos.{k}": v for k, v in http.items()},
+                **{f"httpfs.proxyuser.alice.{what}": "*" for what in ("hosts", "groups")},
+            },
+        )  # fmt: skip

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from hdfs_server import JAVA, JVM, Hdfs, die_with_parent, jars
+from hdfs_server import JAVA, JVM, Hdfs, die_with_parent, jars, write_conf
 from ports import free_ports
 
 REALM = "SLUICE.TEST"
@@ -109,6 +109,8 @@ class SecureHdfs(Hdfs):
             "hadoop.http.authentication.kerberos.principal": http["principal"],
             "hadoop.http.authentication.kerberos.keytab": http["keytab"],
             "hadoop.user.group.static.mapping.overrides": "alice=supergroup",
+            # gateways, and who may say that he acts for others
+            **{f"hadoop.proxyuser.{who}.{what}": "*" for who in ("httpfs", "alice") for what in ("hosts", "groups")},
             **self.more_core,
         }
         inner = "java.security.jgss/sun.security.krb5=ALL-UNNAMED"
@@ -141,9 +143,46 @@ class SecureHdfs(Hdfs):
         found = re.findall(r"audit: allowed=true\tugi=(.*?)\tip=\S+\tcmd=(\S+)\t.*proto=(\S+)", text)
         return [ugi for ugi, cmd, by in found if cmd == name and by == proto]
 
-    def tool(self, main, *args, env=None):
-        """A program of Hadoop's, as a user with a ticket would run it."""
+    def tool(self, main, *args, env=None, conf=None):
+        """A program of Hadoop's, as a user with a ticket would run it; conf: a folder of settings for the cluster's."""
         return subprocess.run(
-            [JAVA, *JVM, *self.jvm, "-cp", f"{self.conf}:{jars()}/*", f"org.apache.hadoop.{main}", *map(str, args)],
+            [JAVA, *JVM, *self.jvm, "-cp", f"{conf or self.conf}:{jars()}/*", f"org.apache.hadoop.{main}", *map(str, args)],
             env={**self.kdc.env, **(env or {})}, check=True, capture_output=True, text=True, timeout=120,
         ).stdout  # fmt: skip
+
+
+class HttpsHdfs(SecureHdfs):
+    """Its web servers speak https and nothing else."""
+
+    def __init__(self, folder, kdc, **settings):
+        names, data = free_ports(2)
+        conf = Path(folder) / "conf"
+        conf.mkdir(parents=True)
+        self.ca = conf / "ca.pem"
+        store = {"location": conf / "key.jks", "password": "secret", "type": "jks"}
+        keytool = [shutil.which("keytool", path=f"{Path(JAVA).resolve().parent}:{PATH}"), "-keystore", store["location"],
+                   "-storepass", "secret", "-alias", "servers"]  # fmt: skip
+        subprocess.run(
+            [*keytool, "-genkeypair", "-keyalg", "RSA", "-dname", "CN=localhost", "-ext", "san=dns:localhost",
+             "-storetype", "JKS", "-keypass", "secret"], check=True, capture_output=True,
+        )  # fmt: skip
+        self.ca.write_bytes(subprocess.run([*keytool, "-exportcert", "-rfc"], check=True, capture_output=True).stdout)
+        for side in ("server", "client"):
+            write_conf(
+                conf / f"ssl-{side}.xml",
+                {
+                    **{f"ssl.{side}.keystore.{k}": v for k, v in store.items()},
+                    **{f"ssl.{side}.truststore.{k}": v for k, v in store.items()},
+                    f"ssl.{side}.keystore.keypassword": "secret",
+                },
+            )
+        super().__init__(
+            folder, kdc,
+            **{
+                "dfs.http.policy": "HTTPS_ONLY",
+                "dfs.namenode.https-address": f"localhost:{names}",
+                "dfs.datanode.https.address": f"localhost:{data}",
+                **settings,
+            },
+        )  # fmt: skip
+        self.web, self.datanode_web = f"localhost:{names}", f"localhost:{data}"

@@ -15,6 +15,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1] / "model/model.c"
 SECONDS = float(os.environ.get("SLUICE_MODEL_SECONDS") or (180 if os.environ.get("SLUICE_DEEP") else 3))
 ROUND = 15
+FOLDER = tempfile.TemporaryDirectory(prefix="sluice-model-")  # goes when the process does
 PROCESSES, THREADS = 2, 4
 
 
@@ -23,7 +24,7 @@ def program():
     compiler = os.environ.get("CC") or shutil.which("cc")
     if not compiler:
         return None
-    built = Path(tempfile.mkdtemp(prefix="sluice-model-")) / "model"
+    built = Path(FOLDER.name) / "model"
     flags = ["-O2", "-std=gnu17", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-pthread"]
     subprocess.run([*compiler.split(), *flags, "-o", built, SOURCE], check=True)
     return built

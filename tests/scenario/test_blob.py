@@ -255,3 +255,8 @@ def test_two_writers_of_one_name(blob):
     procs = [blob.start("cp", "f", blob.ref("f"), stderr=-1) for _ in range(4)]
     codes = sorted(p.wait() for p in procs if p.communicate())
     assert codes.count(0) == 1 and set(codes[1:]) <= {EXISTS, 7}
+    # one that looked before the first was done, and came to its blocks after
+    late = [
+        blob.start("cp", "f", blob.ref("f"), stderr=-1, env={"SLUICE_FAULT": f"stat:#{n}:ENOENT"}) for n in range(1, 5)
+    ]
+    assert {p.wait() for p in late if p.communicate()} <= {EXISTS, NOT_FOUND}

@@ -7,7 +7,7 @@ import hashlib
 import os
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NOT_FOUND, Workspace
+from conftest import BAD_INPUT, EXISTS, NOT_FOUND, Workspace, needs_fuse
 from jobs import run_job, write_job
 from stores import BlobStore
 
@@ -197,3 +197,19 @@ def test_what_grows_while_it_is_fetched_is_a_clean_error(one):
         assert a.fired() and done.returncode != 0
     assert "changed" in err and "'log'" in err
     assert not (one.cwd / "out/log").exists()
+
+
+@needs_fuse
+def test_a_mount_lists_a_folder_once_whatever_page_tells_it(tmp_path):
+    """Between a folder's marker and what its files share other names fit, and ends of pages."""
+    with server(tmp_path / "a", "--page", 1) as a:
+        ws = Workspace(tmp_path, BlobStore(a, "here"))
+        names = ["d", "d!", "d!-1", "d-1", "e"]
+        ws.run("mkdir", *[ws.ref(f"in/{name}") for name in names])
+        ws.put_all({f"in/{name}/f": b"x" for name in names if name != "d!-1"} | {"in/d-0": b"x"})
+        with ws.mounted(ws.ref("in"), None, "--live") as m:
+            fd = os.open(m, os.O_RDONLY)
+            for _ in range(2):  # also back at the beginning
+                assert sorted(os.listdir(fd)) == sorted([*names, "d-0"])
+                os.lseek(fd, 0, os.SEEK_SET)
+            os.close(fd)

@@ -2,6 +2,7 @@
 """cp and rm: many files at once, on every store."""
 
 import hashlib
+import json
 import os
 import resource
 import signal
@@ -221,3 +222,55 @@ def test_a_full_disk_leaves_nothing_and_says_so(ws, src):
     assert not (ws.cwd / "out/big").exists()
     ws.run("cp", "-R", "--update", "src", "out")
     assert read_tree(ws.cwd / "out") == src
+
+
+def sent(done):
+    return done.err.count(" put_block ")
+
+
+@pytest.fixture
+def broken_off(ws):
+    """A long file, killed while all blocks but one are there; how many it has."""
+    part = os.urandom(1 << 20)
+    make(ws.cwd / "src", {"big": b"".join(part[i:] + part[:i] for i in range(64))})
+    whole = sent(ws.run("cp", "-vv", "src/big", ws.ref("t/other"), env={"SLUICE_DEBUG": "store"}))
+    assert whole > 4
+    stuck = {"SLUICE_FAULT": f"put_block:#{whole}:hang"}
+    p = ws.start("cp", "-o", "json", "src/big", ws.ref("t/big"), stderr=subprocess.PIPE, env=stuck)
+    while json.loads(p.stderr.readline())["progress"]["bytes"] <= (64 << 20) * (whole - 2) // whole:
+        pass
+    p.kill()
+    p.communicate()
+    assert not ws.exists("t/big")
+    return whole
+
+
+def test_a_copy_goes_on_where_it_broke_off(ws, broken_off):
+    done = ws.run("cp", "-vv", "src/big", ws.ref("t/big"), env={"SLUICE_DEBUG": "store"})
+    if ws.store.kind == "local":
+        assert sent(done) == broken_off  # a temporary file goes with who wrote it
+    else:
+        assert sent(done) == 1 and "of an earlier try are there already" in done.err
+    assert ws.get("t/big") == (ws.cwd / "src/big").read_bytes()
+    assert ws.run("ls", "-R", ws.ref("t")).out.split() == ["big", "other"]
+
+
+def test_what_was_sent_of_other_bytes_does_not_count(ws, broken_off):
+    """Neither length nor time tell that they are others."""
+    path = ws.cwd / "src/big"
+    was = path.stat()
+    with open(path, "r+b") as f:
+        f.write(bytes(1 << 20))
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    done = ws.run("cp", "-vv", "src/big", ws.ref("t/big"), env={"SLUICE_DEBUG": "store"})
+    assert sent(done) == broken_off
+    assert ws.get("t/big") == path.read_bytes()
+
+
+def test_mkdir_makes_what_is_missing(ws):
+    ws.run("mkdir", ws.ref("a/b/c"), ws.ref("a/b"))
+    assert ws.run("ls", ws.ref("a/b")).out == "c/\n"
+    ws.put("f", "1")
+    assert "is a file" in ws.run("mkdir", ws.ref("f"), code=EXISTS).err
+    assert ws.get("f") == b"1"
+    ws.run("mkdir", ws.ref("a/*"), code=BAD_INPUT)

@@ -5,7 +5,7 @@ import json
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, CHANGED, EXISTS, NOT_FOUND, read_tree
+from conftest import BAD_INPUT, CHANGED, EXISTS, NOT_FOUND, local_only, read_tree
 
 
 def test_a_version_records_what_it_pins(ws):
@@ -48,7 +48,8 @@ def test_latest_is_the_newest(ws):
 def test_an_explicit_version_is_taken_once(ws):
     ws.put("f", "1")
     assert ws.register("d", "f", "--version", "2026-11")["version"] == "2026-11"
-    ws.run("data", "create", "--name", "d", "--path", ws.ref("f"), "--version", "2026-11", code=EXISTS)
+    ws.put("g", "2")
+    ws.run("data", "create", "--name", "d", "--path", ws.ref("g"), "--version", "2026-11", code=EXISTS)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "a/b", ".", "ü", "new\nline", "x" * 256])
@@ -106,6 +107,16 @@ def test_several_stores_stand_below_their_names(ws):
     ws.run("download", "d", ws.cwd / "out")
     assert (ws.cwd / "out/lake/f").read_text() == "2"
     assert (ws.cwd / "out/workspaceblobstore/f").read_text() == "1"
+
+
+def test_a_definition_does_not_say_another_type(ws):
+    ws.put("d/a.csv", "a\n1\n")
+    assert ws.register("d", "d")["version"] == "1"
+    shown = ws.json("data", "show", "d")
+    assert shown["type"] == "uri_folder" and "type" not in shown["definition"]
+    ws.register("t", "d", "--delimiter", ",")
+    shown = ws.json("data", "show", "t")
+    assert shown["type"] == shown["definition"]["type"] == "mltable"
 
 
 def test_a_tabular_definition_keeps_every_option(ws):
@@ -174,3 +185,55 @@ def test_a_version_in_a_file_may_be_a_number(ws):
     assert ws.json("data", "create", "-f", "d.yml")["version"] == "3"
     (ws.cwd / "e.yml").write_text("name: e\nversion: 3.10\ntype: uri_file\npath: workspaceblobstore:f\n")
     assert "quotes" in ws.run("data", "create", "-f", "e.yml", code=BAD_INPUT).err
+
+
+def test_a_part_of_a_version_is_named_behind_it(ws):
+    ws.put_all({"in/a b/x.csv": "x", "in/a b/deep/y.csv": "yy", "in/z": "zzz"})
+    ws.register("parts", "in")
+    assert ws.run("ls", "parts@1/a b").out.splitlines() == ["deep/", "x.csv"]
+    assert ws.run("cat", "parts@1/a b/x.csv").out == "x"
+    assert ws.run("cat", "azureml:parts:1/z").out == "zzz"
+    assert ws.run("cat", "azureml://data/parts/versions/1/paths/a%20b/x.csv").out == "x"
+    ws.run("cp", "-R", "parts@latest/a b", "copy")
+    assert read_tree(ws.cwd / "copy") == {"x.csv": b"x", "deep/y.csv": b"yy"}
+    ws.run("download", "parts@1/**/*.csv", "staged")
+    assert read_tree(ws.cwd / "staged") == {"a b/x.csv": b"x", "a b/deep/y.csv": b"yy"}
+    assert "'parts@1/a b/NAME'" in ws.run("cat", "parts@1/a b", code=BAD_INPUT).err
+    assert "holds no file 'none'" in ws.run("ls", "parts@1/none", code=NOT_FOUND).err
+    ws.run("data", "update", "parts@1/z", "--tag", "k=v", code=BAD_INPUT)
+    ws.put("in/z", "other")
+    ws.run("cat", "parts@1/z", code=CHANGED)
+
+
+@local_only
+def test_a_file_that_is_applied_again_changes_nothing(ws):
+    ws.put_all({"in/a": "1", "other/b": "2"})
+    text = f"name: set\nversion: seven\npath: {ws.ref('in')}\ntags: {{k: v}}\n"
+    (ws.cwd / "d.yml").write_text(text)
+    first = ws.json("data", "create", "-f", "d.yml")
+    assert ws.json("data", "create", "-f", "d.yml") == first
+    assert ws.json("data", "create", "-f", "d.yml", "--no-new-version") == first
+    for old, new in (("in", "other"), ("k: v", "k: w")):
+        (ws.cwd / "d.yml").write_text(text.replace(old, new))
+        assert "exists and cannot be changed" in ws.run("data", "create", "-f", "d.yml", code=EXISTS).err
+    ws.run("data", "create", "-n", "two", "-p", ws.ref("in"))
+    said = ws.run("data", "create", "-n", "two", "-p", ws.ref("other"), "--no-new-version", code=EXISTS).err
+    assert "without --no-new-version" in said
+
+
+@local_only
+def test_a_name_that_is_taken_for_a_pattern(ws):
+    """The shell is told how to say it, where nothing matches."""
+    ws.put("in/a[1].csv", "x")
+    for argv in (["ls"], ["data", "create", "-n", "x", "-p"], ["download"]):
+        more = [ws.cwd / "t"] if argv == ["download"] else []
+        assert "backslash before each of [ ] { }" in ws.run(*argv, ws.ref("in/a[1].csv"), *more, code=NOT_FOUND).err
+    assert ws.run("cat", ws.ref("in/a\\[1\\].csv")).out == "x"
+    assert "backslash" not in ws.run("ls", ws.ref("in/*.txt"), code=NOT_FOUND).err
+
+
+@local_only
+def test_settings_for_spark_where_none_are_needed(ws):
+    ws.put("in/a.csv", "x")
+    ws.run("hdfs", ws.ref("in"), "--properties", ws.cwd / "p", env={"SPARK_CONF_DIR": str(ws.cwd)})
+    assert (ws.cwd / "p").read_text() == "# the view needs no settings\n"

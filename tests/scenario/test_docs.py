@@ -3,24 +3,80 @@
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from conftest import USAGE, local_only, needs_fuse
+import pytest
+from conftest import RUNG, USAGE, local_only, needs_fuse
 
 SRC = Path(os.environ.get("SLUICE_SRC", Path(__file__).parents[2]))
 
 
-def blocks(path, language):
-    return re.findall(rf"```{language}\n(.*?)```", (SRC / path).read_text(), re.DOTALL)
+sys.path.insert(0, str(SRC / "tools/dev.d"))
+import document  # noqa: E402
+
+# What tools/dev demo runs as well is left to it, as it needs a Spark of its own.
+SLOW = () if os.environ.get("SLUICE_DEEP") == "1" else ("spark",)
+
+
+def has(need):
+    library = Path(os.environ.get("SLUICE_LIBRARY", "")).is_file() and RUNG == "scenario"
+    return (
+        need not in SLOW and (library or need not in ("python", "fsspec", "pandas", "polars")) and document.there(need)
+    )
+
+
+def ran(path, folder, monkeypatch, replace=()):
+    """All that the examples of a document print."""
+    told, text = [], (SRC / path).read_text()
+    for old, new in replace:
+        text = text.replace(old, new)
+    if "```python" in text and not has("python"):
+        pytest.skip("no library that Python can load")
+    monkeypatch.setenv("SLUICE_SRC", str(SRC))
+    monkeypatch.setenv("PYTHONPATH", str(SRC / "python"))
+    page = document.Document(text, folder, has, told.append)
+    assert page.run() == 0, "".join(told)[-3000:]
+    return "".join(told)
 
 
 @needs_fuse
-def test_the_sixty_seconds_of_the_readme(tmp_path):
-    script = blocks("README.md", "sh")[0].replace("/path/to/Titanic.csv", str(SRC / "examples/titanic/Titanic.csv"))
-    done = subprocess.run(["bash", "-euxc", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "PassengerId" in done.stdout and "file:///" in done.stdout
+def test_the_examples_of_the_readme(tmp_path, monkeypatch):
+    source = str(SRC / "examples/titanic/Titanic.csv")
+    told = ran("README.md", tmp_path, monkeypatch, [("/path/to/Titanic.csv", source)])
+    assert "PassengerId" in told and "file:///" in told
+
+
+@needs_fuse
+def test_the_tutorial(tmp_path, monkeypatch):
+    told = ran("docs/tutorial.md", tmp_path, monkeypatch)
+    assert "the bytes of the source" in told and "there: False" in told
+    assert "\n    exit status 3\n" in told and "exit status 10" in told and "Failed: the step ended" in told
+
+
+def test_the_examples_of_from_azure_ml(tmp_path, monkeypatch):
+    ran("docs/azureml.md", tmp_path, monkeypatch)
+
+
+def test_verbs_that_documents_name_exist():
+    """In running text, as `sluice VERB`."""
+    known = subprocess.run(["sluice", "--help"], capture_output=True, text=True, check=True).stdout
+    known = {m[0] for m in re.findall(r"^  ([a-z-]+( [a-z-]+)?) ", known, re.MULTILINE)} | {"help"}
+    groups = {verb.split()[0] for verb in known if " " in verb}
+    for path in ["README.md", *(f"docs/{p.name}" for p in (SRC / "docs").glob("*.md"))]:
+        for words in re.findall(r"`sluice ([a-z-]+(?: [a-z-]+)?)", (SRC / path).read_text()):
+            assert words in known | groups or words.split()[0] in known, (path, words)
+
+
+def test_a_document_stops_where_an_example_fails(tmp_path):
+    text = (
+        "# T\n```sh\nmkdir d && cd d\ntouch a\n```\n```yaml b.yml\nx: 1\n```\n<!-- needs: moon -->\n```sh\nfalse\n```\n"
+    )
+    page = document.Document(text + "```sh\nls; exit 7\ntouch never\n```\n", tmp_path, lambda need: need != "moon")
+    assert page.run() == 7 and sorted(os.listdir(tmp_path / "d")) == ["a", "b.yml"]
+    assert document.Document("```python\nraise SystemExit(3)\n```\n", tmp_path).run() == 3
 
 
 @local_only
@@ -36,6 +92,15 @@ def test_the_examples_of_the_manual(ws):
                 cwd=ws.cwd, capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+@pytest.mark.skipif(not (shutil.which("scdoc") and shutil.which("groff")), reason="no scdoc and groff")
+def test_the_manual_fits_a_terminal():
+    for page in sorted((SRC / "docs").glob("*.scd")):
+        roff = subprocess.run(["scdoc"], input=page.read_bytes(), capture_output=True, check=True).stdout
+        how = ["groff", "-t", "-man", "-Tutf8", "-rLL=80n", "-wbreak"]
+        done = subprocess.run(how, input=roff, capture_output=True, check=False)
+        assert b"break line" not in done.stderr, (page.name, done.stderr)
 
 
 def test_every_verb_explains_itself(bare):

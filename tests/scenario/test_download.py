@@ -61,6 +61,15 @@ def test_one_file_goes_by_its_name(files):
     assert list(read_tree(files.cwd / "out")) == ["001"]
 
 
+def test_a_place_in_a_datastore_is_no_target(files):
+    for verb in "download", "plan", "mount":
+        err = files.run(verb, files.ref("in"), files.ref("copy"), code=2).err
+        assert "place in a datastore" in err and "sluice cp" in err
+    files.run("download", files.ref("in"), "./a:b")
+    files.run("download", files.ref("in"), "a:b")
+    assert read_tree(files.cwd / "a:b") == files.below("in")
+
+
 def test_a_planted_link_in_the_target_is_not_followed(files):
     out, victim = files.cwd / "out", files.cwd / "victim"
     out.mkdir()
@@ -185,7 +194,7 @@ def test_kill_nine_leaves_nothing_half_visible_and_the_next_run_cleans_up(files)
 def test_an_interrupted_download_ends_and_can_be_gone_on_with(files, sig):
     out = files.cwd / "out"
     p = files.start(
-        "download", files.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=300ms"}, stderr=subprocess.PIPE
+        "download", files.ref("in"), out, env={"SLUICE_FAULT": "read:#1:delay=600s"}, stderr=subprocess.PIPE
     )
     until("a part file", lambda: list(out.rglob(f"{PARTS}*")) if out.exists() else None)
     p.send_signal(sig)
@@ -446,8 +455,10 @@ def test_two_downloads_into_one_target(files):
     """One of them is refused, and the other is not disturbed."""
     out = files.cwd / "out"
     p = files.start("download", files.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=300ms"})
-    until("the lock", lambda: list(out.rglob(f"{PARTS}*")) if out.exists() else None)
+    until("a part, which is made under the lock", lambda: list(out.rglob(f"{PARTS}*/*")) if out.exists() else None)
+    p.send_signal(signal.SIGSTOP)
     assert "another download" in files.run("download", files.ref("in"), out, code=EXISTS).err
+    p.send_signal(signal.SIGCONT)
     assert p.wait() == 0
     assert read_tree(out) == files.below("in")
 

@@ -22,6 +22,10 @@ def test_what_spark_skips_does_not_turn_a_folder_into_a_list(ws):
     ws.put("d/_SUCCESS", "")
     ws.put("d/.part-0.csv.crc", "x")
     assert ws.run("hdfs", "d@1").out.strip() == ws.uri("d")
+    ws.put("e/a.csv", "1")
+    ws.put("e/_b.csv", "1")
+    told = ws.run("hdfs", ws.ref("e")).err
+    assert "will not read 1 of 2 files, such as '_b.csv'" in told
 
 
 @pytest.mark.parametrize("change", ["other bytes", None])

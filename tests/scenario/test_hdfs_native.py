@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -19,9 +20,8 @@ from conftest import (
     CHANGED,
     EXISTS,
     IO_ERROR,
-    NO_PERMISSION,
-    NO_SPACE,
     NOT_FOUND,
+    PAIR_BLOCK,
     Workspace,
     needs_fuse,
     read_tree,
@@ -29,18 +29,15 @@ from conftest import (
 )
 from stores import HdfsStore
 
-BLOCK = 16 << 10
+BLOCK = PAIR_BLOCK
 SIZE = 10 * BLOCK + 777
 DATA = random.Random(7).randbytes(SIZE)
+pytestmark = pytest.mark.xdist_group("hdfs-pair")
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    if not hdfs_server.jars():
-        pytest.skip("no HDFS: SLUICE_HADOOP_JARS or Java is missing (tools/dev deps scenario)")
-    server = hdfs_server.Hdfs(tmp_path_factory.mktemp("pair"), 2, dfs_blocksize=BLOCK, dfs_replication=2)
-    yield server
-    server.stop()
+@pytest.fixture
+def pair(hdfs_pair):
+    return hdfs_pair
 
 
 def workspace(server, tmp_path, **more):
@@ -126,11 +123,17 @@ def truncate(ws, path, size):
     until("it is closed", lambda: ws.store.status(path)["length"] == size)
 
 
+def rename(ws, old, new):
+    ws.store.ask("PUT", old, "RENAME", destination=f"{ws.store.folder}/{new}", renameoptions="NONE")
+
+
 CHANGES = {
     "overwritten": lambda ws: ws.put("d/f", DATA[::-1]),
     "appended": lambda ws: append(ws, "d/f", b"more"),
     "truncated": lambda ws: truncate(ws, "d/f", 3 * BLOCK),
     "removed": lambda ws: ws.remove("d/f"),
+    "made again of the same bytes": lambda ws: (ws.remove("d/f"), ws.put("d/f", DATA)),
+    "renamed, and another one put there": lambda ws: (rename(ws, "d/f", "d/old"), ws.put("d/f", DATA[::-1])),
 }
 
 
@@ -144,7 +147,11 @@ def test_a_version_is_read_as_it_was_or_not_at_all(native, how, protocol):
         without_web(native)
     else:
         native.set_entry(protocol="webhdfs")
-    assert "changed" in native.run("download", "d@1", "out", code=CHANGED).err
+    if how.startswith("renamed"):  # its bytes are there still, and they are found by inode
+        native.run("download", "d@1", "out")
+        assert read_tree(native.cwd / "out") == {"f": DATA}
+    else:
+        assert "changed" in native.run("download", "d@1", "out", code=CHANGED).err
 
 
 @needs_fuse
@@ -157,15 +164,18 @@ def test_an_open_file_is_never_a_mixture(native, how, protocol):
     with native.mounted(native.ref("d")) as m, open(m / "f", "rb", buffering=0) as f:
         assert os.pread(f.fileno(), 10, SIZE - 10) == DATA[-10:]
         CHANGES[how](native)
+        if how.startswith("renamed"):  # it is the same file still
+            assert b"".join(iter(lambda: f.read(10_000), b"")) == DATA
+            return
         with pytest.raises(OSError, match="Stale"):
             while os.pread(f.fileno(), SIZE, 0):  # the last look may have been within the second
                 os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @pytest.mark.parametrize("protocol", ["native", "webhdfs"])
-def test_a_snapshot_is_a_version_that_stays(native, pair, protocol):
+def test_a_snapshot_is_a_version_that_stays(native, fs_shell, protocol):
     native.put("d/f", DATA)
-    admin(pair, "-allowSnapshot", f"{native.store.folder}/d")
+    fs_shell.admin("-allowSnapshot", f"{native.store.folder}/d")
     native.store.ask("PUT", "d", "CREATESNAPSHOT", snapshotname="s1")
     if protocol == "webhdfs":
         native.set_entry(protocol="webhdfs")
@@ -176,6 +186,25 @@ def test_a_snapshot_is_a_version_that_stays(native, pair, protocol):
     assert read_tree(native.cwd / "out") == {"f": DATA}
     native.store.ask("DELETE", "d", "DELETESNAPSHOT", snapshotname="s1")
     assert "changed" in native.run("download", "d@1", "out2", code=CHANGED).err
+
+
+@pytest.mark.parametrize("protocol", ["native", "webhdfs"])
+def test_a_version_is_frozen_by_a_snapshot(native, fs_shell, protocol):
+    """Nothing is copied, and what was overwritten is read as it was."""
+    native.put_all({"d/f": DATA, "d/sub/g": "2"})
+    fs_shell.admin("-allowSnapshot", f"{native.store.folder}/d")
+    if protocol == "webhdfs":
+        native.set_entry(protocol="webhdfs")
+    native.register("d", "d")
+    native.store.ask("PUT", "d", "CREATESNAPSHOT", snapshotname="s1")
+    native.put("d/f", "new")
+    native.store.ask("PUT", "d", "CREATESNAPSHOT", snapshotname="s2")
+    assert "snapshot" in native.run("data", "freeze", "d@1", "--to", native.ref("d/.snapshot/s2"), code=CHANGED).err
+    native.run("data", "freeze", "d@1", "--to", native.ref("d/.snapshot/s1"))
+    native.remove("d/sub")
+    native.run("download", "d@1", "out")
+    assert read_tree(native.cwd / "out") == {"f": DATA, "sub/g": b"2"}
+    assert not native.exists("sluice-frozen")
 
 
 @pytest.mark.parametrize("protocol", ["native", "webhdfs"])
@@ -211,16 +240,6 @@ def damage(path):
         byte = f.read(1)
         f.seek(100)
         f.write(bytes([byte[0] ^ 1]))
-
-
-def test_a_damaged_block_without_another_copy_is_an_error(native, pair):
-    native.put("f", "z" * 999)
-    for i in range(2):
-        newest = max((p for p in pair.replicas(i) if p.stat().st_size == 999), key=lambda p: p.stat().st_mtime_ns)
-        damage(newest)
-    without_web(native)
-    err = native.run("cat", native.ref("f"), code=BAD_INPUT).err
-    assert "'f'" in err and "damaged" in err
 
 
 def test_an_rpc_port_that_does_not_answer_is_no_loss(pair, tmp_path):
@@ -315,50 +334,9 @@ def test_blocks_of_this_machine_are_read_from_their_files(native, pair):
     shutil.rmtree(place)
 
 
-def set_quota(ws, folder, **quota):
-    ws.store.mkdir(folder)
-    ws.store.ask("PUT", folder, "SETQUOTA", **{"namespacequota": -1, "storagespacequota": -1, **quota})
-
-
-def admin(server, *args):
-    command = ["-cp", f"{server.conf}:{hdfs_server.jars()}/*", "org.apache.hadoop.hdfs.tools.DFSAdmin", *args]
-    subprocess.run([hdfs_server.JAVA, *hdfs_server.JVM, *command], check=True, capture_output=True)
-
-
-@pytest.mark.parametrize("quota", [{"namespacequota": 1}, {"storagespacequota": 5 * BLOCK}])
-def test_a_full_quota_is_told_and_nothing_is_left(native, quota):
-    (native.cwd / "big").write_bytes(DATA * 60)
-    set_quota(native, "full", **quota)
-    without_web(native)
-    err = native.run("cp", "big", native.ref("full/big"), code=NO_SPACE).err
-    assert "quota" in err and "raised" in err and err.count("\n") == 1
-    assert json.loads(native.store.ask("GET", "full", "LISTSTATUS"))["FileStatuses"]["FileStatus"] == []
-
-
-def test_safe_mode_is_told(native, pair):
-    (native.cwd / "f").write_text("x")
-    without_web(native)
-    admin(pair, "-safemode", "enter")
-    try:
-        err = native.run("cp", "f", native.ref("f"), code=IO_ERROR).err
-    finally:
-        admin(pair, "-safemode", "leave")
-    assert "safe mode: wait" in err and err.count("\n") == 1
-    native.run("cp", "f", native.ref("f"))
-
-
-def test_a_missing_permission_is_told(native):
-    (native.cwd / "f").write_text("x")
-    native.put("d/f", "x")
-    without_web(native)
-    native.set_entry(user="bob")
-    err = native.run("cp", "f", native.ref("d/new"), code=NO_PERMISSION).err
-    assert "user=bob" in err and "d/new" in err and "permit" in err and err.count("\n") == 1
-
-
 def being_written(server):
     url = f"http://{server.web}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystem"
-    return json.loads(urllib.request.urlopen(url, timeout=10).read())["beans"][0]["NumFilesUnderConstruction"]
+    return json.loads(urllib.request.urlopen(url, timeout=60).read())["beans"][0]["NumFilesUnderConstruction"]
 
 
 def writing(ws, name):
@@ -402,6 +380,20 @@ def test_a_datanode_that_dies_in_the_middle(tmp_path):
             server.processes[1].kill()
             server.processes[1].wait()
             assert f.read() == DATA * 60
+        # One that stands still holds up those before it: it is found, and left out.
+        log = (tmp_path / "log").open("w+")
+        job = ws.start("-vv", "cp", "-", ws.ref("d/still"), stdin=subprocess.PIPE, stderr=log)
+        job.stdin.write(DATA * 120)
+        job.stdin.flush()
+        until("the first part is being written", lambda: hidden(ws, "d"))
+        server.processes[3].send_signal(signal.SIGSTOP)
+        job.stdin.write(DATA * 60)
+        job.stdin.close()
+        assert job.wait() == 0
+        server.processes[3].send_signal(signal.SIGCONT)
+        log.seek(0)
+        assert any("written again" in line and "stands still" in line for line in log)
+        assert ws.run("cat", ws.ref("d/still"), text=False).out == DATA * 180
         job = writing(ws, "d/f")
         server.processes[2].kill()
         server.processes[2].wait()

@@ -5,6 +5,7 @@ import os
 
 import httpfs
 import pytest
+from between import between
 from conftest import CHANGED, EXISTS, NO_PERMISSION, Workspace, needs_fuse
 from stores import HdfsStore
 
@@ -66,6 +67,18 @@ def test_what_is_there_is_not_replaced_nor_lost(ws):
     assert ws.get("d/f") == b"old"
     ws.run("mv", ws.ref("d/g"), ws.ref("far/away/h"))
     assert ws.run("ls", "-R", ws.ref()).out.split() == ["d/f", "far/away/h"]
+
+
+@pytest.mark.parametrize("size", [1000, 20 << 20])
+def test_what_cannot_be_replaced_is_refused_before_data_is_sent(ws, gateway, size):
+    (ws.cwd / "f").write_bytes(os.urandom(size))
+    ws.put("d/f", "old")
+    with between(gateway.web) as server:
+        ws.set_entry(namenode=server.address)
+        ws.run("cp", "--overwrite", "f", ws.ref("d/f"), code=NOT_SUPPORTED)
+        sent = sum(op == "data-CREATE" for op in server.ops)
+    assert sent == 0 if size < 1 << 20 else sent < 3
+    assert ws.get("d/f") == b"old"
 
 
 def test_a_folder_is_not_renamed_in_more_than_one_step(ws):

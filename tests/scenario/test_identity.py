@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identities: tokens from each of their sources, sent to a real Azurite that checks them, over TLS with a CA of our own."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import token_server
 from conftest import BAD_INPUT, NO_PERMISSION, NOT_FOUND, NOT_SUPPORTED, Workspace, needs_root
+from jobs import run_job, write_job
 from stores import BlobStore
 from token_server import ASSERTION, CLIENT, SECRET, TENANT, TokenServer
 
@@ -422,3 +424,81 @@ def test_the_end_of_a_token_in_json_is_its_own(ws, tokens, life, code):
     path.write_text(json.dumps({"accessToken": token_server.token(life), "expiresOn": "2026-11-21 08:00:00.000000"}))
     credential(ws, {"type": "token", "token": "file:token"})
     assert ("has expired" in read(ws, code=code).err) == (code != 0)
+
+
+@pytest.mark.skipif(os.environ.get("SLUICE_DEEP") != "1", reason="starts Java: SLUICE_DEEP=1")
+@pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="pyspark is not installed")
+@pytest.mark.parametrize("kind", ["secret", "workload", "machine"])
+def test_hadoop_signs_in_by_what_a_view_says(ws, secure, tokens, kind):
+    jars = os.environ.get("SLUICE_HADOOP_AZURE_JARS")
+    if not jars:
+        pytest.skip("no jars of hadoop-azure: SLUICE_HADOOP_AZURE_JARS (tools/dev deps scenario)")
+    (ws.cwd / "assertion").touch(mode=0o600)
+    (ws.cwd / "assertion").write_text(ASSERTION)
+    names = {
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": CLIENT,
+        "AZURE_FEDERATED_TOKEN_FILE": str(ws.cwd / "assertion"),
+    }
+    if kind == "workload":
+        ws.env.update(names)
+    ways = {"secret": principal(ws), "workload": "workload_identity", "machine": "managed_identity"}
+    credential(ws, ways[kind])
+    (ws.cwd / "hadoop").mkdir()
+    uri = ws.run("hdfs", ws.ref("f"), "--core-site", "hadoop/core-site.xml").out.strip()
+    assert uri.startswith("abfss://")
+    trust = ws.cwd / "trust.p12"
+    subprocess.run(
+        ["keytool", "-importcert", "-noprompt", "-keystore", trust, "-storepass", "public", "-file", secure.ca],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tokens.asked.clear()
+    spark = Path(importlib.util.find_spec("pyspark").origin).parent
+    done = subprocess.run(
+        ["java", f"-Djavax.net.ssl.trustStore={trust}", "-Djavax.net.ssl.trustStorePassword=public", "-cp", f"{ws.cwd}/hadoop:{spark}/jars/*:{jars}/*",
+         "org.apache.hadoop.fs.FsShell", "-D", "fs.azure.io.retry.max.retries=1", "-cat", uri],
+        env={k: v for k, v in ws.env.items() if k not in names}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout == "bytes" and tokens.asked[0] == kind, done.stderr
+
+
+JOB = """
+    command: cat ${{inputs.i}} && test "${MARK:-}" = "${DEFAULT_IDENTITY_CLIENT_ID:-}"
+    environment_variables: {MARK: "%s"}
+    inputs: {i: {path: "azureml://datastores/workspaceblobstore/paths/f", mode: MODE}}
+    """
+AS_MANAGED = f"identity: {{type: managed, client_id: {CLIENT}}}\n"
+
+
+@needs_root
+def test_the_identity_of_a_job(ws, tokens):
+    """It takes the place of the chain, whose first link would answer, in the supervisor and in what serves its mounts."""
+    env = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": SECRET}
+    path = write_job(ws, "job.yml", (JOB % CLIENT).replace("MODE", "ro_mount"))
+    text = path.read_text()
+    path.write_text(text + AS_MANAGED)
+    run = run_job(ws, path, env=env)
+    assert "machine" + CLIENT in tokens.asked
+    (note,) = [n for n in ws.json("job", "show", run)["notes"] if "identity" in n]
+    assert "managed_identity: it opens datastore" in note and "'workspaceblobstore'" in note
+    told = json.dumps({"accessToken": token_server.token(), "expires_on": 4000000000})
+    az(ws, f"echo >>{ws.cwd}/asked; echo '{told}'")
+    path.write_text(text.replace(CLIENT, "") + "identity: {type: user_identity}\n")
+    before = tokens.asked.count("machine" + CLIENT)
+    run_job(ws, path, env=env)
+    assert (ws.cwd / "asked").exists() and tokens.asked.count("machine" + CLIENT) == before
+
+
+def test_an_identity_that_cannot_be(ws):
+    def refused(text):
+        return ws.run("job", "validate", write_job(ws, "job.yml", text), code=BAD_INPUT).err
+
+    plain = "command: 'true'\n"
+    assert "nobody gives such a token" in refused(plain + "identity: {type: aml_token}\n")
+    assert "user_identity or managed" in refused(plain + "identity: {type: me}\n")
+    assert "has no place" in refused(plain + "identity: {type: user_identity, client_id: x}\n")
+    step = "  {}: {{type: command, command: 'true', {}}}\n"
+    one = step.format("a", "identity: {type: managed}")
+    both = "type: pipeline\njobs:\n" + one
+    assert "step 'b' has no 'identity'" in refused(both + step.format("b", "name: b"))
+    assert "said before" in refused(both + step.format("b", "identity: {type: user_identity}"))

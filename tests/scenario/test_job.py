@@ -15,6 +15,7 @@ from conftest import (
     NOT_FOUND,
     RUN_FAILED,
     is_mount,
+    local_only,
     needs_fuse,
     needs_root,
     read_tree,
@@ -425,12 +426,106 @@ def test_an_explicit_name_is_used_once(ws):
     ws.run("job", "create", "-f", path, "--name", "mine", code=EXISTS)
 
 
-def test_a_failure_shows_the_end_of_the_log(ws):
+def test_a_failure_shows_what_was_printed(ws):
     path = command(ws, "for i in $(seq 30); do echo line-$i; done; echo the-reason >&2; exit 1")
     out = ws.run("job", "create", "-f", path, "--stream", code=RUN_FAILED).out
-    assert "the-reason" in out and "line-30" in out and "line-1\n" not in out and "std_log.txt" in out
+    assert "the-reason" in out and "line-30" in out and "std_log.txt" in out
 
 
 def test_what_has_no_effect_is_told_when_the_job_is_made(ws):
     path = write_job(ws, "job.yml", "type: command\ncommand: 'true'\nenvironment: azureml:some-image@latest\n")
     assert "note: " in ws.run("job", "create", "-f", path, "--stream").err
+
+
+# --- tries and figures ---
+
+
+def test_a_program_that_failed_is_started_again(ws):
+    """What the try that failed wrote is not there for the next one."""
+    shell = f"echo line >> ${{{{outputs.result}}}}/p; [ -e {ws.cwd}/once ] || {{ touch {ws.cwd}/once; exit 4; }}"
+    job = command(ws, shell, outputs=RESULT)
+    job.write_text(job.read_text() + "retry_settings: {max_retries: 2}\n")
+    run = run_job(ws, job)
+    assert [x.get("exit_code") for x in show(ws, run)["attempts"]] == [4, 0]
+    assert "try 2 of 3 begins" in std_log(ws, run)
+    ws.run("download", "result@1", ws.cwd / "out")
+    assert (ws.cwd / "out/p").read_text() == "line\n"
+
+
+@local_only
+def test_tries_end_at_their_number_and_with_a_cancel(ws):
+    job = command(ws, "exit 4")
+    job.write_text(job.read_text() + "retry_settings: {max_retries: 2}\n")
+    got = show(ws, run_job(ws, job, code=RUN_FAILED))
+    assert len(got["attempts"]) == 3 and got["exit_code"] == 4
+    job = command(ws, f"touch {ws.cwd}/runs; sleep 1000", name="long.yml")
+    job.write_text(job.read_text() + "retry_settings: {max_retries: 9}\n")
+    run = start_job(ws, job)
+    wait_for_file(ws.cwd / "runs")
+    ws.run("job", "cancel", run)
+    ws.run("job", "stream", run, code=CANCELED)
+    assert len(show(ws, run)["attempts"]) == 1
+
+
+@local_only
+def test_a_run_tells_what_its_processes_used(ws):
+    """Of a whole tree: what a child of a child wrote and how much memory it had."""
+    (ws.cwd / "burn.py").write_text(
+        "x = bytearray(90 << 20)\nopen('big', 'wb').write(x)\n[i for i in range(3000000)]\n"
+    )
+    used = show(ws, run_job(ws, command(ws, f"sh -c 'python3 {ws.cwd}/burn.py; true'; true")))["usage"]
+    assert used["written_bytes"] >= 90 << 20 and used["peak_memory_bytes"] >= 90 << 20
+    assert 0 < used["user_seconds"] and used["wall_seconds"] > 0
+
+
+@local_only
+def test_the_exception_of_a_python_program_is_the_reason(ws):
+    (ws.cwd / "fail.py").write_text(
+        "import sys\ntry:\n    {}['x']\nexcept KeyError as e:\n    raise ValueError('no column y') from e\n"
+    )
+    run = run_job(ws, command(ws, f"python3 {ws.cwd}/fail.py || {{ echo noise >&2; exit 1; }}"), code=RUN_FAILED)
+    assert show(ws, run)["reason"] == "the step ended with exit status 1: ValueError: no column y"
+    assert "Traceback" in (ws.runs() / run / "logs/azureml/driver/stderr").read_text()
+
+
+@local_only
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [("python3 nosuch.py", "nosuch.py'"), ("frobnicate", "frobnicate: command not found"), ("./src", "./src: ")],
+)
+def test_what_was_to_run_and_is_not_there_is_named(ws, command, word):
+    (ws.cwd / "code/src").mkdir(parents=True)
+    job = write_job(ws, "job.yml", f"type: command\ncode: ./code\ncommand: {command}\n")
+    why = show(ws, run_job(ws, job, code=RUN_FAILED))["reason"]
+    assert word in why and "code folder, or installed" in why
+
+
+# --- streaming ---
+
+
+@local_only
+def test_stream_shows_what_programs_print(ws):
+    """While they run, each step's with its name, and nothing after it is said that the step ended."""
+    text = """
+        type: pipeline
+        jobs:
+          one: {type: command, command: "printf 'a\\\\tb\\\\nbytes \\\\377\\\\n'; read x < %(cwd)s/pipe; printf 'no end'"}
+          two: {type: command, command: "echo error >&2; touch %(cwd)s/two"}
+    """
+    os.mkfifo(ws.cwd / "pipe")
+    run = start_job(ws, write_job(ws, "p.yml", text % {"cwd": ws.cwd}))
+    stream = subprocess.Popen(
+        ["sluice", "job", "stream", run], cwd=ws.cwd, env=ws.env, stdout=subprocess.PIPE, text=True
+    )
+    seen = []
+    for line in stream.stdout:
+        seen.append(line.rstrip("\n"))
+        if "bytes" in line:  # it is told while the program waits
+            (ws.cwd / "pipe").write_text("x\n")
+    assert stream.wait() == 0
+    assert "one | a\tb" in seen and "one | bytes %FF" in seen and "two | error" in seen
+    end = next(i for i, line in enumerate(seen) if "one" in line and "Finalizing" in line)
+    assert seen[end - 1] == "one | no end" or "one | no end" in seen[:end]
+    again = ws.run("job", "stream", run, "--output", "json").out.splitlines()
+    printed = [x for x in map(json.loads, again) if "output" in x]
+    assert "".join(x["output"] for x in printed if x["step"] == "one").endswith("no end")

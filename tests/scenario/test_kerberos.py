@@ -6,24 +6,27 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
+import httpfs
 import kerberos_server
 import pytest
-from conftest import BAD_INPUT, NO_PERMISSION, Sluice, needs_fuse, traced, until
-from hdfs_server import jars
+from conftest import BAD_INPUT, NO_PERMISSION, NOT_FOUND, Sluice, needs_fuse, traced, until
+from hdfs_server import need
 
 pytestmark = pytest.mark.xdist_group("kerberos")
 DATA = os.urandom(300_000)
+CANCELED = 11
 
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory):
-    if not jars():
-        pytest.skip("no HDFS: SLUICE_HADOOP_JARS or Java is missing (tools/dev deps scenario)")
+    need()
     if kerberos_server.missing():
         pytest.skip(f"no KDC: {', '.join(kerberos_server.missing())} (Debian: krb5-kdc, krb5-admin-server, krb5-user)")
     folder = tmp_path_factory.mktemp("kerberos")
@@ -61,6 +64,15 @@ class Secured(Sluice):
 
     def kinit(self, *options, cache="cc"):
         return self.server.kdc.tickets(self.server.kdc.alice, "alice", self.cwd / cache, *options)
+
+    def chmod(self, name, mode):
+        self.server.tool(
+            "fs.FsShell",
+            "-chmod",
+            mode,
+            f"{self.folder}/{name}".rstrip("/"),
+            env={"KRB5CCNAME": f"FILE:{self.kinit(cache='shell')}"},
+        )
 
     def put(self, name, data=DATA):
         (self.cwd / "local").write_bytes(data)
@@ -143,8 +155,9 @@ def test_without_a_ticket_the_remedy_is_named(ws):
 def test_an_expired_ticket(ws):
     ws.kinit("-l", "1s")
     until("the end of the ticket", lambda: is_over(ws))
-    ws.entry(kerberos={})
-    refused(ws, "expired", "kinit")
+    for by in {}, {"namenode": ws.server.rpc, "http_address": "localhost:1", "protocol": "native"}:
+        ws.entry(kerberos={}, **by)
+        refused(ws, "expired", "kinit")
 
 
 def is_over(ws):
@@ -180,6 +193,44 @@ def test_a_server_without_a_principal(ws):
     refused(ws, "127.0.0.1", "name the server as its principal does")
 
 
+@pytest.fixture
+def liar(ws, tmp_path):
+    """A library that is preloaded: it lies about the time and about names."""
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler")
+    path = tmp_path / "liar.so"
+    source = Path(__file__).parent / "liar.c"
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", path, source, "-ldl"], check=True)
+    ws.env["LD_PRELOAD"] = str(path)
+
+
+def krb5_conf(ws, *lines):
+    """Its krb5.conf with other settings."""
+    names = {x.split(" = ")[0] for x in lines}
+    old = [x for x in ws.server.kdc.conf.read_text().splitlines() if x.strip().split(" = ")[0] not in names]
+    (ws.cwd / "krb5.conf").write_text("\n".join([old[0], *(f" {x}" for x in lines), *old[1:], ""]))
+    ws.env["KRB5_CONFIG"] = str(ws.cwd / "krb5.conf")
+
+
+@pytest.mark.skipif(os.environ.get("SLUICE_RUNG", "scenario") != "scenario", reason="no preloading before sanitizers")
+def test_a_clock_that_is_off(ws, liar):
+    ws.with_keytab()
+    ws.env["LIAR_SECONDS"] = "1200"
+    ws.run("ls", "d:", code=NOT_FOUND)  # libkrb5 goes by the KDC's clock, if it may
+    ws.env["LIAR_SECONDS"] = "7200"  # more than a ticket lives
+    refused(ws, "set the clock")
+    krb5_conf(ws, "kdc_timesync = 0")
+    refused(ws, "Clock skew too great", "set the clock")
+
+
+@pytest.mark.skipif(os.environ.get("SLUICE_RUNG", "scenario") != "scenario", reason="no preloading before sanitizers")
+def test_a_reverse_look_up_that_leads_astray(ws, liar):
+    ws.with_keytab()
+    krb5_conf(ws, "rdns = true", "dns_canonicalize_hostname = true", "kdc_timesync = 1")
+    ws.env["LIAR_NAME"] = "gate.sluice.test"
+    refused(ws, "gate.sluice.test", "rdns = false")
+
+
 def test_a_password_by_reference(ws):
     ws.server.kdc.admin("addprinc -pw opensesame dave")
     ws.entry(kerberos={"principal": "dave", "password": "env:DAVE"}, path="/")
@@ -194,6 +245,55 @@ def test_a_kdc_that_is_down(ws):
     ws.env["KRB5_CONFIG"] = str(conf)
     ws.with_keytab()
     assert "Cannot contact any KDC" in told(ws) and "krb5.conf" in told(ws)
+
+
+# --- on behalf of others, and by a gateway ---
+
+
+def test_on_behalf_of_another_by_kerberos(ws):
+    """His files are his, and who asks is known by the ticket."""
+    ws.with_keytab()
+    ws.put("mine")
+    ws.chmod("", "777")
+    ws.with_keytab(doas="bob")
+    ws.put("his")
+    assert ws.json("stat", "d:his")["detail"]["owner"] == "bob"
+    assert ws.run("cat", "d:mine", text=False).out == DATA
+    ws.with_keytab()
+    ws.chmod("mine", "600")
+    ws.with_keytab(doas="bob")
+    assert "bob" in ws.run("cat", "d:mine", code=NO_PERMISSION).err
+
+
+@pytest.fixture(scope="module")
+def gateway(secure, tmp_path_factory):
+    if not httpfs.jar():
+        pytest.skip("no HttpFS: SLUICE_HTTPFS_JARS is missing (tools/dev deps scenario)")
+    server = httpfs.SecureHttpFs(tmp_path_factory.mktemp("httpfs"), secure)
+    yield server
+    server.stop()
+
+
+@needs_fuse
+def test_httpfs_by_kerberos(ws, gateway, secure):
+    """It sends for the data to itself: there the cookie goes along."""
+    ws.with_keytab(namenode=gateway.web)
+    ws.put("f")
+    assert ws.run("cat", "d:f", text=False).out == DATA
+    ws.run("download", "d:f", "out")
+    assert (ws.cwd / "out/f").read_bytes() == DATA
+    with ws.mounted("d:") as m:
+        assert (m / "f").read_bytes() == DATA
+    assert "alice via httpfs" in secure.calls("create", "rpc")[-1].replace("@SLUICE.TEST", "").replace(
+        " (auth:PROXY)", ""
+    )
+    ws.with_keytab(namenode=gateway.web, doas="bob")
+    assert ws.run("cat", "d:f", text=False).out == DATA
+
+
+def test_httpfs_without_a_ticket(ws, gateway):
+    ws.entry(namenode=gateway.web)
+    refused(ws, "kerberos")
 
 
 # --- by Hadoop's own protocols ---
@@ -288,14 +388,36 @@ def test_each_protection_of_data(secure, tmp_path, protection):
 
 
 @pytest.mark.skipif(not os.environ.get("SLUICE_DEEP"), reason="a cluster each: SLUICE_DEEP=1")
-def test_what_is_not_known_natively_goes_by_webhdfs(secure, tmp_path):
-    """Encryption by the NameNode's own key: names by RPC, data by WebHDFS, without anybody's doing."""
+def test_the_key_of_a_secure_namenode(secure, tmp_path):
+    """Encryption by the NameNode's own key, and Kerberos."""
     with sealed_cluster(tmp_path / "hdfs", secure.kdc, "privacy", **{"dfs.encrypt.data.transfer": "true"}) as server:
-        ws = Secured(tmp_path, server)
-        ws.with_keytab(rpc_address=server.rpc)
+        write_and_read(Secured(tmp_path, server))
+
+
+@pytest.mark.skipif(not os.environ.get("SLUICE_DEEP"), reason="a cluster of its own: SLUICE_DEEP=1")
+@needs_fuse
+def test_https_alone_with_tokens_of_seconds(secure, tmp_path):
+    """swebhdfs: names and data by https, by Kerberos; a token lives for 8 s and is renewed at half of that."""
+    server = kerberos_server.HttpsHdfs(
+        tmp_path / "hdfs", secure.kdc, **{"dfs.namenode.delegation.token.renew-interval": 8000}
+    )
+    try:
+        (tmp_path / "ws").mkdir()
+        ws = Secured(tmp_path / "ws", server)
+        ws.with_keytab(protocol="https", ca_file=str(server.ca))
         ws.put("f")
-        assert ws.run("cat", "d:f", text=False).out == DATA
-        assert server.calls("open") and server.calls("getfileinfo", "rpc")
+        assert ws.run("hdfs", "d:f").out.strip() == f"swebhdfs://{server.web}{ws.folder}/f"
+        with ws.mounted("d:") as m:
+            assert (m / "f").read_bytes() == DATA
+            until("renewals at half life", lambda: len(server.calls("renewDelegationToken")) > 4)
+            ws.put("g")
+            assert (m / "f").read_bytes() == DATA
+        tokens = set(server.calls("open"))
+        assert tokens == {"alice (auth:TOKEN)"}
+        ws.with_keytab(protocol="https")
+        assert "certificate" in ws.run("ls", "d:", code=NO_PERMISSION).err
+    finally:
+        server.stop()
 
 
 # --- tokens ---
@@ -318,6 +440,58 @@ def test_a_token_file_of_hadoop(ws, secure, token_file):
     assert re.fullmatch(r"alice(@.*)? \(auth:TOKEN\)", secure.calls("open")[-1])
     ws.entry(rpc_address=secure.rpc)
     assert ws.run("cat", "d:f", text=False, env={"HADOOP_TOKEN_FILE_LOCATION": str(token_file)}).out == DATA
+
+
+def test_a_token_that_was_cancelled(ws, secure, tmp_path):
+    """By both protocols it is told, and that another one is needed."""
+    tool, token = "hdfs.tools.DelegationTokenFetcher", tmp_path / "own"
+    ticket = {"KRB5CCNAME": f"FILE:{ws.kinit(cache='judge')}"}
+    secure.tool(tool, "--renewer", "alice", token, env=ticket)
+    ways = (
+        {},
+        {"rpc_address": secure.rpc},
+        {"namenode": secure.rpc, "http_address": "localhost:1", "protocol": "native"},
+    )
+    ws.entry(credential=f"file:{token}", **{**ways[2], "path": "/"})
+    ws.run("ls", "d:")
+    secure.tool(tool, "--cancel", token, env=ticket)
+    for way in ways:
+        ws.entry(credential=f"file:{token}", **way)
+        refused(ws, "not valid any more", "get a new one")
+
+
+def test_who_is_ended_cancels_its_token(ws, secure):
+    """SIGTERM in the middle of a copy."""
+    ws.with_keytab()
+    got, canceled = (len(secure.calls(f"{c}DelegationToken")) for c in ("get", "cancel"))
+    with subprocess.Popen(
+        ["sluice", "cp", "-", "d:f"],
+        cwd=ws.cwd, env=ws.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as p:  # fmt: skip
+        p.stdin.write(bytes(40_000_000))  # and more is to come
+        p.stdin.flush()
+        until("its token", lambda: len(secure.calls("getDelegationToken")) > got)
+        p.terminate()
+        err = p.communicate(timeout=60)[1]
+    assert p.returncode == CANCELED, err
+    assert len(secure.calls("cancelDelegationToken")) == canceled + 1
+
+
+@pytest.mark.skipif(not os.environ.get("SLUICE_DEEP"), reason="a cluster of its own: SLUICE_DEEP=1")
+@needs_fuse
+def test_a_token_that_lives_for_seconds_is_renewed_again_and_again(secure, tmp_path):
+    short = {"dfs.namenode.delegation.token.renew-interval": 4000, "dfs.blocksize": 65536}
+    server = kerberos_server.SecureHdfs(tmp_path / "hdfs", secure.kdc, **short)
+    try:
+        ws = Secured(tmp_path, server)
+        ws.with_keytab(protocol="webhdfs")
+        ws.put("f")
+        with ws.mounted("d:") as m:
+            assert (m / "f").read_bytes() == DATA
+            until("renewals", lambda: len(server.calls("renewDelegationToken")) >= 5)
+            assert (m / "f").read_bytes() == DATA
+    finally:
+        server.stop()
 
 
 def test_a_token_for_another_cluster_goes_nowhere(ws, token_file):
@@ -376,3 +550,15 @@ def test_a_server_that_asks_for_no_proof_is_refused(ws):
     with believer() as address:
         ws.with_keytab(namenode=address)
         refused(ws, "does not ask for Kerberos")
+
+
+def test_a_view_is_all_that_hadoops_own_client_needs(ws):
+    """The settings that come with the URI, and nothing of the cluster's; with the ticket that the datastore names."""
+    ticket = f"FILE:{ws.kinit(cache='own')}"
+    ws.entry(hadoop_conf=str(ws.server.conf), rpc_address=ws.server.rpc, kerberos={"ccache": ticket})
+    ws.put("f", b"line\n")
+    (ws.cwd / "hadoop").mkdir()
+    view = ws.json("hdfs", "d:f", "--core-site", "hadoop/core-site.xml")
+    assert view["uri"].startswith("hdfs://") and view["env"] == {"KRB5CCNAME": ticket}
+    tool = ("fs.FsShell", "-cat", view["uri"])
+    assert ws.server.tool(*tool, env=view["env"], conf=ws.cwd / "hadoop") == "line\n"

@@ -6,11 +6,10 @@ import os
 import re
 
 import pytest
-from conftest import IO_ERROR, NO_PERMISSION, NOT_FOUND, Workspace, read_tree
+from conftest import IO_ERROR, NO_PERMISSION, NOT_FOUND, Workspace, read_tree, workspace_of_many
 from stores import BlobStore
 
 pytest.importorskip("blobd")
-import blobd as servers
 
 FOLDERS, FILES = 12, 1000
 
@@ -18,18 +17,8 @@ FOLDERS, FILES = 12, 1000
 @pytest.fixture
 def ws(tmp_path):
     """A workspace in container `here`; datastore `many` has 12 folders of 1,000 files."""
-    if not servers.program():
-        pytest.skip("no blob test server here (tools/dev test builds it)")
-    folder = tmp_path / "server"
-    folder.mkdir()
-    running = servers.Blobd(folder, "--synthetic", f"many={FOLDERS * FILES}")
-    try:
-        ws = Workspace(tmp_path, BlobStore(running, "here"))
-        pairs = BlobStore(running, "many").entry()
-        ws.run("datastore", "create", "many", *sum([["--set", f"{k}={v}"] for k, v in pairs.items()], []))
+    with workspace_of_many(tmp_path, FOLDERS * FILES) as ws:
         yield ws
-    finally:
-        running.stop()
 
 
 @pytest.fixture

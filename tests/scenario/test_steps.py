@@ -135,13 +135,16 @@ def test_components_overrides_and_environment(ws):
           s: {component: ./c/c.yml, inputs: {n: "${{parent.inputs.count}}"}}
         """,
     )
-    run = run_job(ws, path, "--set", "inputs.count=7")
+    run = run_job(ws, path, "--set", "inputs.count=7", "--set", "display_name=shown")
+    assert show(ws, run)["display_name"] == "shown"
     child = kids(ws, run)["s"]["run"]
     assert std_log(ws, child) == "hello 7 ${{kept}}: 7\n"
     assert not (ws.runs() / child / "code/big.bin").exists()
     assert show(ws, child)["snapshot"]["files"] == 2
     err = ws.run("job", "create", "-f", path, "--set", "inputs.nosuch=7", code=BAD_INPUT).err
     assert "'count'" in err
+    err = ws.run("job", "validate", path, "--set", "settings.force_rerunn=true", code=BAD_INPUT).err
+    assert "'force_rerun'" in err
 
 
 @pytest.mark.parametrize(
@@ -171,9 +174,9 @@ def test_outputs_that_cannot_be(ws, outputs, why):
 
 
 def test_an_unknown_compute_is_noted_and_the_step_runs(ws):
-    path = write_job(ws, "j.yml", "type: command\ncommand: 'true'\ncompute: azureml:gpu-cluster\nenvironment: x\n")
+    path = write_job(ws, "j.yml", "type: command\ncommand: 'true'\ncompute: azureml:gpu-cluster\nservices: {a: {}}\n")
     notes = show(ws, run_job(ws, path))["notes"]
-    assert any("gpu-cluster" in n for n in notes) and any("environment" in n for n in notes)
+    assert any("gpu-cluster" in n for n in notes) and any("services" in n for n in notes)
 
 
 def test_the_python_of_the_compute_runs_the_step(ws):
@@ -323,3 +326,62 @@ def test_what_left_the_step_ends_also_when_its_guard_was_killed(ws):
     path = write_job(ws, "j.yml", "type: command\ncommand: |\n  " + command.replace("CWD", str(ws.cwd)) + "\n")
     run_job(ws, path, code=RUN_FAILED)
     assert not os.path.exists(f"/proc/{(ws.cwd / 'pid').read_text().strip()}/exe")
+
+
+@pytest.mark.parametrize("policy", ["keep", "discard"])
+def test_what_a_failed_step_wrote_stays_or_goes(ws, policy):
+    """Only what it wrote: files that were there before stay."""
+    ws.put("dest/old.txt", "old")
+    (ws.cwd / "new.txt").write_text("new")
+    path = write_job(
+        ws,
+        "j.yml",
+        f"""
+        type: command
+        command: |
+          sluice -w {ws.config} cp {ws.cwd}/new.txt ${{{{outputs.o}}}}/sub/new.txt || exit 99
+          exit 3
+        outputs: {{o: {{mode: direct, name: o, path: "azureml://datastores/workspaceblobstore/paths/dest", on_failure: {policy}}}}}
+        """,
+    )
+    run = run_job(ws, path, code=RUN_FAILED)
+    assert "status 3" in show(ws, run)["reason"] or "3" in show(ws, run)["reason"]
+    assert ws.exists("dest/old.txt") and ws.exists("dest/sub/new.txt") == (policy == "keep")
+    ws.run("data", "show", "o", code=NOT_FOUND)
+
+
+def test_only_the_files_that_are_named_are_uploaded(ws):
+    ws.put("up/a.csv", "old")
+    text = """
+        type: command
+        command: mkdir ${{{{outputs.o}}}}/sub && for f in a.csv a.log sub/b.csv; do echo new > ${{{{outputs.o}}}}/$f; done
+        outputs: {{o: {{name: o, path: "azureml://datastores/workspaceblobstore/paths/up", source_globs: ["**/*.csv"]{}}}}}
+        """
+    assert "a.csv" in show(ws, run_job(ws, write_job(ws, "j.yml", text.format("")), code=RUN_FAILED))["reason"]
+    run_job(ws, write_job(ws, "j.yml", text.format(", overwrite: true")))
+    assert ws.get("up/a.csv") == b"new\n" and ws.get("up/sub/b.csv") == b"new\n" and not ws.exists("up/a.log")
+    for bad in (", source_globs: x", ", on_failure: maybe"):
+        wrong = text.format(bad).replace(', source_globs: ["**/*.csv"], source', ", source")
+        ws.run("job", "create", "-f", write_job(ws, "bad.yml", wrong), code=BAD_INPUT)
+
+
+def test_an_output_is_registered_as_a_table(ws):
+    """Its files are those that are rows: with the next step they come as such, and marks do not."""
+    script = "mkdir -p y=1 && printf 'a;b\\n1;2\\n' > y=1/part-0.csv && echo x > notes.txt && echo > _SUCCESS"
+    job = """
+        type: command
+        command: cd ${{{{outputs.o}}}} && {}
+        outputs: {{o: {{type: {}, name: o, delimited: {{delimiter: ";"}}, path_glob: "{}", partition_format: "/y={{year}}/"}}}}
+        """.replace("        ", "").replace("/y={{year}}/", "/y={{year}}/*.csv")
+    run_job(ws, write_job(ws, "j.yml", job.format(script, "mltable", "**/*.csv")))
+    record = ws.json("data", "show", "o@1")
+    assert record["type"] == "mltable" and "part-0.csv" in ws.run("data", "manifest", "o@1").out
+    assert "notes" not in ws.run("data", "manifest", "o@1").out
+    view = ws.json("hdfs", "o@1")
+    assert view["format"] == "csv" and view["options"]["sep"] == ";"
+    why = show(ws, run_job(ws, write_job(ws, "j.yml", job.format(script, "mltable", "*.json")), code=RUN_FAILED))[
+        "reason"
+    ]
+    assert "none of the 3 files" in why and ws.versions("o") == ["1"]
+    bad = job.format(script, "mltable", "**/*.csv").replace("delimiter", "delimeter")
+    assert "delimeter" in ws.run("job", "create", "-f", write_job(ws, "bad.yml", bad), code=BAD_INPUT).err

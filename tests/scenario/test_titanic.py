@@ -2,14 +2,13 @@
 """The main job with a real Spark: register, Spark step, version, training step by download and by mount."""
 
 import importlib.util
-import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 from conftest import RUNG, needs_fuse
-from jobs import run_job, show, std_log, write_job
+from jobs import let_spark_read, run_job, show, std_log, write_job
 
 EXAMPLE = Path(os.environ.get("SLUICE_SRC", Path(__file__).parents[2])) / "examples/titanic"
 
@@ -23,19 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def titanic(ws):
-    if ws.kind == "blob":
-        if ws.store.server.more:
-            pytest.skip(
-                "Hadoop writes to a hierarchical namespace by the dfs endpoint, which the test server reads only"
-            )
-        jars = os.environ.get("SLUICE_HADOOP_AZURE_JARS")
-        if not jars:
-            pytest.skip("no jars of hadoop-azure: SLUICE_HADOOP_AZURE_JARS (tools/dev deps scenario)")
-        # Hadoop 3.4.2 stores the MD5 of the block list as that of the blob.
-        config = json.loads(ws.config.read_text())
-        config["datastores"]["workspaceblobstore"]["content_md5"] = "ignore"
-        ws.config.write_text(json.dumps(config))
-        ws.env["SPARK_DIST_CLASSPATH"] = f"{jars}/*"
+    let_spark_read(ws)
     ws.put("Titanic.csv", (EXAMPLE / "Titanic.csv").read_bytes())
     ws.register("titanic", "Titanic.csv")
     return ws
@@ -64,7 +51,7 @@ def test_the_pipeline(titanic, pipeline):
 def test_a_second_run_appends_and_each_version_pins_its_own(titanic):
     ws = titanic
     for _ in range(2):
-        run_job(ws, EXAMPLE / "pipeline.yml")
+        run_job(ws, EXAMPLE / "pipeline.yml", "--force-rerun")
     parts = []
     for version in ("1", "2"):
         out = ws.run("data", "manifest", f"registered_dataset@{version}").out

@@ -325,5 +325,5 @@ def test_a_query_is_a_secret_and_refused(web, bare):
 
 
 def test_azure_accounts_are_datastores(bare):
-    err = bare.run("cat", "https://acc.blob.core.windows.net/c/f.csv", code=NOT_SUPPORTED).err
+    err = bare.run("cat", "https://acc.blob.core.windows.net/c/f.csv", code=NOT_FOUND).err
     assert "datastore create" in err

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is HDFS's own: its words for trouble, its servers failing, who reads and writes with us."""
 
-import contextlib
+import http.client
 import json
 import os
 import subprocess
+import threading
+import urllib.parse
 
 import hdfs_server
 import pytest
-from conftest import BAD_INPUT, EXISTS, NO_PERMISSION, Sluice, Workspace
+from between import between
+from conftest import BAD_INPUT, EXISTS, Workspace, needs_fuse, until
 from stores import HdfsStore
 
 
@@ -57,20 +60,6 @@ def test_hadoops_own_client_reads_what_we_wrote(ws, hdfs):
     assert done.stdout == bytes(range(256)) * 9
 
 
-def test_a_name_that_hdfs_refuses_is_told(ws):
-    (ws.cwd / "f").write_text("x")
-    assert "':'" in ws.run("cp", "f", ws.ref("d/a:b"), code=BAD_INPUT).err
-
-
-def test_a_missing_permission_names_user_and_path(ws):
-    ws.put("d/f", "x")
-    (ws.cwd / "f").write_text("x")
-    change(ws, user="bob")
-    err = ws.run("cp", "f", ws.ref("d/new"), code=NO_PERMISSION).err
-    assert "user=bob" in err and "d/new" in err
-    assert ws.run("cat", ws.ref("d/f")).out == "x"
-
-
 @pytest.mark.parametrize("wrong", ["datanode_web", "rpc"])
 def test_another_port_than_webhdfs_is_one_line(ws, hdfs, wrong):
     change(ws, namenode=getattr(hdfs, wrong), protocol="webhdfs")
@@ -95,21 +84,144 @@ def test_a_datastore_is_added_after_it_answered(ws, hdfs):
     assert ws.run("ls", "lake:").out == "x\n"
 
 
-def test_a_dead_datanode_is_an_error_in_bounded_time(tmp_path):
-    """Promise 6, and 2: nothing half-written shows up."""
-    if not hdfs_server.jars():
-        pytest.skip("no HDFS here")
-    (tmp_path / "hdfs").mkdir()
-    server = hdfs_server.Hdfs(tmp_path / "hdfs")
-    with contextlib.closing(contextlib.ExitStack()) as stack:
-        stack.callback(server.stop)
-        (tmp_path / "ws").mkdir()
-        ws = Workspace(tmp_path / "ws", HdfsStore(server, "/t"))
-        ws.put("f", "bytes")
-        server.processes[1].kill()
-        server.processes[1].wait()
-        for args in (["cat", ws.ref("f")], ["cp", "config.json", ws.ref("g")]):
-            done = Sluice.start(ws, *args, stderr=subprocess.PIPE, text=True)
-            err = done.communicate(timeout=90)[1]
-            assert done.returncode != 0 and err.count("\n") == 1, err
-        assert ws.run("ls", ws.ref()).out == "f\n"
+class Flipper:
+    """One bit of what a DataNode answers to OPEN, or is sent by CREATE, the nth time."""
+
+    def __init__(self, nth=0, op="OPEN"):
+        self.nth = nth
+        self.op = op
+        self.lock = threading.Lock()
+
+    def __call__(self, op, body):
+        with self.lock:
+            self.nth -= op == self.op and len(body) > 0
+            wrong = op == self.op and self.nth == -1
+        return bytes([body[0] ^ 1]) + body[1:] if wrong else body
+
+
+def go_by(ws, server):
+    change(ws, namenode=server.address)
+    config = json.loads(ws.config.read_text())
+    del config["datastores"]["workspaceblobstore"]["rpc_address"]
+    ws.config.write_text(json.dumps(config))
+
+
+@pytest.fixture
+def flipped(ws, hdfs):
+    """A bit is wrong that TCP did not notice: only the checksum of the file knows."""
+    ws.put("d/small", b"s" * 3000)
+    ws.put("d/big", os.urandom(20 << 20))
+    with between(hdfs.web, Flipper()) as server:
+        go_by(ws, server)
+        yield server
+
+
+@pytest.mark.parametrize("name, nth", [("d/small", 0), ("d/big", 2)])
+def test_a_wrong_bit_on_the_way_is_found_by_a_download(ws, flipped, name, nth):
+    """Promise 1, where TCP's own checksum is all there is."""
+    flipped.bend.nth = nth
+    err = ws.run("download", ws.ref(name), "out", code=BAD_INPUT).err
+    assert "arrived damaged" in err and name.split("/")[1] in err
+    assert not [p for p in (ws.cwd / "out").rglob("*") if p.is_file() and not p.name.startswith(".sluice")]
+    ws.run("download", ws.ref(name), "out")
+    assert next((ws.cwd / "out").rglob(name.split("/")[1])).read_bytes() == ws.get(name)
+    assert "data-GETFILECHECKSUM" in flipped.ops
+
+
+@pytest.mark.parametrize("name", ["d/small", "d/big"])
+def test_a_wrong_bit_on_the_way_is_found_by_a_copy(ws, flipped, name):
+    flipped.bend.nth = 0
+    assert "arrived damaged" in ws.run("cp", ws.ref(name), "copy", code=BAD_INPUT).err
+    assert not (ws.cwd / "copy").exists()
+    ws.run("cp", ws.ref(name), "copy")
+    assert (ws.cwd / "copy").read_bytes() == ws.get(name)
+
+
+def test_a_wrong_bit_is_nobodys_business_when_nothing_is_checked(ws, flipped):
+    flipped.bend.nth = 0
+    ws.run("cp", "--check-md5", "no-check", ws.ref("d/small"), "copy")
+    assert (ws.cwd / "copy").read_bytes() == bytes([ord("s") ^ 1]) + b"s" * 2999
+    assert "GETFILECHECKSUM" not in flipped.ops
+
+
+@pytest.mark.parametrize("size, nth, blocks", [(3000, 0, 1), (20 << 20, 1, 3), (64 << 20, 2, 5)])
+def test_a_wrong_bit_on_the_way_there_is_sent_again(ws, hdfs, size, nth, blocks):
+    """What was sent is compared with what HDFS has, before it gets a name: a wrong one costs another try."""
+    data = os.urandom(size)
+    (ws.cwd / "f").write_bytes(data)
+    with between(hdfs.web, sent=Flipper(nth, "CREATE")) as server:
+        go_by(ws, server)
+        ws.run("cp", "f", ws.ref("d/f"))
+        assert server.ops.count("data-CREATE") == server.ops.count("data-GETFILECHECKSUM") == blocks + 1
+        assert ws.get("d/f") == data
+        assert left_over(ws, "d") == []
+
+
+def test_a_line_that_changes_all_that_is_sent_writes_nothing(ws, hdfs):
+    def every(op, body):
+        return bytes([body[0] ^ 1]) + body[1:] if op == "CREATE" else body
+
+    (ws.cwd / "f").write_bytes(b"s" * 3000)
+    with between(hdfs.web, sent=every) as server:
+        go_by(ws, server)
+        ws.put("d/other", "1")
+        err = ws.run("cp", "f", ws.ref("d/f"), code=BAD_INPUT).err
+        assert len(err.splitlines()) == 1 and "'d/f'" in err and err.count("hadoop:512:0:") == 2, err
+        assert server.ops.count("data-CREATE") == 6
+        assert not ws.store.exists("d/f") and left_over(ws, "d") == []
+        ws.run("cp", "--check-md5", "no-check", "f", ws.ref("d/f"))
+        assert ws.get("d/f") == b"r" + b"s" * 2999
+
+
+# --- a file that is still being written ---
+
+
+class Writer:
+    """A client of HDFS that has opened a file and sent so much of it."""
+
+    def __init__(self, store, path, data):
+        reply = json.loads(store.ask("PUT", path, "CREATE", overwrite="true", noredirect="true", blocksize=65536))
+        url = urllib.parse.urlsplit(urllib.parse.quote(reply["Location"], safe="%/:?&=,"))
+        self.http = http.client.HTTPConnection(url.netloc, timeout=60)
+        self.http.putrequest("PUT", f"{url.path}?{url.query}")
+        self.http.putheader("Transfer-Encoding", "chunked")
+        self.http.putheader("Content-Type", "application/octet-stream")
+        self.http.endheaders()
+        self.write(data)
+
+    def write(self, data):
+        self.http.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def close(self):
+        self.http.send(b"0\r\n\r\n")
+        assert self.http.getresponse().status == 201
+        self.http.close()
+
+
+@needs_fuse
+@pytest.mark.parametrize("protocol", ["native", "webhdfs"])
+def test_a_file_that_is_still_being_written_is_told_apart(ws, hdfs, protocol):
+    """Promise 1: what is there of it now is no state that anybody meant."""
+    change(ws, protocol=protocol, namenode=hdfs.rpc if protocol == "native" else hdfs.web)
+    ws.put("d/done", "1")
+    ws.put("d/empty", "")
+    writer = Writer(ws.store, "d/part", b"x" * 200_000)
+    until("the file", lambda: ws.store.exists("d/part"))
+    assert ws.json("stat", ws.ref("d/part"))["detail"]["being_written"] is True
+    assert "being_written" not in ws.json("stat", ws.ref("d/empty"))["detail"]
+    for args in (["download", ws.ref("d"), "out"], ["data", "create", "--name", "x", "--path", ws.ref("d")]):
+        err = ws.run(*args, code=EXISTS).err
+        assert "'part' is still being written" in err and "wait" in err, err
+    ws.run("download", ws.ref("d/{done,empty}"), "out")
+    writer.write(b"y")
+    writer.close()
+    with ws.mounted(ws.ref("d")) as m:
+        assert (m / "part").read_bytes() == b"x" * 200_000 + b"y"
+    assert "being_written" not in ws.json("stat", ws.ref("d/part"))["detail"]
+
+
+def test_an_empty_file_that_nobody_may_read_is_looked_at(ws):
+    ws.put("f", "")
+    ws.store.ask("PUT", "f", "SETPERMISSION", permission="000")
+    change(ws, user="bob")
+    assert ws.json("stat", ws.ref("f"))["size"] == 0

@@ -2,9 +2,11 @@
 """Finding and making a workspace; datastores."""
 
 import json
+import os
+import shutil
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NOT_FOUND, USAGE, local_only
+from conftest import BAD_INPUT, EXISTS, NOT_FOUND, USAGE, local_only, needs_fuse
 
 pytestmark = local_only
 
@@ -81,11 +83,42 @@ def test_secrets_do_not_go_into_the_config(ws):
     assert ws.config.read_bytes() == before
 
 
+def findings(ws):
+    """What the doctor says, with its exit status: 1 exactly when something is wrong."""
+    done = ws.start("doctor", "-o", "json", stdout=-1, stderr=-1)
+    out = done.communicate()[0]
+    checks = {c["check"]: c for c in json.loads(out)}
+    assert done.returncode == (1 if "wrong" in {c["level"] for c in checks.values()} else 0)
+    assert all(c["ok"] == (c["level"] == "ok") and c["ok"] == (not c["remedy"]) for c in checks.values())
+    return checks
+
+
 def test_doctor_reports_and_never_stops(ws):
-    checks = {c["check"]: c for c in ws.json("doctor")}
+    checks = findings(ws)
     assert checks["workspace"]["ok"] and checks["datastore workspaceblobstore"]["ok"]
     ws.config.write_text("{")
-    ws.run("doctor", code=BAD_INPUT)
+    done = ws.run("doctor", code=BAD_INPUT)
+    assert "config.json" in done.err and "sluice init" not in done.out
+
+
+@local_only
+@needs_fuse
+def test_what_the_doctor_finds_wrong_is_in_its_exit_status(ws, tmp_path_factory):
+    ws.env["PATH"] = os.path.dirname(shutil.which("sluice"))  # no Java, no Spark
+    ws.env["SLUICE_STAGE_DIR"] = str(ws.cwd / "stage")  # what others write is theirs
+    ws.env.pop("SPARK_HOME", None)
+    checks = findings(ws)
+    assert checks["java"]["level"] == checks["spark"]["level"] == "note"
+    config = json.loads(ws.config.read_text())
+    config["datastores"]["gone"] = {"type": "local", "path": str(ws.cwd / "gone")}
+    ws.config.write_text(json.dumps(config))
+    checks = findings(ws)
+    assert checks["datastore gone"]["level"] == "wrong" and checks["datastore workspaceblobstore"]["ok"]
+    # Where there is no workspace nothing is wrong.
+    outside = tmp_path_factory.mktemp("outside")
+    said = ws.run("doctor", cwd=outside).out.splitlines()
+    assert said[0].split()[:2] == ["check", "level"] and not [x for x in said if x != x.rstrip()]
+    assert [x for x in said if x.split()[:2] == ["workspace", "note"]]
 
 
 @pytest.mark.parametrize("args", [["frobnicate"], ["ls", "--nosuch"], ["data"], ["download", "x"], ["cp", "a"]])

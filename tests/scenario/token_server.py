@@ -75,7 +75,8 @@ class Handler(BaseHTTPRequestHandler):
             self.give(401, {"error": "invalid_client", "error_description": why})
         else:
             life = self.server.owner.life
-            self.give(200, {"access_token": self.server.owner.token(life), "expires_in": str(life)})
+            ends = {"expires_in": str(life), "expires_on": str(int(time.time()) + life)}
+            self.give(200, {"access_token": self.server.owner.token(life), **ends})
 
     def arc(self, right):
         given = self.headers["Authorization"]
@@ -95,12 +96,12 @@ class Handler(BaseHTTPRequestHandler):
         form = dict(urllib.parse.parse_qsl(body, strict_parsing=True))
         if self.path == "/shell":
             return self.shell(form)
-        right = (
-            self.path == f"/{TENANT}/oauth2/v2.0/token"
-            and form["scope"] == f"{self.server.owner.audience}/.default"
-            and form["grant_type"] == "client_credentials"
-            and form["client_id"] == CLIENT
-        )
+        audience = self.server.owner.audience
+        where = {  # the second one is the older of the service, which Hadoop asks
+            f"/{TENANT}/oauth2/v2.0/token": form.get("scope") == f"{audience}/.default",
+            f"/{TENANT}/oauth2/token": form.get("resource") == f"{audience}/",
+        }
+        right = where.get(self.path) and form["grant_type"] == "client_credentials" and form["client_id"] == CLIENT
         if self.server.owner.certificate and "client_assertion" in form:
             self.answer("certificate", right and signed(form["client_assertion"], self.server.owner))
         elif "client_assertion" in form:

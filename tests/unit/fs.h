@@ -133,7 +133,8 @@ static inline struct slu_store *fake_init(struct fake *f,
 {
 	*f = (struct fake){
 		.s = {.ops = &fake_ops,
-		      .caps = ~(unsigned)(SLU_CAP_READ_ONLY | SLU_CAP_TREE_ORDER),
+		      .caps = ~(unsigned)(SLU_CAP_READ_ONLY | SLU_CAP_TREE_ORDER |
+					  SLU_CAP_BARE_READ),
 		      .block = 4096,
 		      .max_put = SIZE_MAX},
 		.fn = fn,

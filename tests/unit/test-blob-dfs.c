@@ -298,6 +298,9 @@ static void detail_has_headers_tags_and_rights(void **state)
 	played();
 }
 
+#define HNS "fs.azure.account.hns.enabled.acct.dfs.core.windows.net"
+#define SERVICE "fs.azure.fns.account.service.type.acct.dfs.core.windows.net"
+
 static void hadoop_is_told_of_the_namespace(void **state)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *entry = NULL;
@@ -313,11 +316,11 @@ static void hadoop_is_told_of_the_namespace(void **state)
 	assert_int_equal(slu_blob_new(entry, "/", loops, pool, &own, NULL), 0);
 	assert_int_equal(slu_store_hadoop(own, "in", &h, NULL), 0);
 	assert_string_equal(h.uri, "abfss://data@acct.dfs.core.windows.net/in");
-	assert_string_equal(slu_json_str(h.conf, "fs.azure.account.hns.enabled"), "true");
-	assert_null(slu_json_get(h.conf, "fs.azure.fns.account.service.type"));
+	assert_string_equal(slu_json_str(h.conf, HNS), "true");
+	assert_null(slu_json_get(h.conf, SERVICE));
 	slu_hadoop_done(&h);
 	assert_int_equal(slu_store_hadoop(s, "in", &h, NULL), 0);
-	assert_string_equal(slu_json_str(h.conf, "fs.azure.fns.account.service.type"), "BLOB");
+	assert_string_equal(slu_json_str(h.conf, SERVICE), "BLOB");
 	slu_hadoop_done(&h);
 	slu_store_free(own);
 	slu_store_free(s);

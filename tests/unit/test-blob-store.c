@@ -5,14 +5,17 @@
  */
 #include "tests/unit/blob-play.h"
 
+#include "common/mem.h"
+
 /* --- looking --- */
 
 #define LIST_OF(blobs, marker)                                                                     \
 	"<?xml version=\"1.0\"?><EnumerationResults><Blobs>" blobs "</Blobs><NextMarker>" marker   \
 	"</NextMarker></EnumerationResults>"
-#define BLOB(name)                                                                                 \
-	"<Blob><Name>" name "</Name><Properties><Last-Modified>Sat, 21 Nov 2026 00:00:00 "         \
+#define REST                                                                                       \
+	"<Properties><Last-Modified>Sat, 21 Nov 2026 00:00:00 "                                    \
 	"GMT</Last-Modified><Etag>0x1</Etag><Content-Length>3</Content-Length></Properties></Blob>"
+#define BLOB(name) "<Blob><Name>" name "</Name>" REST
 
 static void stat_of_a_file_is_one_request(void **state)
 {
@@ -113,6 +116,30 @@ static void a_listing_asks_for_no_more_than_it_needs(void **state)
 	op.start = "x";
 	assert_int_equal(slu_store_wait(store, &op, NULL),
 			 0); /* nothing so named: not asked further */
+	played();
+}
+
+/* All versions, also of what is gone: an entry each, with what READ asks for. */
+static void versions_are_listed(void **state)
+{
+	static const char versions[] =
+		LIST_OF("<Blob><Name>d/f</Name><VersionId>2026-11-21T06:00:00.1Z"
+			"</VersionId>" REST BLOB("d/f"),
+			"");
+	SLU_AUTO(slu_list_done) struct slu_list l = {0}, odd = {0};
+	struct slu_err e = {0};
+
+	(void)state;
+	PLAY({"GET /acct/data?comp=list&include=versions&maxresults=5000&prefix=d%2F&restype=container ",
+	      NULL, OK, versions},
+	     {"GET", NULL, OK,
+	      LIST_OF("<Blob><Name>d/f</Name><VersionId>a b</VersionId>" REST, "")});
+	assert_int_equal(list("d", SLU_OPF_RECURSIVE | SLU_OPF_VERSIONS, &l, NULL), 0);
+	assert_int_equal(l.n, 2);
+	assert_string_equal(l.p[0].version, "versionid=2026-11-21T06:00:00.1Z");
+	assert_null(l.p[1].version);
+	assert_failed(list("d", SLU_OPF_RECURSIVE | SLU_OPF_VERSIONS, &odd, &e), e, EPROTO,
+		      "a version that is none");
 	played();
 }
 
@@ -348,6 +375,86 @@ static void a_lost_answer_to_a_commit_is_settled_by_looking(void **state)
 	played();
 }
 
+#define KEPT "0123456789abcdef-2-TXN1"
+#define KEPT_HEAD(size) HEAD(size, "x-ms-meta-sluice_crc64: " KEPT "\r\n")
+
+static void commit_keeps_the_crc64(void **state)
+{
+	uint64_t crc = 0x0123456789abcdef;
+	struct slu_props props = {.crc64 = &crc};
+	struct slu_op op;
+
+	(void)state;
+	PLAY({"PUT /acct/data/f?blockid=", "x-ms-content-crc64: 782riWdFIwE=", CREATED, NULL},
+	     {"PUT /acct/data/f?comp=blocklist ",
+	      "x-ms-meta-sluice_crc64: 0123456789abcdef-8388609-TXN1", CREATED, NULL});
+	slu_op_put_block(&op, "f", "TXN1", SLU_BLOB_BLOCK, "hello", 5);
+	op.crc64 = &crc;
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	slu_op_commit(&op, "f", "TXN1", SLU_BLOB_BLOCK + 1, 0);
+	op.props = &props;
+	assert_int_equal(slu_store_wait(store, &op, NULL), 0);
+	assert_string_equal(op.attr.sum, "crc64:0123456789abcdef");
+	played();
+}
+
+static const char *told_sum(struct slu_op *op, unsigned flags)
+{
+	slu_op_stat(op, "f");
+	op->flags = flags;
+	assert_int_equal(slu_store_wait(store, op, NULL), 0);
+	return op->attr.sum;
+}
+
+static void a_crc64_is_of_the_blocks_of_its_transaction(void **state)
+{
+	const char *sum = "crc64:0123456789abcdef";
+	struct slu_op op;
+
+	(void)state;
+	PLAY({"HEAD", NULL, KEPT_HEAD("2"), NULL},
+	     /* of another length; none; an MD5 that somebody set since; nonsense */
+	     {"HEAD", NULL, KEPT_HEAD("3"), NULL}, {"HEAD", NULL, HEAD("2", ""), NULL},
+	     {"HEAD", NULL,
+	      HEAD("2", "x-ms-meta-sluice_crc64: " KEPT "\r\nContent-MD5: " MD5_OF_HELLO "\r\n"),
+	      NULL},
+	     {"HEAD", NULL, HEAD("2", "x-ms-meta-sluice_crc64: 12-2-TXN1\r\n"), NULL},
+	     {"HEAD", NULL, HEAD("2", "x-ms-meta-sluice_crc64: 0123456789abcdef-2\r\n"), NULL},
+	     /* confirmed; another tool's blocks; none at all; some of ours and no more */
+	     {"HEAD", NULL, KEPT_HEAD("2"), NULL},
+	     {"GET /acct/data/f?blocklisttype=committed&comp=blocklist ", NULL, OK ETAG,
+	      BLOCKS("<Block><Name>" ID0 "</Name><Size>2</Size></Block>")},
+	     {"HEAD", NULL, KEPT_HEAD("2"), NULL},
+	     {"GET", NULL, OK ETAG, BLOCKS("<Block><Name>AAAA</Name><Size>2</Size></Block>")},
+	     {"HEAD", NULL, KEPT_HEAD("2"), NULL}, {"GET", NULL, OK ETAG, BLOCKS("")},
+	     {"HEAD", NULL, KEPT_HEAD("2"), NULL},
+	     {"GET", NULL, OK ETAG, BLOCKS(BLOCK(ID0) BLOCK(ID1))},
+	     /* blocks with other ids have to begin where they did */
+	     {"HEAD", NULL,
+	      HEAD("8388610", "x-ms-meta-sluice_crc64: 0123456789abcdef-8388610-TXN1\r\n"), NULL},
+	     {"GET", NULL, OK ETAG,
+	      BLOCKS("<Block><Name>" ODD0 "</Name><Size>8388608</Size></Block><Block><Name>" ODD1
+		     "</Name><Size>2</Size></Block>")},
+	     {"HEAD", NULL,
+	      HEAD("8388610", "x-ms-meta-sluice_crc64: 0123456789abcdef-8388610-TXN1\r\n"), NULL},
+	     {"GET", NULL, OK ETAG,
+	      BLOCKS("<Block><Name>" ODD0 "</Name><Size>8388609</Size></Block><Block><Name>" ODD1
+		     "</Name><Size>1</Size></Block>")});
+	assert_string_equal(told_sum(&op, 0), sum);
+	assert_string_equal(told_sum(&op, 0), "");
+	assert_string_equal(told_sum(&op, 0), "");
+	assert_string_equal(told_sum(&op, 0), "md5:5d41402abc4b2a76b9719d911017c592");
+	assert_string_equal(told_sum(&op, 0), "");
+	assert_string_equal(told_sum(&op, 0), "");
+	assert_string_equal(told_sum(&op, SLU_OPF_SUM), sum);
+	assert_string_equal(told_sum(&op, SLU_OPF_SUM), "");
+	assert_string_equal(told_sum(&op, SLU_OPF_SUM), "");
+	assert_string_equal(told_sum(&op, SLU_OPF_SUM), "");
+	assert_string_equal(told_sum(&op, SLU_OPF_SUM), sum);
+	assert_string_equal(told_sum(&op, SLU_OPF_SUM), "");
+	played();
+}
+
 static void folders_are_stubs(void **state)
 {
 	struct slu_op op;
@@ -440,31 +547,124 @@ static void requests_are_signed(void **state)
 
 /* --- Hadoop --- */
 
-static void hadoop_gets_references_not_secrets(void **state)
+#define DFS ".acct.dfs.core.windows.net"
+
+/* What Hadoop is told of an account whose entry has this in it. */
+static void told(const char *more, struct slu_hadoop *ret)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *entry = NULL;
-	static const char text[] =
-		"{\"type\": \"azure_blob\", \"account_name\": \"acct\", \"container_name\": "
-		"\"data\", \"account_key\": \"env:SLU_TEST_KEY\"}";
-	struct slu_store *keyed;
+	SLU_AUTO(slu_freep)
+	char *text = slu_asprintf("{\"type\": \"azure_blob\", \"account_name\": \"acct\", "
+				  "\"container_name\": \"data\"%s}",
+				  more);
+	struct slu_store *s;
+	struct slu_err e = {0};
+
+	setenv("SLU_TEST_KEY", "MDEyMzQ1Njc4OWFiY2RlZg==", 1);
+	setenv("SLU_TEST_SAS", "?sv=2024-05-04&sig=abc%3D", 1);
+	assert_int_equal(slu_json_parse(text, strlen(text), "entry", &entry, NULL), 0);
+	if (slu_blob_new(entry, "/", loops, pool, &s, &e) || slu_store_hadoop(s, "in/a b", ret, &e))
+		fail_msg("%s", e.msg);
+	slu_store_free(s);
+}
+
+static void conf_is(const struct slu_hadoop *h, const char *property, const char *value)
+{
+	const char *has = slu_json_str(h->conf, property);
+
+	if (!has || strcmp(has, value) != 0)
+		fail_msg("%s is %s", property, has ? has : "not set");
+}
+
+static void secret_is(const struct slu_hadoop *h, const char *property, const char *ref)
+{
+	const char *has = slu_json_str(h->secret_refs, property);
+
+	if (!has || strcmp(has, ref) != 0)
+		fail_msg("%s is %s", property, has ? has : "not set");
+}
+
+static void hadoop_gets_references_not_secrets(void **state)
+{
 	struct slu_hadoop h;
 
 	(void)state;
-	setenv("SLU_TEST_KEY", "MDEyMzQ1Njc4OWFiY2RlZg==", 1);
-	assert_int_equal(slu_json_parse(text, strlen(text), "entry", &entry, NULL), 0);
-	assert_int_equal(slu_blob_new(entry, "/", loops, pool, &keyed, NULL), 0);
-	assert_int_equal(slu_store_hadoop(keyed, "in/a b", &h, NULL), 0);
-	assert_string_equal(h.uri, "wasbs://data@acct.blob.core.windows.net/in/a b");
-	assert_string_equal(
-		slu_json_str(h.secret_refs, "fs.azure.account.key.acct.blob.core.windows.net"),
-		"env:SLU_TEST_KEY");
+	told(", \"account_key\": \"env:SLU_TEST_KEY\"", &h);
+	assert_string_equal(h.uri, "abfss://data@acct.dfs.core.windows.net/in/a b");
+	conf_is(&h, "fs.azure.account.auth.type" DFS, "SharedKey");
+	conf_is(&h, "fs.azure.account.hns.enabled" DFS, "false");
+	conf_is(&h, "fs.azure.fns.account.service.type" DFS, "BLOB");
+	secret_is(&h, "fs.azure.account.key" DFS, "env:SLU_TEST_KEY");
+	assert_int_equal(slu_json_count(h.secret_refs), 1);
 	slu_hadoop_done(&h);
-	slu_store_free(keyed);
+	told(", \"sas_token\": \"env:SLU_TEST_SAS\"", &h);
+	conf_is(&h, "fs.azure.account.auth.type" DFS, "SAS");
+	secret_is(&h, "fs.azure.sas.fixed.token" DFS, "env:SLU_TEST_SAS");
+	secret_is(&h, "fs.azure.sas.fixed.token.data" DFS, "env:SLU_TEST_SAS");
+	slu_hadoop_done(&h);
 	assert_int_equal(slu_store_hadoop(store, "", &h, NULL), 0);
 	assert_string_equal(h.uri, "abfs://data@acct.dfs.core.windows.net/");
-	assert_string_equal(slu_json_str(h.conf, "fs.azure.fns.account.service.type"), "BLOB");
+	conf_is(&h, "fs.azure.fns.account.service.type" DFS, "BLOB");
+	conf_is(&h, "fs.azure.always.use.https", "false");
 	assert_int_equal(slu_json_count(h.secret_refs), 0);
 	slu_hadoop_done(&h);
+}
+
+static void hadoops_older_driver(void **state)
+{
+	struct slu_hadoop h;
+
+	(void)state;
+	told(", \"account_key\": \"env:SLU_TEST_KEY\", \"hadoop_driver\": \"wasb\"", &h);
+	assert_string_equal(h.uri, "wasbs://data@acct.blob.core.windows.net/in/a b");
+	secret_is(&h, "fs.azure.account.key.acct.blob.core.windows.net", "env:SLU_TEST_KEY");
+	assert_int_equal(slu_json_count(h.conf), 0);
+	slu_hadoop_done(&h);
+	told(", \"sas_token\": \"env:SLU_TEST_SAS\", \"hadoop_driver\": \"wasb\"", &h);
+	secret_is(&h, "fs.azure.sas.data.acct.blob.core.windows.net", "env:SLU_TEST_SAS");
+	slu_hadoop_done(&h);
+	told("", &h); /* a public container */
+	assert_string_equal(h.uri, "wasbs://data@acct.blob.core.windows.net/in/a b");
+	slu_hadoop_done(&h);
+}
+
+#define OAUTH "org.apache.hadoop.fs.azurebfs.oauth2."
+
+static void hadoop_signs_in_as_we_do(void **state)
+{
+	struct slu_hadoop h;
+
+	(void)state;
+	told(", \"credential\": {\"type\": \"service_principal\", \"tenant_id\": \"t\", "
+	     "\"client_id\": \"c\", \"client_secret\": \"env:SLU_TEST_KEY\"}",
+	     &h);
+	conf_is(&h, "fs.azure.account.auth.type" DFS, "OAuth");
+	conf_is(&h, "fs.azure.account.oauth.provider.type" DFS, OAUTH "ClientCredsTokenProvider");
+	conf_is(&h, "fs.azure.account.oauth2.client.endpoint" DFS,
+		"https://login.microsoftonline.com/t/oauth2/token");
+	conf_is(&h, "fs.azure.account.oauth2.client.id" DFS, "c");
+	conf_is(&h, "fs.azure.account.hns.enabled" DFS, "false");
+	secret_is(&h, "fs.azure.account.oauth2.client.secret" DFS, "env:SLU_TEST_KEY");
+	slu_hadoop_done(&h);
+	told(", \"credential\": \"managed_identity\"", &h);
+	conf_is(&h, "fs.azure.account.oauth.provider.type" DFS, OAUTH "MsiTokenProvider");
+	assert_int_equal(slu_json_count(h.secret_refs), 0);
+	slu_hadoop_done(&h);
+	setenv("AZURE_TENANT_ID", "t", 1);
+	setenv("AZURE_CLIENT_ID", "c", 1);
+	setenv("AZURE_FEDERATED_TOKEN_FILE", "/run/token", 1);
+	told(", \"credential\": \"workload_identity\"", &h);
+	conf_is(&h, "fs.azure.account.oauth.provider.type" DFS,
+		OAUTH "WorkloadIdentityTokenProvider");
+	conf_is(&h, "fs.azure.account.oauth2.msi.tenant" DFS, "t");
+	conf_is(&h, "fs.azure.account.oauth2.client.id" DFS, "c");
+	conf_is(&h, "fs.azure.account.oauth2.token.file" DFS, "/run/token");
+	conf_is(&h, "fs.azure.account.oauth2.msi.authority" DFS,
+		"https://login.microsoftonline.com");
+	slu_hadoop_done(&h);
+	unsetenv("AZURE_TENANT_ID");
+	unsetenv("AZURE_CLIENT_ID");
+	unsetenv("AZURE_FEDERATED_TOKEN_FILE");
 }
 
 int main(void)
@@ -476,6 +676,7 @@ int main(void)
 		cmocka_unit_test(empty_folders_files_and_nothing_are_told_apart),
 		cmocka_unit_test(a_missing_right_is_named),
 		cmocka_unit_test(a_listing_asks_for_no_more_than_it_needs),
+		cmocka_unit_test(versions_are_listed),
 		cmocka_unit_test(throttling_says_when_to_come_back),
 		cmocka_unit_test(a_wrong_clock_and_an_old_sas_are_named),
 		cmocka_unit_test(plain_puts),
@@ -483,12 +684,16 @@ int main(void)
 		cmocka_unit_test(blocks_are_named_by_transaction_and_offset),
 		cmocka_unit_test(blocks_that_others_left_set_the_length_of_ids),
 		cmocka_unit_test(a_lost_answer_to_a_commit_is_settled_by_looking),
+		cmocka_unit_test(commit_keeps_the_crc64),
+		cmocka_unit_test(a_crc64_is_of_the_blocks_of_its_transaction),
 		cmocka_unit_test(folders_are_stubs),
 		cmocka_unit_test(deletes),
 		cmocka_unit_test(a_tree_goes_until_nothing_is_left),
 		cmocka_unit_test(one_that_stays_does_not_keep_the_others),
 		cmocka_unit_test(requests_are_signed),
 		cmocka_unit_test(hadoop_gets_references_not_secrets),
+		cmocka_unit_test(hadoops_older_driver),
+		cmocka_unit_test(hadoop_signs_in_as_we_do),
 	};
 	return cmocka_run_group_tests_name("blob-store", tests, setup, teardown);
 }

@@ -564,6 +564,7 @@ static void errnos(void **state)
 		{SLU_OP_READ, 0, "x", 412, "ConditionNotMet", ESTALE},
 		{SLU_OP_READ, 0, NULL, 416, "InvalidRange", EIO},
 		{SLU_OP_READ, 0, NULL, 409, "BlobArchived", EBUSY},
+		{SLU_OP_PUT_BLOCK, 0, NULL, 500, "FeatureNotSupported", ENOTSUP},
 		{SLU_OP_READ, 0, NULL, 500, "InternalError", EIO},
 		{SLU_OP_READ, 0, NULL, 503, "ServerBusy", EAGAIN},
 		{SLU_OP_READ, 0, NULL, 429, "", EAGAIN},

@@ -36,6 +36,21 @@ static void a_known_length_always_fits(void **state)
 	assert_int_equal(slu_blocks_unit(&plain, 1000 * TIB), 4096);
 }
 
+static void a_long_file_has_long_blocks_and_fewer_of_them_under_way(void **state)
+{
+	const struct slu_store s = {.block = 8 * MIB, .block_long = 15 * MIB, .lanes = 5};
+
+	(void)state;
+	assert_int_equal(slu_blocks_unit(&s, 60 * MIB - 1), 8 * MIB);
+	assert_int_equal(slu_blocks_unit(&s, 60 * MIB), 15 * MIB);
+	assert_int_equal(slu_blocks_unit(&s, 1000 * TIB), 15 * MIB);
+	assert_int_equal(slu_blocks_len(&s, 0, 60 * MIB), 8 * MIB); /* nobody knows its length */
+	assert_int_equal(slu_blocks_lanes(&s, 8 * MIB), 5);
+	assert_int_equal(slu_blocks_lanes(&s, 15 * MIB), 3);
+	assert_int_equal(slu_blocks_lanes(&s, 4000 * MIB), 1);
+	assert_int_equal(slu_blocks_lanes(&blob, 4000 * MIB), 0);
+}
+
 static void blocks_grow_when_the_length_is_not_known(void **state)
 {
 	uint64_t off = 0, n = 0;
@@ -69,6 +84,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_known_length_always_fits),
 		cmocka_unit_test(blocks_grow_when_the_length_is_not_known),
+		cmocka_unit_test(a_long_file_has_long_blocks_and_fewer_of_them_under_way),
 		cmocka_unit_test(a_store_without_a_limit_has_one_length),
 	};
 	return cmocka_run_group_tests_name("blocks", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "common/str.h"
 #include "dataset/broker_client.h"
 #include "fs/view.h"
+#include "include/sluice.h"
 #include "job/broker.h"
 #include "job/run.h"
 #include "job/task.h"
@@ -139,6 +140,73 @@ static void test_show(void **state)
 				&e),
 		0);
 	assert_int_equal(slu_json_int(slu_json_get(a, "data"), "bytes", 0), 4);
+	unserve(&s);
+}
+
+struct count {
+	int n;
+};
+
+static int count_entry(void *user, const struct sluice_entry *entry)
+{
+	struct count *c = user;
+
+	c->n += strcmp(entry->path, "f.csv") == 0 && entry->size == 4;
+	return 0;
+}
+
+/* The library in a step that has no workspace around it. */
+static void test_library(void **state)
+{
+	static const char spec[] = "{\"path\": \"workspaceblobstore:in\"}";
+	SLU_AUTO(slu_json_freep) struct json_t *saved = NULL;
+	struct sluice_error why = {0};
+	struct count c = {0};
+	struct sluice *in = NULL;
+	struct sluice_view *v = NULL;
+	struct slu_err e = {0};
+	struct served s;
+	char *text = NULL, *again = NULL, line[200];
+
+	(void)state;
+	serve(&s);
+	assert_int_equal(sluice_open(NULL, SLUICE_OF_STEP, &in, &why), 0);
+	assert_int_equal(sluice_workspace(in, &text, &why), 0);
+	assert_contains(text, "workspaceblobstore");
+	sluice_free(text);
+	assert_int_equal(sluice_data_save(in, spec, &text, &why), 0);
+	assert_int_equal(sluice_data_save(in, spec, &again, &why), 0);
+	assert_string_equal(text, again);
+	assert_int_equal(slu_json_parse(text, strlen(text), "saved", &saved, &e), 0);
+	const char *id = slu_json_str(saved, "dataset");
+	assert_non_null(id);
+	sluice_free(text);
+	sluice_free(again);
+	assert_int_equal(sluice_list(in, id, SLUICE_RECURSIVE, count_entry, &c, &why), 0);
+	assert_int_equal(c.n, 1);
+	snprintf(line, sizeof line, "%s/copy", s.run->dir);
+	assert_int_equal(sluice_download(in, id, line, NULL, &v, &why), 0);
+	sluice_view_free(v);
+	snprintf(line, sizeof line, "%s/copy/f.csv", s.run->dir);
+	assert_int_equal(access(line, R_OK), 0);
+	assert_int_equal(sluice_data_manifest(in, id, &text, &why), 0);
+	assert_contains(text, "f.csv");
+	sluice_free(text);
+	snprintf(line, sizeof line, "{\"name\": \"made\", \"ref\": \"%s\"}", id);
+	assert_int_equal(sluice_data_register(in, line, &text, &why), 0);
+	sluice_free(text);
+	assert_int_equal(sluice_data_search(in, "{}", &text, &why), 0);
+	assert_contains(text, "made");
+	sluice_free(text);
+	assert_int_equal(sluice_data_save(in, "{\"name\": \"x\"}", &text, &why), -EINVAL);
+	assert_contains(why.message, "register");
+	assert_int_equal(sluice_data_save(in,
+					  "{\"path\": \"workspaceblobstore:in\", "
+					  "\"rows\": [{\"take\": 1}]}",
+					  &text, &why),
+			 -EINVAL);
+	assert_contains(why.message, "table");
+	sluice_close(in);
 	unserve(&s);
 }
 
@@ -300,7 +368,8 @@ int main(void)
 		cmocka_unit_test(test_ping),    cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_open),    cmocka_unit_test(test_show),
 		cmocka_unit_test(test_hostile), cmocka_unit_test(test_long_path),
-		cmocka_unit_test(test_many),    cmocka_unit_test(test_env)};
+		cmocka_unit_test(test_many),    cmocka_unit_test(test_env),
+		cmocka_unit_test(test_library)};
 
 	return cmocka_run_group_tests_name("broker", tests, NULL, NULL);
 }

@@ -378,7 +378,7 @@ static void warming(void **state)
 {
 	struct cache_env *v = *state;
 	struct slu_tree t = {0};
-	struct slu_tree_source source = {v->s, (char *)""};
+	struct slu_tree_source source = {.store = v->s, .base = (char *)""};
 	struct slu_attr a = {.kind = SLU_KIND_FILE, .id = "e"};
 	struct slu_err e = {0};
 	struct json_t *o = NULL;

@@ -165,7 +165,7 @@ static void datastore_places(void **state)
 	free(slu_take(path));
 	assert_failed(locate("azureml:titanic:1", &a, &path, NULL, &e), e, EINVAL,
 		      "a path is needed");
-	assert_failed(locate("abfss://c@a.dfs.core.windows.net/x", &a, &path, NULL, &e), e, ENOTSUP,
+	assert_failed(locate("abfss://c@a.dfs.core.windows.net/x", &a, &path, NULL, &e), e, ENOENT,
 		      "abfss://");
 	assert_failed(locate("azureml://datastores/nope/paths/x", &a, &path, NULL, &e), e, ENOENT,
 		      "'nope'");

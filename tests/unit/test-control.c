@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -111,7 +112,6 @@ static void test_bent_requests(void **state)
 struct end {
 	struct unit_dir dir;
 	int listen;
-	char *path;
 	struct slu_control *server;
 };
 
@@ -122,7 +122,7 @@ static void setup(struct end *s, int64_t patience, uint32_t uid)
 
 	unit_dir_make(&s->dir);
 	assert_int_equal(setenv("XDG_RUNTIME_DIR", s->dir.path, 1), 0);
-	assert_int_equal(slu_control_listen("mount-0-77.sock", &s->path, &s->listen, &e), 0);
+	assert_int_equal(slu_control_listen("mount-0-77.sock", &s->listen, &e), 0);
 	assert_int_equal(slu_control_start(&conf, s->listen, &s->server, &e), 0);
 }
 
@@ -130,7 +130,6 @@ static void teardown(struct end *s)
 {
 	slu_control_stop(s->server);
 	close(s->listen);
-	free(s->path);
 	unit_dir_done(&s->dir);
 }
 
@@ -161,12 +160,14 @@ static void test_asking(void **state)
 	struct json_t *j;
 	struct slu_err e = {0};
 	struct stat st;
+	char path[128];
 	struct end s;
 	int fd;
 
 	(void)state;
 	setup(&s, 0, geteuid());
-	assert_int_equal(stat(s.path, &st), 0);
+	snprintf(path, sizeof path, "%s/sluice/mount-0-77.sock", s.dir.path);
+	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	fd = dial();
 	for (int i = 0; i < 3; i++) {
@@ -323,30 +324,93 @@ static void test_leftovers(void **state)
 {
 	struct unit_dir dir;
 	struct slu_err e = {0};
-	char *path = NULL, *again = NULL, other[128];
+	char five[128], other[128];
 	int fd, fd2;
 
 	(void)state;
 	unit_dir_make(&dir);
+	snprintf(five, sizeof five, "%s/sluice/mount-0-5.sock", dir.path);
 	assert_int_equal(setenv("XDG_RUNTIME_DIR", dir.path, 1), 0);
-	assert_int_equal(slu_control_listen("mount-0-5.sock", &path, &fd, &e), 0);
+	assert_int_equal(slu_control_listen("mount-0-5.sock", &fd, &e), 0);
 	close(fd);
+	assert_int_equal(access(five, F_OK), 0);
 	assert_failed(slu_control_connect(0, 5, geteuid(), &e), e, ECONNREFUSED, "gone");
-	assert_int_equal(slu_control_listen("mount-0-5.sock", &again, &fd, &e), 0);
-	assert_string_equal(path, again);
+	assert_int_equal(slu_control_listen("mount-0-5.sock", &fd, &e), 0);
 	fd2 = slu_control_connect(0, 5, geteuid(), &e);
 	assert_true(fd2 >= 0);
 	close(fd2);
 	close(fd);
-	free(again);
-	assert_int_equal(slu_control_listen("mount-0-6.sock", &again, &fd, &e), 0);
-	assert_int_equal(access(path, F_OK), -1); /* swept */
+	assert_int_equal(slu_control_listen("mount-0-6.sock", &fd, &e), 0);
+	assert_int_equal(access(five, F_OK), -1); /* swept */
 	snprintf(other, sizeof other, "%s/sluice", dir.path);
 	assert_int_equal(chmod(other, 0750), 0);
 	assert_failed(slu_control_connect(0, 6, geteuid(), &e), e, ENOENT, "no control socket");
 	close(fd);
-	free(path);
-	free(again);
+	unit_dir_done(&dir);
+}
+
+/* A device number is used again before the mount that had it has ended wholly. */
+static void test_a_name_that_is_anothers_by_now(void **state)
+{
+	struct unit_dir dir;
+	struct slu_err e = {0};
+	char name[128];
+	int old, young, fd;
+
+	(void)state;
+	unit_dir_make(&dir);
+	snprintf(name, sizeof name, "%s/sluice/mount-0-5.sock", dir.path);
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", dir.path, 1), 0);
+	assert_int_equal(slu_control_listen("mount-0-5.sock", &old, &e), 0);
+	assert_int_equal(slu_control_listen("mount-0-5.sock", &young, &e), 0);
+	slu_control_forget("mount-0-5.sock", old);
+	close(old);
+	fd = slu_control_connect(0, 5, geteuid(), &e);
+	assert_true(fd >= 0);
+	close(fd);
+	slu_control_forget("mount-0-5.sock", young);
+	assert_int_equal(access(name, F_OK), -1);
+	close(young);
+	unit_dir_done(&dir);
+}
+
+/* Many servers come at once where dead ones left names: each is found in the end. */
+static void *come(void *arg)
+{
+	struct slu_err e = {0};
+	char name[SLU_CONTROL_NAME];
+	int *fd = arg;
+
+	slu_control_name(0, (uint32_t)*fd, name);
+	assert_int_equal(slu_control_listen(name, fd, &e), 0);
+	return NULL;
+}
+
+static void test_many_come_at_once(void **state)
+{
+	struct unit_dir dir;
+	struct slu_err e = {0};
+	pthread_t t[8];
+	int fd[8], conn;
+
+	(void)state;
+	unit_dir_make(&dir);
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", dir.path, 1), 0);
+	for (int round = 0; round < 50; round++) {
+		for (int i = 0; i < 8; i++) {
+			fd[i] = i + 1;
+			assert_int_equal(pthread_create(&t[i], NULL, come, &fd[i]), 0);
+		}
+		for (int i = 0; i < 8; i++)
+			assert_int_equal(pthread_join(t[i], NULL), 0);
+		for (int i = 0; i < 8; i++) {
+			conn = slu_control_connect(0, (uint32_t)i + 1, geteuid(), &e);
+			assert_true(conn >= 0);
+			close(conn);
+		}
+		for (int i = 0; i < 8; i++)
+			close(fd[i]);
+	}
 	unit_dir_done(&dir);
 }
 
@@ -362,6 +426,8 @@ int main(void)
 		cmocka_unit_test(test_others_are_not_heard),
 		cmocka_unit_test(test_few_descriptors),
 		cmocka_unit_test(test_leftovers),
+		cmocka_unit_test(test_a_name_that_is_anothers_by_now),
+		cmocka_unit_test(test_many_come_at_once),
 	};
 
 	return cmocka_run_group_tests_name("control", tests, NULL, NULL);

@@ -114,7 +114,7 @@ static void crc_in_pieces(void **state)
 	for (size_t i = 0; i < MAX; i++)
 		b[i] = (uint8_t)slu_random();
 	uint32_t whole32 = slu_crc32c(0, b, MAX), c32 = 0, s32 = 0, j32 = 0;
-	uint64_t whole64 = slu_crc64(0, b, MAX), c64 = 0, s64 = 0;
+	uint64_t whole64 = slu_crc64(0, b, MAX), c64 = 0, s64 = 0, j64 = 0, shares = 0;
 	for (size_t at = 0, n; at < MAX; at += n) {
 		n = slu_random() % 5000;
 		n = n < MAX - at ? n : MAX - at;
@@ -123,9 +123,12 @@ static void crc_in_pieces(void **state)
 		s32 = slu_crc32c_soft(s32, b + at, n);
 		j32 = slu_crc32c_join(j32, slu_crc32c(0, b + at, n), n);
 		s64 = slu_crc64_soft(s64, b + at, n);
+		j64 = slu_crc64_join(j64, slu_crc64(0, b + at, n), n);
+		shares ^=
+			slu_crc64_join(slu_crc64(0, b + at, n), 0, MAX - at - n); /* in any order */
 	}
 	assert_true(c32 == whole32 && s32 == whole32 && j32 == whole32);
-	assert_true(c64 == whole64 && s64 == whole64);
+	assert_true(c64 == whole64 && s64 == whole64 && j64 == whole64 && shares == whole64);
 	b[MAX / 2] ^= 1;
 	assert_true(slu_crc32c(0, b, MAX) != whole32 && slu_crc64(0, b, MAX) != whole64);
 }

@@ -139,7 +139,7 @@ static const struct {
 	{"{\"path\": \"workspaceblobstore:d/a[\"}", "[", EINVAL},
 	{"{\"path\": \"workspaceblobstore:d/absent.csv\"}", "'a.csv', 'b.csv'", ENOENT},
 	{"{\"path\": \"nope:d\"}", "'workspaceblobstore'", ENOENT},
-	{"{\"path\": \"abfss://c@a.dfs.core.windows.net/x\"}", "cannot open", ENOTSUP},
+	{"{\"path\": \"abfss://c@a.dfs.core.windows.net/x\"}", "datastore create", ENOENT},
 	{"{\"path\": \"workspaceblobstore:d\", \"type\": \"folder\"}", "'folder'", EINVAL},
 	{"{\"path\": \"workspaceblobstore:d\", \"type\": \"uri_file\"}", "is a folder", EINVAL},
 	{"{\"path\": \"workspaceblobstore:one.csv\", \"type\": \"uri_folder\"}", "is a file",
@@ -285,18 +285,38 @@ static void spark(void **state)
 				  "\"infer_column_types\": false}"),
 				&d, &e),
 			 0);
-	o = slu_definition_spark_options(d);
-	assert_string_equal(slu_json_str(o, "header"), "false");
-	assert_string_equal(slu_json_str(o, "sep"), "|");
-	assert_string_equal(slu_json_str(o, "encoding"), "ISO-8859-1");
-	assert_string_equal(slu_json_str(o, "multiLine"), "true");
-	assert_string_equal(slu_json_str(o, "inferSchema"), "false");
+	assert_int_equal(slu_definition_spark(d, &o), 0);
+	assert_string_equal(slu_json_str(o, "format"), "csv");
+	const struct json_t *options = slu_json_get(o, "options");
+
+	assert_string_equal(slu_json_str(options, "header"), "false");
+	assert_string_equal(slu_json_str(options, "sep"), "|");
+	assert_string_equal(slu_json_str(options, "encoding"), "ISO-8859-1");
+	assert_string_equal(slu_json_str(options, "multiLine"), "true");
+	assert_string_equal(slu_json_str(options, "inferSchema"), "false");
+	assert_int_equal(slu_json_count(slu_json_get(o, "differs")), 1);
 	slu_definition_free(slu_take(d));
+	slu_json_free(slu_take(o));
 	assert_int_equal(define(D("{\"header\": \"from_first_file\"}"), &d, &e), 0);
-	assert_null(slu_definition_spark_options(d));
+	assert_int_equal(slu_definition_spark(d, &o), 0);
+	assert_null(slu_json_get(o, "options"));
+	assert_non_null(slu_json_str(o, "reason"));
 	slu_definition_free(slu_take(d));
+	slu_json_free(slu_take(o));
+	assert_int_equal(define("{\"path\": \"workspaceblobstore:d\", \"json_lines\": "
+				"{\"invalid_lines\": \"drop\", \"encoding\": \"utf16\"}}",
+				&d, &e),
+			 0);
+	assert_int_equal(slu_definition_spark(d, &o), 0);
+	assert_string_equal(slu_json_str(o, "format"), "json");
+	options = slu_json_get(o, "options");
+	assert_string_equal(slu_json_str(options, "mode"), "DROPMALFORMED");
+	assert_string_equal(slu_json_str(options, "lineSep"), "\n");
+	slu_definition_free(slu_take(d));
+	slu_json_free(slu_take(o));
 	assert_int_equal(define("{\"path\": \"workspaceblobstore:d\"}", &d, &e), 0);
-	assert_null(slu_definition_spark_options(d));
+	assert_int_equal(slu_definition_spark(d, &o), 0);
+	assert_null(o);
 }
 
 int main(void)

@@ -8,13 +8,10 @@
 #include "common/time.h"
 #include "dataset/hdfs_place.h"
 #include "hdfs/hdfs.h"
-#include "tests/lib/fakehdfs.h"
+#include "tests/unit/hdfs.h"
 
 #include <errno.h>
 
-static struct slu_loops *loops;
-static struct slu_store *s;
-static struct slu_err e;
 static char both[64], gone[64];
 
 static void open_with(const struct slu_hdfs_conf *c)
@@ -39,33 +36,6 @@ static int setup(void **state)
 	assert_int_equal(slu_loops_new(&conf, &loops, NULL), 0);
 	open_with(&c);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	slu_store_free(s);
-	s = NULL;
-	slu_loops_free(loops);
-	httpd_stop(&fake.srv);
-	return 0;
-}
-
-static int put(const char *path, const char *text, unsigned flags)
-{
-	return slu_store_put(s, path, text, strlen(text), flags, NULL, &e);
-}
-
-static void assert_holds(const char *path, const char *want)
-{
-	char *got;
-	size_t n;
-
-	if (slu_store_get(s, path, 1 << 20, &got, &n, &e) < 0)
-		fail_msg("get '%s': %s", path, e.msg);
-	assert_int_equal(n, strlen(want));
-	assert_memory_equal(got, want, n);
-	free(got);
 }
 
 static void the_one_that_answers_is_used(void **state)
@@ -113,6 +83,42 @@ static void a_rename_takes_place_once(void **state)
 		assert_holds(i ? "after" : "before", "hello");
 	}
 	assert_false(fake_any(".sluice-"));
+}
+
+static const enum fake_fault lost[] = {FAKE_LOST_BEFORE, FAKE_LOST_AFTER};
+
+static void what_is_deleted_is_deleted_once(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(put("x", "hello", 0), 0);
+		fake_fails("DELETE", 0, lost[i]);
+		if (slu_store_delete(s, "x", 0, &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_false(fake_has("/r/x"));
+	}
+	assert_failed(slu_store_delete(s, "x", 0, &e), e, ENOENT, "x");
+	assert_int_equal(slu_store_delete(s, "x", SLU_OPF_TREE, &e), 0);
+}
+
+static void blocks_are_joined_once(void **state)
+{
+	static const char txn[] = "0123456789abcdef";
+	struct slu_op op;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		for (unsigned k = 0; k < 3; k++) {
+			slu_op_put_block(&op, "x", txn, 4 * k, "abcdefghijkl" + 4 * k, 4);
+			assert_int_equal(slu_store_wait(s, &op, &e), 0);
+		}
+		fake_fails("CONCAT", 0, lost[i]);
+		slu_op_commit(&op, "x", txn, 12, 0);
+		if (slu_store_wait(s, &op, &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_holds("x", "abcdefghijkl");
+		assert_false(fake_any(".sluice-"));
+	}
 }
 
 static void nobody_answers(void **state)
@@ -239,6 +245,8 @@ int main(void)
 		T(a_standby_is_passed_over),
 		T(a_question_is_asked_again_when_its_answer_is_lost),
 		T(a_rename_takes_place_once),
+		T(what_is_deleted_is_deleted_once),
+		T(blocks_are_joined_once),
 		T(nobody_answers),
 		T(several_need_a_name),
 		T(gateways),

@@ -5,16 +5,12 @@
 #include "common/str.h"
 #include "common/time.h"
 #include "hdfs/hdfs.h"
-#include "tests/lib/fakehdfs.h"
+#include "tests/unit/hdfs.h"
 
 #include <errno.h>
 #include <sched.h>
 
 #define TXN "0123456789abcdef"
-
-static struct slu_loops *loops;
-static struct slu_store *s;
-static struct slu_err e;
 
 static int setup(void **state)
 {
@@ -33,32 +29,6 @@ static int setup(void **state)
 	assert_int_equal(slu_hdfs_new(&c, loops, NULL, &s, &e), 0);
 	e = (struct slu_err){0};
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	slu_store_free(s);
-	slu_loops_free(loops);
-	httpd_stop(&fake.srv);
-	return 0;
-}
-
-static int put(const char *path, const char *text, unsigned flags)
-{
-	return slu_store_put(s, path, text, strlen(text), flags, NULL, &e);
-}
-
-static void assert_holds(const char *path, const char *want)
-{
-	char *got;
-	size_t n;
-
-	if (slu_store_get(s, path, 1 << 20, &got, &n, &e) < 0)
-		fail_msg("get '%s': %s", path, e.msg);
-	assert_int_equal(n, strlen(want));
-	assert_memory_equal(got, want, n);
-	free(got);
 }
 
 static void what_was_put_is_there(void **state)
@@ -99,20 +69,99 @@ static void only_one_can_be_first(void **state)
 	assert_false(fake_any(".sluice-"));
 }
 
+static int block(const char *path, uint64_t off, const char *text)
+{
+	struct slu_op op;
+
+	slu_op_put_block(&op, path, TXN, off, text, strlen(text));
+	return slu_store_wait(s, &op, &e);
+}
+
+static int commit(const char *path, uint64_t size, unsigned flags)
+{
+	struct slu_op op;
+
+	slu_op_commit(&op, path, TXN, size, flags);
+	return slu_store_wait(s, &op, &e);
+}
+
 static void a_short_create_is_never_seen(void **state)
 {
 	(void)state;
 	fake_fails("data-CREATE", 0, FAKE_SHORT);
-	assert_failed(put("x", "0123456789", 0), e, EIO, "5 of 10 bytes arrived");
+	assert_failed(put("x", "0123456789", 0), e, EBADMSG, "5 of 10 bytes arrived");
 	assert_false(fake_has("/r/x"));
 	assert_false(fake_any(".sluice-"));
+	assert_int_equal(block("x", 5, "6789a"), 0);
+	fake_fails("data-CREATE", 0, FAKE_SHORT);
+	assert_failed(block("x", 0, "01234"), e, EBADMSG, "2 of 5 bytes arrived");
+	assert_failed(commit("x", 10, 0), e, EIO, "0 of 10 bytes"); /* what is right stayed */
+}
+
+static int put_long(const char *path, unsigned flags)
+{
+	static char data[10000]; /* three blocks */
+	struct slu_op op;
+
+	slu_op_put(&op, path, memset(data, 'l', sizeof(data)), sizeof(data), flags);
+	return slu_store_wait(s, &op, &e);
+}
+
+static void a_flipped_bit_is_never_seen(void **state)
+{
+	int requests = 0;
+
+	(void)state;
+	assert_int_equal(put_long("x", 0), 0);
+	assert_int_equal(fake_count("GETFILECHECKSUM"), 1);
+	assert_int_equal(fake_count("data-GETFILECHECKSUM"), 1);
+	for (const char *l = fake.log; (l = strchr(l, '\n')); l++)
+		requests++;
+	assert_int_equal(requests, 7); /* a probe, the data, the sum, the status, the rename */
+	fake_fails("data-CREATE", 0, FAKE_FLIPPED);
+	assert_failed(put_long("y", SLU_OPF_ABSENT), e, EBADMSG, "'y'");
+	assert_non_null(strstr(e.msg, "arrived damaged: its checksum is hadoop:512:4096:"));
+	assert_false(fake_has("/r/y"));
+	assert_false(fake_any(".sluice-"));
+	fake_fails("data-CREATE", 0, FAKE_FLIPPED);
+	assert_failed(block("z", 0, "01234"), e, EBADMSG, "arrived damaged");
+	assert_false(fake_any("/0000000000000000"));
+	fake_fails("data-CREATE", 0, FAKE_FLIPPED);
+	assert_int_equal(put_long("y", SLU_OPF_BARE), 0); /* nobody wants to know */
+}
+
+static void a_lost_checksum_is_no_checksum(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		fake_fails(i ? "data-GETFILECHECKSUM" : "GETFILECHECKSUM", 0, FAKE_STANDBY);
+		assert_failed(put("x", "hello", 0), e, EAGAIN, "standby");
+		assert_false(fake_any("/r/x"));
+		assert_false(fake_any(".sluice-"));
+	}
+}
+
+static void who_has_no_checksums_tells_lengths(void **state)
+{
+	(void)state;
+	fake.coded = true;
+	assert_int_equal(put("x", "hello", 0), 0);
+	assert_int_equal(block("y", 0, "hello"), 0);
+	assert_int_equal(commit("y", 5, 0), 0);
+	assert_int_equal(fake_count("GETFILECHECKSUM"), 2); /* the next file may be another */
+	fake_forget();
+	fake_fails("GETFILECHECKSUM", 0, FAKE_UNKNOWN);
+	assert_int_equal(put("x", "hello", 0), 0);
+	assert_int_equal(put("x", "again", 0), 0);
+	assert_holds("x", "again");
+	assert_int_equal(fake_count("GETFILECHECKSUM"), 1);
 }
 
 static void a_lost_datanode_is_left_out(void **state)
 {
 	(void)state;
 	fake_fails("data-CREATE", 0, FAKE_LOST_BEFORE);
-	assert_int_equal(put("x", "hello", 0), 0);
+	assert_int_equal(put("x", "hello", SLU_OPF_ABSENT), 0);
 	assert_non_null(strstr(fake.log, "excludedatanodes=127.0.0.1:"));
 	assert_holds("x", "hello");
 	fake_forget();
@@ -133,7 +182,7 @@ static void the_only_datanode_is_asked_again(void **state)
 		if (i)
 			assert_holds("x", "hello");
 		else
-			assert_int_equal(put("x", "hello", 0), 0);
+			assert_int_equal(put("x", "hello", SLU_OPF_ABSENT), 0);
 		assert_int_equal(fake.fault, FAKE_OK);
 	}
 }
@@ -162,22 +211,6 @@ static void a_standby_is_told(void **state)
 	fake_fails("GETFILESTATUS", 0, FAKE_STANDBY);
 	assert_failed(put("x", "hello", 0), e, EAGAIN, "standby");
 	assert_false(fake_any(".sluice-"));
-}
-
-static int block(const char *path, uint64_t off, const char *text)
-{
-	struct slu_op op;
-
-	slu_op_put_block(&op, path, TXN, off, text, strlen(text));
-	return slu_store_wait(s, &op, &e);
-}
-
-static int commit(const char *path, uint64_t size, unsigned flags)
-{
-	struct slu_op op;
-
-	slu_op_commit(&op, path, TXN, size, flags);
-	return slu_store_wait(s, &op, &e);
 }
 
 static void blocks_become_a_file(void **state)
@@ -225,6 +258,22 @@ static void folders_with_commas(void **state)
 	assert_int_equal(block("a,b/c/x", 5, "bb"), 0);
 	assert_int_equal(commit("a,b/c/x", 7, 0), 0);
 	assert_holds("a,b/c/x", "aaaaabb");
+}
+
+/* The NameNode would make another name of it. */
+static void names_are_utf8(void **state)
+{
+	struct slu_op op;
+
+	(void)state;
+	slu_op_put(&op, "d/lat\xe9in", "x", 1, 0);
+	assert_failed(slu_store_wait(s, &op, &e), e, EINVAL, "is no UTF-8");
+	fake_put("/r/x", "hello", 5);
+	slu_op_rename(&op, "x", "\xff", 0);
+	assert_failed(slu_store_wait(s, &op, &e), e, EINVAL, "is no UTF-8");
+	slu_op_rename(&op, "x", "\xc3\xa9", 0);
+	assert_int_equal(slu_store_wait(s, &op, &e), 0);
+	assert_holds("\xc3\xa9", "hello");
 }
 
 static int read_at(const char *path, uint64_t off, size_t n, const char *id, char *buf)
@@ -431,6 +480,9 @@ int main(void)
 		T(what_was_put_is_there),
 		T(only_one_can_be_first),
 		T(a_short_create_is_never_seen),
+		T(a_flipped_bit_is_never_seen),
+		T(a_lost_checksum_is_no_checksum),
+		T(who_has_no_checksums_tells_lengths),
 		T(a_lost_datanode_is_left_out),
 		T(the_only_datanode_is_asked_again),
 		T(a_lost_answer_to_the_rename),
@@ -438,6 +490,7 @@ int main(void)
 		T(blocks_become_a_file),
 		T(a_gap_is_no_file),
 		T(folders_with_commas),
+		T(names_are_utf8),
 		T(a_pinned_read_is_of_its_version),
 		T(redirects),
 		T(listing_goes_on),

@@ -99,6 +99,77 @@ static void part_of_a_folder_is_a_group(void **state)
 	expect(v, pick(v->s, "", NAMES("d/a.csv", "d/x/c.csv")), "/d{/a.csv,/x/c.csv}");
 }
 
+/* The view of what `glob` found below "d". */
+static void expect_glob(struct fs_env *v, const char *glob, struct slu_tree *t, const char *want)
+{
+	t->glob = strdup(glob);
+	expect(v, t, want);
+}
+
+static void a_pattern_that_hadoop_knows_is_kept(void **state)
+{
+	struct fs_env *v = *state;
+
+	fs_put(v->s, "d/a.csv", "1");
+	fs_put(v->s, "d/b.csv", "1");
+	fs_put(v->s, "d/c,{.txt", "1");
+	fs_put(v->s, "d/x/c.csv", "1");
+	fs_put(v->s, "d/x/y/z.csv/e.csv", "1");
+	expect_glob(v, "*.csv", pick(v->s, "d", NAMES("a.csv", "b.csv")), "/d/*.csv");
+	expect_glob(v, "[!b].csv", pick(v->s, "d", NAMES("a.csv")), "/d/[!b].csv");
+	expect_glob(v, "c,\\{*", pick(v->s, "d", NAMES("c,{.txt")), "/d/c,\\{*");
+	expect_glob(v, "{a.csv,c\\,\\{*}", pick(v->s, "d", NAMES("a.csv", "c,{.txt")),
+		    "/d{/a.csv,/c\\\\\\,\\\\\\{*}");
+	expect_glob(v, "**/?.csv", pick(v->s, "d", NAMES("a.csv", "b.csv", "x/c.csv")),
+		    "/d{/a.csv,/b.csv,/x/c.csv}"); /* it matches the folder x/y/z.csv too */
+	fs_put(v->s, "e/a.csv", "1");
+	fs_put(v->s, "e/x/y/z.csv", "1");
+	fs_put(v->s, "e/o", "1");
+	expect_glob(v, "**/?.csv", pick(v->s, "e", NAMES("a.csv", "x/y/z.csv")),
+		    "/e{/?.csv,/*/*/?.csv}");
+}
+
+static void a_pattern_that_means_more_to_hadoop_is_not_kept(void **state)
+{
+	struct fs_env *v = *state;
+
+	fs_put(v->s, "d/a.csv", "1");
+	fs_put(v->s, "d/b.csv", "1");
+	fs_put(v->s, "d/x/c.csv", "1");
+	/* A folder that it matches would be read, */
+	expect_glob(v, "*", pick(v->s, "d", NAMES("a.csv", "b.csv")), "/d{/a.csv,/b.csv}");
+	/* a file that two alternatives match would be read twice, */
+	expect_glob(v, "{a,*}.csv", pick(v->s, "d", NAMES("a.csv", "b.csv")), "/d{/a.csv,/b.csv}");
+	/* a regular expression reads this class otherwise, */
+	expect_glob(v, "[a&&b].csv", pick(v->s, "d", NAMES("a.csv", "b.csv")), "/d{/a.csv,/b.csv}");
+	/* and this file came later. */
+	expect_glob(v, "?.csv", pick(v->s, "d", NAMES("a.csv")), "/d{/a.csv}");
+}
+
+static void columns_of_folders_are_kept(void **state)
+{
+	struct fs_env *v = *state;
+	struct slu_view *view = NULL;
+	struct slu_tree *t;
+	char base[512];
+
+	fs_put(v->s, "d/y=1/a.csv", "1");
+	fs_put(v->s, "d/y=2/a.csv", "1");
+	fs_put(v->s, "d/y=2/b.csv", "1");
+	t = pick(v->s, "d", NAMES("y=1/a.csv", "y=2/b.csv"));
+	assert_int_equal(slu_hdfs_open(t, &view, NULL), 0);
+	snprintf(base, sizeof base, "file://%s/d", v->dir.path);
+	assert_string_equal(slu_json_str(slu_json_get(view->props, "options"), "basePath"), base);
+	slu_view_free(view);
+	slu_tree_free(t);
+	fs_put(v->s, "d/z=1/c.csv", "1");
+	t = pick(v->s, "d", NAMES("y=1/a.csv", "z=1/c.csv"));
+	assert_int_equal(slu_hdfs_open(t, &view, NULL), 0);
+	assert_null(slu_json_str(slu_json_get(view->props, "options"), "basePath"));
+	slu_view_free(view);
+	slu_tree_free(t);
+}
+
 /* Hadoop reads {}[]*?\ as a pattern, and takes a second level away in a group with '/'. */
 static void special_characters_are_escaped(void **state)
 {
@@ -167,8 +238,8 @@ static void several_places_are_refused(void **state)
 	free(t->sources[0].base);
 	free(t->sources);
 	t->sources = calloc(2, sizeof *t->sources);
-	t->sources[0] = (struct slu_tree_source){v->s, strdup("")};
-	t->sources[1] = (struct slu_tree_source){v->s, strdup("")};
+	t->sources[0] = (struct slu_tree_source){.store = v->s, .base = strdup("")};
+	t->sources[1] = (struct slu_tree_source){.store = v->s, .base = strdup("")};
 	assert_failed(slu_hdfs_open(t, &view, &e), e, EINVAL, "2 places");
 	slu_tree_free(t);
 }
@@ -217,6 +288,7 @@ static void no_memory_is_an_error(void **state)
 	fs_put(v->s, "d/b.csv", "1");
 	fs_put(v->s, "d/x/c.csv", "1");
 	t = pick(v->s, "d", NAMES("a.csv", "x/c.csv"));
+	t->glob = strdup("{a,**/c}.csv");
 	for (long n = 1; n < 1000; n++) {
 		struct slu_view *view = NULL;
 
@@ -244,6 +316,9 @@ int main(void)
 		FS_TEST(names_that_spark_skips_do_not_count),
 		FS_TEST(one_file_is_its_uri),
 		FS_TEST(part_of_a_folder_is_a_group),
+		FS_TEST(a_pattern_that_hadoop_knows_is_kept),
+		FS_TEST(a_pattern_that_means_more_to_hadoop_is_not_kept),
+		FS_TEST(columns_of_folders_are_kept),
 		FS_TEST(special_characters_are_escaped),
 		FS_TEST(what_cannot_be_said_is_refused),
 		FS_TEST(several_places_are_refused),

@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Job files: what is understood, and every mistake with its line. */
+#include "tests/unit/corpus.h"
 #include "tests/unit/job.h"
+
+#define LLVMFuzzerTestOneInput fuzz_jobspec
+#include "tests/fuzz/fuzz-jobspec.c"
+#undef LLVMFuzzerTestOneInput
+#include "job/graph.h"
+
+#include "dataset/workspace.h"
+
+#include <locale.h>
 
 static void free_job(struct slu_job **j)
 {
@@ -23,7 +33,8 @@ static void bad(const struct unit_dir *d, const char *text, const char *where, c
 	struct slu_err e;
 	int r = job_read(d, text, NULL, &j, &e);
 
-	assert_true(r == -EINVAL || r == -EBADMSG);
+	if (r != -EINVAL && r != -EBADMSG)
+		fail_msg("%d %s: %s", r, e.msg, text);
 	assert_null(j);
 	assert_contains(e.msg, "job.yml:");
 	assert_contains(e.msg, where);
@@ -73,8 +84,8 @@ static void check_command(const struct slu_job *j)
 	assert_string_equal(s->out[0].register_as, "made");
 	assert_string_equal(s->out[1].type, "uri_folder");
 	/* Only what has no effect is noted, once each. */
-	assert_int_equal(slu_json_count(j->notes), 1);
-	assert_contains(slu_json_string(slu_json_at(j->notes, 0)), "'environment' has no effect");
+	assert_int_equal(slu_json_count(j->notes), 0);
+	assert_string_equal(slu_json_str(s->environment, "ref"), "env");
 }
 
 static void test_command(void **state)
@@ -147,7 +158,8 @@ static void test_spark(void **state)
 	assert_string_equal(s->spark.entry, "main.py");
 	assert_string_equal(slu_json_str(s->spark.conf, "spark.executor.memory"), "2g");
 	assert_string_equal(slu_json_str(s->spark.conf, "spark.x"), "true");
-	assert_int_equal(slu_json_count(j->notes), 2);
+	assert_int_equal(slu_json_count(j->notes), 1);
+	assert_string_equal(slu_json_str(j->identity, "type"), "managed_identity");
 
 	check_json(s);
 
@@ -194,6 +206,59 @@ static void test_spark(void **state)
 	"    command: y ${{inputs.d}} ${{outputs.o}}\n"                                            \
 	"    inputs: {d: '${{parent.inputs.d}}'}\n"                                                \
 	"    outputs: {o: {type: uri_folder}}\n"
+
+/* Order without data. */
+static void test_after(void **state)
+{
+#define TWO(a, b)                                                                                  \
+	"type: pipeline\njobs:\n  b: {command: 'true'" b "}\n  a: {command: 'true'" a "}\n"
+	SLU_AUTO(slu_graph_freep) struct slu_graph *g = NULL;
+	struct slu_err e = {0};
+	struct unit_dir d;
+
+	(void)state;
+	unit_dir_make(&d);
+	{
+		SLU_AUTO(free_job) struct slu_job *j = good(&d, TWO("", ", depends_on: [a]"));
+
+		assert_int_equal(slu_graph_new(j->steps, j->nsteps, &g, &e), 0);
+		assert_string_equal(j->steps[g->order[0]].name, "a");
+		assert_int_equal(g->nneeds[g->order[1]], 1);
+		check_json(&j->steps[0]);
+	}
+	bad(&d, TWO("", ", depends_on: [c]"), ":3:", "there is no step 'c'");
+	bad(&d, TWO(", depends_on: [b]", ", depends_on: [a]"), ":", "steps wait for one another");
+	bad(&d, TWO("", ", depends_on: a"), ":3:", "a list of other steps");
+	bad(&d, TWO("", ", depends_on: [1]"), ":3:", "names of steps");
+	bad(&d, "command: 'true'\ndepends_on: [a]\n", ":2:", "of a pipeline");
+	unit_dir_done(&d);
+#undef TWO
+}
+
+/* What the program gets is the dataset's id; a Spark step has the settings of the URI beside. */
+static void test_id(void **state)
+{
+	static const char *const heads[] = {
+		"command: echo ${{inputs.i}}\n",
+		"type: spark\ncode: .\nentry: {file: e.py}\nargs: ${{inputs.i}}\n"};
+	struct unit_dir d;
+
+	(void)state;
+	unit_dir_make(&d);
+	job_write(&d, "e.py", "");
+	for (int spark = 0; spark < 2; spark++) {
+		char text[300];
+
+		snprintf(text, sizeof text, "%sinputs: {i: {path: 's:x', mode: id}}\n",
+			 heads[spark]);
+		SLU_AUTO(free_job) struct slu_job *j = good(&d, text);
+
+		assert_int_equal(j->steps[0].in[0].mode, spark ? SLU_MODE_HDFS : SLU_MODE_DIRECT);
+		assert_true(j->steps[0].in[0].id);
+		check_json(&j->steps[0]);
+	}
+	unit_dir_done(&d);
+}
 
 static void test_pipeline(void **state)
 {
@@ -297,7 +362,30 @@ static void test_component(void **state)
 	    "type: pipeline\njobs:\n  s:\n    component: ./comp/c.yml\n    inputs: {d: 's:x', n: x}\n",
 	    ":5:", "no integer");
 	bad(&d, "type: pipeline\njobs:\n  s:\n    component: ./none.yml\n", ":4:", "none.yml");
-	bad(&d, "type: pipeline\njobs:\n  s:\n    component: azureml:c:1\n", ":4:", "not a file");
+	bad(&d, "type: pipeline\njobs:\n  s:\n    component: azureml:c:1\n",
+	    ":4:", "\"components\"");
+	unit_dir_done(&d);
+}
+
+/* A program that has the library in it may have set one. */
+static void test_comma_locale(void **state)
+{
+	static const char *const commas[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR"};
+	SLU_AUTO(free_job) struct slu_job *j = NULL;
+	bool found = false;
+	struct unit_dir d;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(commas) / sizeof(commas[0]) && !found; i++)
+		found = setlocale(LC_ALL, commas[i]) != NULL;
+	if (!found)
+		skip();
+	unit_dir_make(&d);
+	j = good(
+		&d,
+		"command: run ${{inputs.x}}\ninputs:\n  x: {type: number, value: 0.5, max: 0.7}\n");
+	setlocale(LC_ALL, "C");
+	assert_string_equal(j->steps[0].in[0].literal, "0.5");
 	unit_dir_done(&d);
 }
 
@@ -313,7 +401,7 @@ static void test_mistakes(void **state)
 	bad(&d, "type: command\n", ":1:1", "no 'command'");
 	bad(&d, "type: command\ncommand: x\ncode: ./none\n", ":3:", "cannot be read");
 	bad(&d, "type: command\ncommand: x\ncode: azureml:c:1\n", ":3:", "not a local folder");
-	bad(&d, "type: command\ncommand: x\ndistribution: {type: mpi}\n", ":3:", "one process");
+	bad(&d, "type: command\ncommand: x\ndistribution: {type: ray}\n", ":3:", "one process");
 	bad(&d, "type: command\ncommand: x\nlimits: {timeout: -1}\n", ":3:", "seconds");
 	bad(&d, "type: command\ncommand: echo ${{inputs.a}}\n", ":2:", "names no input");
 	bad(&d, "type: command\ncommand: x\nenvironment_variables: {A: '${{inputs.a}}'}\n",
@@ -326,12 +414,13 @@ static void test_mistakes(void **state)
 	bad(&d, "type: command\ncommand: x\ninputs: {a: {path: x, mode: eval_mount}}\n",
 	    ":3:", "ro_mount");
 	bad(&d, "type: command\ncommand: x\ninputs: {a: {path: x, modes: y}}\n", ":3:", "mode");
-	bad(&d, "type: command\ncommand: x\ninputs: {a: {path: x, type: mlflow_model}}\n",
+	bad(&d, "type: command\ncommand: x\ninputs: {a: {path: x, type: vector}}\n",
 	    ":3:", "not supported");
 	bad(&d, "type: command\ncommand: x\ninputs: {a: '${{parent.inputs.x}}'}\n",
 	    ":3:", "outside a pipeline");
-	bad(&d, "type: command\ncommand: x\noutputs: {a: {mode: rw_mount}}\n", ":3:", "use upload");
-	bad(&d, "type: command\ncommand: x\noutputs: {a: {type: mltable}}\n", ":3:", "uri_folder");
+	bad(&d, "type: command\ncommand: x\noutputs: {a: {mode: ro_mount}}\n",
+	    ":3:", "use rw_mount");
+	bad(&d, "type: command\ncommand: x\noutputs: {a: {type: boolean}}\n", ":3:", "uri_folder");
 	bad(&d, "type: command\ncommand: x\noutputs: {a: {name: 'a/b'}}\n",
 	    ":3:", "no dataset name");
 	bad(&d, "type: command\ncommand: x\noutputs: {a: {version: 3}}\n", ":3:", "'name'");
@@ -376,13 +465,225 @@ static void test_pipeline_mistakes(void **state)
 	unit_dir_done(&d);
 }
 
+#define INNER                                                                                      \
+	"type: pipeline\n"                                                                         \
+	"name: inner\n"                                                                            \
+	"inputs:\n"                                                                                \
+	"  data: {type: uri_folder}\n"                                                             \
+	"  rounds: {type: integer, default: 3, min: 1, max: 10}\n"                                 \
+	"  how: {type: string, enum: [fast, slow], optional: true}\n"                              \
+	"outputs:\n"                                                                               \
+	"  model: {type: uri_folder}\n"                                                            \
+	"jobs:\n"                                                                                  \
+	"  fit:\n"                                                                                 \
+	"    type: command\n"                                                                      \
+	"    command: fit ${{inputs.d}} ${{inputs.n}} $[[--how ${{inputs.how}}]]\n"                \
+	"    inputs:\n"                                                                            \
+	"      d: ${{parent.inputs.data}}\n"                                                       \
+	"      n: ${{parent.inputs.rounds}}\n"                                                     \
+	"      how: {type: string, optional: true, value: '${{parent.inputs.how}}'}\n"             \
+	"    outputs: {m: {type: uri_folder}}\n"                                                   \
+	"  pack:\n"                                                                                \
+	"    type: command\n"                                                                      \
+	"    command: pack ${{inputs.m}} ${{outputs.o}}\n"                                         \
+	"    inputs: {m: '${{parent.jobs.fit.outputs.m}}'}\n"                                      \
+	"    outputs: {o: '${{parent.outputs.model}}'}\n"
+
+#define OUTER(values)                                                                              \
+	"type: pipeline\n"                                                                         \
+	"inputs: {target: cluster}\n"                                                              \
+	"outputs: {best: {name: best_model}}\n"                                                    \
+	"settings: {default_compute: '${{parent.inputs.target}}'}\n"                               \
+	"jobs:\n"                                                                                  \
+	"  prep:\n"                                                                                \
+	"    command: prep ${{outputs.o}}\n"                                                       \
+	"    outputs: {o: }\n"                                                                     \
+	"  train:\n"                                                                               \
+	"    type: pipeline\n"                                                                     \
+	"    component: ./inner.yml\n"                                                             \
+	"    inputs: {data: '${{parent.jobs.prep.outputs.o}}'" values "}\n"                        \
+	"    outputs: {model: '${{parent.outputs.best}}'}\n"                                       \
+	"  use:\n"                                                                                 \
+	"    command: use ${{inputs.m}}\n"                                                         \
+	"    inputs: {m: '${{parent.jobs.train.outputs.model}}'}\n"
+
+static void test_nested(void **state)
+{
+	struct unit_dir d;
+
+	(void)state;
+	unit_dir_make(&d);
+	job_write(&d, "inner.yml", INNER);
+	SLU_AUTO(free_job) struct slu_job *j = good(&d, OUTER(""));
+
+	assert_int_equal(j->nsteps, 4);
+	assert_string_equal(j->steps[1].name, "train.fit");
+	assert_string_equal(j->steps[1].in[0].step, "prep");
+	assert_string_equal(j->steps[1].in[0].output, "o");
+	assert_string_equal(j->steps[1].in[1].literal, "3");
+	assert_null(j->steps[1].in[2].literal);
+	assert_string_equal(j->steps[2].in[0].step, "train.fit");
+	/* What the outermost one says of its output, the step that writes it has. */
+	assert_string_equal(j->steps[2].out[0].register_as, "best_model");
+	/* The edge to the nested one leads to the step in it. */
+	assert_string_equal(j->steps[3].in[0].step, "train.pack");
+	assert_string_equal(j->steps[3].in[0].output, "o");
+	for (size_t i = 0; i < j->nsteps; i++)
+		check_json(&j->steps[i]);
+	slu_job_free(slu_take(j));
+	j = good(&d, OUTER("") "    depends_on: [train]\n");
+	assert_int_equal(slu_json_count(j->steps[3].after), 2);
+	assert_string_equal(slu_json_string(slu_json_at(j->steps[3].after, 1)), "train.pack");
+	slu_job_free(slu_take(j));
+	j = good(&d, "type: pipeline\njobs:\n  a: {command: x, outputs: {o: }}\n"
+		     "  b: {type: pipeline, component: ./inner.yml, depends_on: [a],\n"
+		     "      inputs: {data: '${{parent.jobs.a.outputs.o}}'}}\n");
+	assert_string_equal(slu_json_string(slu_json_at(j->steps[2].after, 0)), "a");
+	bad(&d, OUTER(", rounds: 11"), ":12:", "above 10, its maximum");
+	bad(&d, OUTER(", rounds: 0"), ":12:", "below 1, its minimum");
+	bad(&d, OUTER(", rounds: 2.5"), ":12:", "no integer");
+	bad(&d, OUTER(", how: slower"), ":12:", "'fast', 'slow'");
+	bad(&d, OUTER(", speed: 2"), ":12:", "no input 'speed'");
+	job_write(&d, "inner.yml",
+		  "type: pipeline\njobs:\n  again:\n    type: pipeline\n"
+		  "    component: ./inner.yml\n");
+	struct slu_job *none = NULL;
+	struct slu_err e;
+
+	assert_int_equal(
+		job_read(&d,
+			 "type: pipeline\njobs:\n  a: {type: pipeline, component: ./inner.yml}\n",
+			 NULL, &none, &e),
+		-EINVAL);
+	assert_contains(e.msg, "/inner.yml:5:5': pipelines stand in pipelines more than");
+	unit_dir_done(&d);
+}
+
+/* A component within the step, and one that config.json knows by name. */
+static void test_component_kinds(void **state)
+{
+	SLU_AUTO(slu_json_freep)
+	struct json_t *config = slu_json_object(), *known = slu_json_object();
+	struct slu_workspace w = {.config = config};
+	struct slu_err e = {0};
+	char path[128];
+	struct unit_dir d;
+
+	(void)state;
+	unit_dir_make(&d);
+	w.dir = (char *)d.path;
+	snprintf(path, sizeof path, "%s/job.yml", d.path);
+	slu_json_set_str(known, "fit", "c/fit.yml");
+	slu_json_set(config, "components", slu_json_ref(known));
+	job_write(&d, "c/fit.yml",
+		  "type: command\ninputs: {n: {type: number}}\n"
+		  "command: fit ${{inputs.n}}\n");
+	job_write(&d, "job.yml",
+		  "type: pipeline\njobs:\n"
+		  "  a: {component: 'azureml:fit@latest', inputs: {n: 1.5}}\n"
+		  "  b: {component: 'azureml:fit:3', inputs: {n: 2}}\n"
+		  "  c:\n"
+		  "    component:\n"
+		  "      type: command\n"
+		  "      inputs: {b: {type: boolean, default: true}}\n"
+		  "      command: echo ${{inputs.b}}\n");
+	SLU_AUTO(free_job) struct slu_job *j = NULL;
+
+	assert_int_equal(slu_job_read_in(&w, path, NULL, &j, &e), 0);
+	assert_int_equal(j->nsteps, 3);
+	assert_string_equal(j->steps[1].in[0].literal, "2");
+	assert_string_equal(j->steps[2].in[0].literal, "True");
+	bad(&d, "type: pipeline\njobs:\n  a: {component: 'azureml:fit'}\n",
+	    ":3:", "\"components\"");
+	bad(&d,
+	    "type: pipeline\njobs:\n  a: {component: {type: command, command: x, "
+	    "inputs: {b: {type: boolean}}}, inputs: {b: maybe}}\n",
+	    ":3:", "true or false");
+	bad(&d,
+	    "type: pipeline\njobs:\n  a: {type: spark, component: {type: command, command: x}}\n",
+	    ":3:", "of type 'command'");
+	bad(&d,
+	    "type: pipeline\njobs:\n  a: {command: y, component: {type: command, command: x}}\n",
+	    ":3:", "stands in the component");
+	bad(&d,
+	    "type: pipeline\njobs:\n  a: {component: {type: command, command: x, inputs: "
+	    "{n: {type: integer}}}, inputs: {n: {path: ./x}}}\n",
+	    ":3:", "a value (integer), not data");
+	unit_dir_done(&d);
+}
+
+/* What Azure ML has and sluice has not: noted where that is harmless, else refused with what to do. */
+static void test_foreign(void **state)
+{
+	struct unit_dir d;
+
+	(void)state;
+	unit_dir_make(&d);
+	SLU_AUTO(free_job)
+	struct slu_job *j =
+		good(&d, "type: Command\n"
+			 "command: python train.py ${{inputs.m}}\n"
+			 "resources: {instance_type: Standard_NC6, instance_count: 1}\n"
+			 "distribution: {type: PyTorch, process_count_per_instance: 1}\n"
+			 "services: {tb: {type: tensor_board}}\n"
+			 "identity: {type: user_identity}\n"
+			 "queue_settings: {job_tier: Spot}\n"
+			 "inputs: {m: {type: mlflow_model, path: 'azureml:m:1'}}\n"
+			 "outputs: {o: {type: custom_model}, t: {type: mltable}}\n");
+	SLU_AUTO(free_job)
+	struct slu_job *spark = good(&d, "type: spark\ncode: .\nentry: {file: ./job.yml}\n"
+					 "conf:\n"
+					 "  spark.synapse.library.python.env: |\n"
+					 "    dependencies:\n"
+					 "    - python=3.10\n"
+					 "    - pip: [pandas]\n");
+	SLU_AUTO(free_job)
+	struct slu_job *rw = good(&d, "command: x\ninputs: {a: {path: /x, mode: rw_mount}}\n");
+
+	assert_string_equal(slu_json_str(j->steps[0].env, "WORLD_SIZE"), "1");
+	assert_string_equal(j->steps[0].in[0].type, "uri_folder");
+	assert_string_equal(j->steps[0].out[0].type, "uri_folder");
+	assert_string_equal(j->steps[0].out[1].type, "uri_folder");
+	assert_string_equal(spark->steps[0].spark.entry, "job.yml");
+	assert_non_null(slu_json_get(spark->steps[0].environment, "conda"));
+	assert_int_equal(rw->steps[0].in[0].mode, SLU_MODE_MOUNT);
+	assert_int_equal(slu_json_count(rw->notes), 1);
+	assert_int_equal(slu_json_count(j->notes), 5);
+	assert_string_equal(slu_json_str(j->identity, "type"), "az_cli");
+	bad(&d, "command: x\ndistribution: {type: pytorch, process_count_per_instance: 4}\n",
+	    ":2:", "process_count_per_instance: 1");
+	bad(&d, "command: x\nresources: {instance_count: 2}\ndistribution: {type: mpi}\n",
+	    ":2:", "instance_count: 1");
+	bad(&d, "command: x\nadditional_includes: [../lib]\n", ":2:", "code folder");
+	bad(&d, "command: x\nentry: {file: a.py}\n", ":2:", "'type: spark'");
+	bad(&d, "type: sweep\ntrial: {command: x}\n", ":1:", "'sweep' is not supported");
+	bad(&d, "type: uri_folder\npath: ./x\n", ":1:", "sluice data create");
+	bad(&d, "command: x\ncomputte: azureml:e@latest\n", ":2:1", "'compute'");
+	unit_dir_done(&d);
+}
+
+static void test_whatever_is_in_it(void **state)
+{
+	(void)state;
+	assert_true(corpus_replay(__FILE__, "jobspec", fuzz_jobspec) > 5);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_command),          cmocka_unit_test(test_spark),
-		cmocka_unit_test(test_pipeline),         cmocka_unit_test(test_overrides),
-		cmocka_unit_test(test_component),        cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_pipeline_mistakes)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_command),
+					   cmocka_unit_test(test_spark),
+					   cmocka_unit_test(test_pipeline),
+					   cmocka_unit_test(test_overrides),
+					   cmocka_unit_test(test_component),
+					   cmocka_unit_test(test_mistakes),
+					   cmocka_unit_test(test_comma_locale),
+					   cmocka_unit_test(test_nested),
+					   cmocka_unit_test(test_whatever_is_in_it),
+					   cmocka_unit_test(test_component_kinds),
+					   cmocka_unit_test(test_foreign),
+					   cmocka_unit_test(test_pipeline_mistakes),
+					   cmocka_unit_test(test_id),
+					   cmocka_unit_test(test_after)};
 
 	return cmocka_run_group_tests_name("jobspec", tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define HEAD "sluice-manifest 1\nsource . file:///d\n"
+#define PINNED "sluice-manifest 2\nsource . blob:d\n"
 
 static struct slu_attr attr(uint64_t size, int64_t mtime, const char *id, const char *sum)
 {
@@ -146,7 +147,7 @@ static void bad_entries_are_refused(void **state)
 	assert_int_equal(slu_manifest_add(m, "a", &a), -EINVAL);
 	add(m, "a");
 	assert_int_equal(slu_manifest_add(m, "b", &big), -EOVERFLOW);
-	assert_int_equal(slu_manifest_add_source(m, "a/b", "u"), -EINVAL);
+	assert_int_equal(slu_manifest_add_source(m, "a//b", "u"), -EINVAL);
 	assert_int_equal(slu_manifest_add_source(m, "..", "u"), -EINVAL);
 	assert_int_equal(slu_manifest_add_source(m, "a", ""), -EINVAL);
 	assert_int_equal(slu_manifest_finish(m, &e), 0);
@@ -173,6 +174,17 @@ static void several_sources(void **state)
 	assert_string_equal(path, "a/b");
 	slu_manifest_free(m);
 
+	m = new_with("d/one", "file:///1");
+	assert_int_equal(slu_manifest_add_source(m, "d/two", "file:///2"), 0);
+	add(m, "d/two/x/y");
+	assert_int_equal(slu_manifest_finish(m, &e), 0);
+	assert_int_equal(slu_manifest_locate(m, 0, &path), 1);
+	assert_string_equal(path, "x/y");
+	slu_manifest_free(m);
+	m = new_with("d/one", "file:///1");
+	assert_int_equal(slu_manifest_add_source(m, "d", "file:///2"), 0);
+	assert_failed(slu_manifest_finish(m, &e), e, EINVAL, "'file:///2'");
+	slu_manifest_free(m);
 	m = new_with("one", "file:///1");
 	assert_int_equal(slu_manifest_add_source(m, "", "file:///2"), 0);
 	assert_failed(slu_manifest_finish(m, &e), e, EINVAL, "'file:///2'");
@@ -192,14 +204,14 @@ static const struct {
 } mistakes[] = {
 	{"", ":1': this is no manifest"},
 	{"hello\n", ":1': this is no manifest"},
-	{"sluice-manifest 2\n", ":1': this manifest is of another version"},
+	{"sluice-manifest 3\n", ":1': this manifest is of another version"},
 	{"sluice-manifest 1", ":1': this is no manifest"},
 	{"sluice-manifest 1\nend 0 0\n", ":2': a manifest needs a source"},
 	{"sluice-manifest 1\nsource .\nend 0 0\n", ":2': not 'source"},
 	{"sluice-manifest 1\nsource  u\nend 0 0\n", ":2': not 'source"},
 	{"sluice-manifest 1\nsource . -\nend 0 0\n", ":2': malformed source"},
 	{"sluice-manifest 1\nsource - u\nend 0 0\n", ":2': malformed source"},
-	{"sluice-manifest 1\nsource a/b u\nend 0 0\n", ":2': malformed source"},
+	{"sluice-manifest 1\nsource a//b u\nend 0 0\n", ":2': malformed source"},
 	{"sluice-manifest 1\nsource . a%2fb\nend 0 0\n", ":2': malformed source"},
 	{HEAD, ":3': the text is cut"},
 	{HEAD "1 2 i - a\n", ":4': the text is cut"},
@@ -234,9 +246,62 @@ static const struct {
 	{HEAD "9223372036854775808 2 i - a\nend 1 1\n", ":3': malformed size"},
 	{HEAD "9223372036854775807 2 i - a\n9223372036854775807 2 i - b\n2 2 i - c\nend 3 0\n",
 	 ":5': the sizes"},
+	{PINNED "1 2 i - a\nend 1 1\n", ":3': not '<size>"},
+	{PINNED "1 2 i - - a\nend 1 1\n", ":4': no file above has a version"},
+	{PINNED "end 0 0\n", ":3': no file above has a version"},
+	{PINNED "1 2 i - 2026 a\nend 1 1\n", ":3': malformed version"},
+	{PINNED "1 2 i - versionid= a\nend 1 1\n", ":3': malformed version"},
+	{PINNED "1 2 i - versionid=a%25 a\nend 1 1\n", ":3': malformed version"},
+	{PINNED "1 2 i - versionid=a%41 a\nend 1 1\n", ":3': malformed escape"},
+	{HEAD "1 2 i - versionid=1 a\nend 1 1\n", ":3': not '<size>"},
 	{"sluice-manifest 1\nsource p u\n1 2 i - q/a\nend 1 1\n",
 	 ":3': 'q/a' belongs to no source"},
 };
+
+static bool not_b(void *user, const struct slu_file *f)
+{
+	(void)user;
+	return !slu_streq(f->path, "b");
+}
+
+/* Versions are of format 2, which older readers refuse; without any it is format 1 again. */
+static void versions_are_pinned(void **state)
+{
+	static const char text[] =
+		PINNED "1 2 i - - a\n3 2 j md5:00 versionid=2026-11-21T06:00:00.1Z b\n"
+		       "end 2 4\n";
+	struct slu_manifest *m = NULL, *rest = NULL, *again;
+	struct slu_buf out = SLU_BUF(4096);
+	struct slu_err e = {0};
+
+	(void)state;
+	assert_int_equal(slu_manifest_parse(text, strlen(text), "x", &m, &e), 0);
+	assert_true(slu_manifest_pinned(m));
+	assert_string_equal(slu_manifest_at(m, 0)->version, "");
+	assert_string_equal(slu_manifest_at(m, 1)->version, "versionid=2026-11-21T06:00:00.1Z");
+	assert_int_equal(slu_manifest_write(m, &out), 0);
+	assert_string_equal(out.p, text);
+
+	assert_int_equal(slu_manifest_choose(m, not_b, NULL, &rest, &e), 0);
+	assert_false(slu_manifest_pinned(rest));
+	slu_buf_clear(&out);
+	assert_int_equal(slu_manifest_write(rest, &out), 0);
+	assert_string_equal(out.p, "sluice-manifest 1\nsource . blob:d\n1 2 i - a\nend 1 1\n");
+
+	again = new_with("", "blob:d");
+	assert_int_equal(slu_manifest_add_file(again, "x/b", slu_manifest_at(m, 1), NULL), 0);
+	assert_int_equal(slu_manifest_add_file(again, "x/a", slu_manifest_at(m, 0), "snapshot=1"),
+			 0);
+	assert_int_equal(slu_manifest_add_file(again, "x/c", slu_manifest_at(m, 0), "s=1"),
+			 -EINVAL);
+	assert_int_equal(slu_manifest_finish(again, &e), 0);
+	assert_string_equal(slu_manifest_at(again, 0)->version, "snapshot=1");
+	assert_string_equal(slu_manifest_at(again, 1)->version, "versionid=2026-11-21T06:00:00.1Z");
+	slu_buf_done(&out);
+	slu_manifest_free(again);
+	slu_manifest_free(rest);
+	slu_manifest_free(m);
+}
 
 static void every_mistake_has_its_line(void **state)
 {
@@ -353,6 +418,7 @@ int main(void)
 		cmocka_unit_test(conflicts_name_both),
 		cmocka_unit_test(bad_entries_are_refused),
 		cmocka_unit_test(several_sources),
+		cmocka_unit_test(versions_are_pinned),
 		cmocka_unit_test(every_mistake_has_its_line),
 		cmocka_unit_test(no_cut_goes_unseen),
 		cmocka_unit_test(many_entries),

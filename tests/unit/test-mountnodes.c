@@ -142,11 +142,12 @@ struct seen {
 	struct slu_attr attr;
 };
 
-static void see(void *user, const char *path, const struct slu_attr *a, bool open)
+static void see(void *user, const char *path, const struct slu_attr *a, uint64_t id, char how)
 {
+	(void)id;
 	struct seen *s = user;
 
-	if (!open) {
+	if (how == 'd') {
 		s->folders += a->kind == SLU_KIND_DIR && slu_streq(path, "d");
 		return;
 	}
@@ -173,7 +174,7 @@ static void what_is_open_can_be_told_to_another_process(void **state)
 	assert_int_equal(s.n, 1);
 	assert_int_equal(s.folders, 1);
 	assert_string_equal(s.path, "d/x");
-	assert_int_equal(slu_lnodes_restore(u, s.path, &s.attr, true, &n), 0);
+	assert_int_equal(slu_lnodes_restore(u, s.path, &s.attr, true, 0, &n), 0);
 	assert_true(n.id == f.id && n.ino == f.ino && n.size == 3 && n.mtime_ns == 5);
 	assert_int_equal(slu_lnodes_get(u, d.id, &n), 0);
 	/* Open: nothing that the kernel forgets takes it away. */
@@ -183,23 +184,23 @@ static void what_is_open_can_be_told_to_another_process(void **state)
 	assert_int_equal(slu_lnodes_get(u, f.id, &n), -ESTALE);
 	/* As often as it was opened and closed: nothing stays. */
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(slu_lnodes_restore(u, "d/x", &s.attr, true, &n), 0);
+		assert_int_equal(slu_lnodes_restore(u, "d/x", &s.attr, true, 0, &n), 0);
 		slu_lnodes_close(u, n.id);
 	}
-	assert_int_equal(slu_lnodes_restore(u, "d/..", &v, true, &n), -EINVAL);
-	assert_int_equal(slu_lnodes_restore(u, "d/x/y", &v, true, &n), 0);
+	assert_int_equal(slu_lnodes_restore(u, "d/..", &v, true, 0, &n), -EINVAL);
+	assert_int_equal(slu_lnodes_restore(u, "d/x/y", &v, true, 0, &n), 0);
 	slu_lnodes_close(u, n.id);
 	assert_int_equal(slu_lnodes_count(u), 1);
 	/* A folder that is known only stays until the kernel forgets it. */
-	assert_int_equal(slu_lnodes_restore(u, "d", &folder, false, &n), 0);
+	assert_int_equal(slu_lnodes_restore(u, "d", &folder, false, 0, &n), 0);
 	assert_int_equal(slu_lnodes_get(u, d.id, &n), 0);
 	assert_false(enter(u, SLU_LNODE_ROOT, "d", &folder).first);
 	slu_lnodes_forget(u, d.id, 9);
 	assert_int_equal(slu_lnodes_count(u), 1);
 	assert_true(enter(u, SLU_LNODE_ROOT, "d", &folder).first);
 	slu_lnodes_forget(u, d.id, 1);
-	assert_int_equal(slu_lnodes_restore(u, "../x", &v, true, &n), -EINVAL);
-	assert_int_equal(slu_lnodes_restore(u, "", &v, true, &n), -EINVAL);
+	assert_int_equal(slu_lnodes_restore(u, "../x", &v, true, 0, &n), -EINVAL);
+	assert_int_equal(slu_lnodes_restore(u, "", &v, true, 0, &n), -EINVAL);
 	slu_lnodes_free(t);
 	slu_lnodes_free(u);
 }
@@ -221,7 +222,7 @@ static void *storm(void *arg)
 
 		if (slu_lnodes_enter(t, SLU_LNODE_ROOT, dir, &folder, i, &d))
 			continue;
-		if (!slu_lnodes_enter(t, d.id, name, &a, i, &n)) {
+		if (!slu_lnodes_enter(t, d.id, name, &a, 1, &n)) {
 			if (!slu_lnodes_open(t, n.id)) {
 				char got[SLU_ID_MAX];
 
@@ -255,6 +256,74 @@ static void many_threads(void **state)
 	slu_lnodes_free(t);
 }
 
+/* A listing that began before something was written does not bring the old state back. */
+static void newer_knowledge_stays(void **state)
+{
+	struct slu_attr v = file("one", 3), w = file("two", 4);
+	struct slu_lnodes *t;
+	struct slu_lnode n, m;
+
+	(void)state;
+	assert_int_equal(slu_lnodes_new(0, &t), 0);
+	assert_int_equal(slu_lnodes_learn(t, SLU_LNODE_ROOT, "x", &w, 20), 0);
+	assert_int_equal(slu_lnodes_enter(t, SLU_LNODE_ROOT, "x", &v, 10, &n), 0);
+	assert_int_equal(n.size, 4);
+	assert_int_equal(slu_lnodes_enter(t, SLU_LNODE_ROOT, "x", &v, 30, &m), 0);
+	assert_int_equal(m.size, 3);
+	slu_lnodes_free(t);
+}
+
+/* What is written keeps its number and name; afterwards both are free, and the number is never that state again. */
+static void what_is_written_stays(void **state)
+{
+	struct slu_attr v = file("one", 3), w = file("two", 4);
+	struct slu_lnodes *t;
+	struct slu_lnode n, m;
+
+	(void)state;
+	assert_int_equal(slu_lnodes_new(0, &t), 0);
+	assert_int_equal(slu_lnodes_enter(t, SLU_LNODE_ROOT, "x", &v, 10, &n), 0);
+	slu_lnodes_pin(t, n.id);
+	slu_lnodes_forget(t, n.id, 1);
+	assert_int_equal(slu_lnodes_enter(t, SLU_LNODE_ROOT, "x", &w, 20, &m), 0);
+	assert_int_equal(m.id, n.id);
+	assert_int_equal(slu_lnodes_open(t, n.id), 0);
+	slu_lnodes_unpin(t, n.id, 9, 7);
+	assert_int_equal(slu_lnodes_get(t, n.id, &m), 0);
+	assert_true(m.size == 9 && m.mtime_ns == 7 && m.spoiled);
+	assert_int_equal(slu_lnodes_child(t, SLU_LNODE_ROOT, "x", false, &m), -ENOENT);
+	assert_int_equal(slu_lnodes_enter(t, SLU_LNODE_ROOT, "x", &v, 30, &m), 0);
+	assert_int_not_equal(m.id, n.id);
+	slu_lnodes_free(t);
+}
+
+static void a_folder_moves_with_all_in_it(void **state)
+{
+	struct slu_attr v = file("one", 3);
+	struct slu_lnodes *t;
+	SLU_AUTO(slu_freep) char *path = NULL;
+	struct slu_lnode n;
+
+	(void)state;
+	assert_int_equal(slu_lnodes_new(0, &t), 0);
+	struct slu_lnode a = enter(t, SLU_LNODE_ROOT, "a", &folder),
+			 b = enter(t, SLU_LNODE_ROOT, "b", &folder),
+			 d = enter(t, a.id, "d", &folder), f = enter(t, d.id, "x", &v);
+
+	assert_int_equal(slu_lnodes_move(t, a.id, d.id, "a"), -ESTALE);
+	assert_int_equal(slu_lnodes_move(t, d.id, b.id, "a longer name"), 0);
+	assert_int_equal(slu_lnodes_child(t, a.id, "d", false, &n), -ENOENT);
+	assert_int_equal(slu_lnodes_path(t, f.id, "", NULL, &path), 0);
+	assert_string_equal(path, "b/a longer name/x");
+	/* The numbers shown follow the paths, so a new file at the old path has another one. */
+	struct slu_lnode d2 = enter(t, a.id, "d", &folder), f2 = enter(t, d2.id, "x", &v);
+
+	assert_int_equal(slu_lnodes_get(t, f.id, &n), 0);
+	assert_true(f2.ino == f.ino && n.ino != f.ino && f2.id != f.id && d2.id != d.id);
+	slu_lnodes_forget(t, a.id, 1);
+	slu_lnodes_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +332,9 @@ int main(void)
 		cmocka_unit_test(folders_stay_while_something_in_them_is_known),
 		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(what_is_open_can_be_told_to_another_process),
+		cmocka_unit_test(newer_knowledge_stays),
+		cmocka_unit_test(what_is_written_stays),
+		cmocka_unit_test(a_folder_moves_with_all_in_it),
 		cmocka_unit_test(many_threads),
 	};
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls to NameNodes, played by threads that answer as a test says: what is sent again, and where. */
 #include "hdfs/namenode.h"
+#include "hdfs/native_write.h"
 
 #include "common/mem.h"
 #include "common/time.h"
 #include "tests/unit/fs.h"
 
 #include <arpa/inet.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <sys/socket.h>
 
-#define CALLS 8
+#define CALLS 64
 
 enum how {
 	ANSWER,    /* each call, in pieces of one byte */
@@ -19,6 +21,10 @@ enum how {
 	STANDBY,
 	HANG_UP_ONCE, /* after the first call, unanswered; then ANSWER */
 	GARBAGE,
+	OBSERVE, /* an observer, that answers */
+	LAG,     /* one that is behind */
+	ACTIVE,  /* says so, and answers */
+	BUSY,    /* the same, but calls only after it was asked what it is */
 	SILENT
 };
 
@@ -30,6 +36,8 @@ struct server {
 	/* What came, in order. */
 	int32_t id[CALLS], retry[CALLS];
 	char method[CALLS][40];
+	int64_t state[CALLS];
+	int64_t last; /* the transaction that it tells; 0: none */
 	atomic_uint n, connections;
 };
 
@@ -37,19 +45,6 @@ static struct slu_loops *loops;
 static struct slu_pool *pool;
 
 /* --- the NameNode --- */
-
-static bool read_all(int fd, void *p, size_t n)
-{
-	for (char *c = p; n;) {
-		ssize_t r = read(fd, c, n);
-
-		if (r <= 0)
-			return false;
-		c += r;
-		n -= (size_t)r;
-	}
-	return true;
-}
 
 static const uint8_t *cut(const uint8_t **p, const uint8_t *end, size_t *ret_n)
 {
@@ -70,11 +65,11 @@ static bool take(struct server *f, int fd)
 	const uint8_t *p = buf, *m;
 	size_t n, k;
 
-	if (!read_all(fd, len, 4))
+	if (!unit_read_all(fd, len, 4))
 		return false;
 	n = (size_t)len[2] << 8 | len[3];
 	assert_true(!len[0] && !len[1] && n <= sizeof(buf));
-	if (!read_all(fd, buf, n))
+	if (!unit_read_all(fd, buf, n))
 		return false;
 	m = cut(&p, buf + n, &k);
 	Slu__Pb__RpcRequestHeader *h = slu__pb__rpc_request_header__unpack(NULL, k, m);
@@ -91,6 +86,7 @@ static bool take(struct server *f, int fd)
 		assert_non_null(r);
 		f->id[i] = h->call_id;
 		f->retry[i] = h->retry_count;
+		f->state[i] = h->has_state_id ? h->state_id : 0;
 		snprintf(f->method[i], sizeof(f->method[i]), "%s", r->method);
 		f->n++;
 		slu__pb__request_header__free_unpacked(r, NULL);
@@ -99,7 +95,22 @@ static bool take(struct server *f, int fd)
 	return true;
 }
 
-static void reply(int fd, int32_t id, const char *class)
+/* What a NameNode is: 1, the active one; 3, an observer. */
+static void tell_role(int fd, int32_t id, char role)
+{
+	Slu__Pb__RpcResponseHeader h = SLU__PB__RPC_RESPONSE_HEADER__INIT;
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
+	const char m[2] = {8, role};
+
+	h.call_id = (uint32_t)id;
+	slu_buf_add(&b, "\0\0\0", 4);
+	slu_pb_message(&b, &h.base);
+	slu_pb_add(&b, m, 2);
+	b.p[3] = (char)(b.len - 4);
+	assert_int_equal(send(fd, b.p, b.len, MSG_NOSIGNAL), b.len);
+}
+
+static void reply(const struct server *f, int fd, int32_t id, const char *class)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096), frame = SLU_BUF(4096);
 	Slu__Pb__RpcResponseHeader h = SLU__PB__RPC_RESPONSE_HEADER__INIT;
@@ -109,6 +120,8 @@ static void reply(int fd, int32_t id, const char *class)
 
 	h.call_id = (uint32_t)id;
 	h.status = class ? 1 : 0;
+	h.has_state_id = f->last != 0;
+	h.state_id = f->last;
 	h.exception_class = (char *)class;
 	h.error_msg = class ? (char *)"it says so\n\tat java" : NULL;
 	slu_pb_add(&b, p, slu__pb__rpc_response_header__pack(&h, p));
@@ -123,31 +136,64 @@ static void reply(int fd, int32_t id, const char *class)
 			return;
 }
 
+static const char *refusal(enum how how)
+{
+	switch (how) {
+	case LAG:
+		return "org.apache.hadoop.ipc.ObserverRetryOnActiveException";
+	case REFUSE:
+		return "org.apache.hadoop.security.AccessControlException";
+	case STANDBY:
+		return "org.apache.hadoop.ipc.StandbyException";
+	default:
+		return NULL;
+	}
+}
+
+/* Asked what it is: false, that is a call like any other. */
+static bool respond_role(struct server *f, int fd, unsigned i)
+{
+	static const char roles[] = {
+		[OBSERVE] = 3, [LAG] = 3, [ACTIVE] = 1, [BUSY] = 1, [SILENT] = 0};
+
+	if (strcmp(f->method[i], "getHAServiceState") != 0 || !roles[f->how])
+		return false;
+	tell_role(fd, f->id[i], roles[f->how]);
+	if (f->how == BUSY)
+		reply(f, fd, f->id[0], NULL);
+	return true;
+}
+
+/* Call i.  false: it hangs up. */
+static bool respond(struct server *f, int fd, unsigned i)
+{
+	bool again = f->how == HANG_UP_ONCE && f->connections > 1;
+
+	if (respond_role(f, fd, i))
+		return true;
+	if (refusal(f->how))
+		reply(f, fd, f->id[i], refusal(f->how));
+	else if (f->how == ANSWER || f->how == OBSERVE || f->how == ACTIVE || again)
+		reply(f, fd, f->id[i], NULL);
+	else if (f->how == GARBAGE)
+		send(fd, "\xff\xff\xff\xff", 4, MSG_NOSIGNAL);
+	else if (f->how == BACKWARDS && i == 2)
+		for (int k = 2; k >= 0; k--)
+			reply(f, fd, f->id[k], NULL);
+	return f->how != HANG_UP_ONCE || again;
+}
+
 static void serve(struct server *f, int fd)
 {
 	char greeting[7];
 
-	if (!read_all(fd, greeting, 7))
+	if (!unit_read_all(fd, greeting, 7))
 		return;
 	assert_memory_equal(greeting, "hrpc\x09\0\0", 7);
 	assert_true(take(f, fd)); /* who we are */
-	while (take(f, fd)) {
-		unsigned i = f->n - 1;
-
-		if (f->how == ANSWER || (f->how == HANG_UP_ONCE && f->connections > 1))
-			reply(fd, f->id[i], NULL);
-		else if (f->how == REFUSE)
-			reply(fd, f->id[i], "org.apache.hadoop.security.AccessControlException");
-		else if (f->how == STANDBY)
-			reply(fd, f->id[i], "org.apache.hadoop.ipc.StandbyException");
-		else if (f->how == HANG_UP_ONCE)
+	while (take(f, fd))
+		if (!respond(f, fd, f->n - 1))
 			return;
-		else if (f->how == GARBAGE)
-			send(fd, "\xff\xff\xff\xff", 4, MSG_NOSIGNAL);
-		else if (f->how == BACKWARDS && i == 2)
-			for (int k = 2; k >= 0; k--)
-				reply(fd, f->id[k], NULL);
-	}
 }
 
 static void *run(void *arg)
@@ -363,6 +409,122 @@ static void test_one_that_is_dead_too(void **state)
 	server_stop(&active);
 }
 
+/* It accepts all and says nothing; the other one has taken its office. */
+static void test_one_that_stands_still_leads_to_the_active_one(void **state)
+{
+	struct server still, active;
+	struct client k;
+	char at[64];
+
+	(void)state;
+	server_start(&still, SILENT);
+	server_start(&active, ACTIVE);
+	snprintf(at, sizeof(at), "127.0.0.1:%u,127.0.0.1:%u", still.port, active.port);
+	client_start(&k, at);
+	call(&k, 1, 60 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, 0);
+	assert_int_equal(k.set.active, 1);
+	client_stop(&k);
+	server_stop(&still);
+	server_stop(&active);
+	/* under the same number, since it may have been executed */
+	assert_string_equal(active.method[active.n - 1], "getFileInfo");
+	assert_int_equal(active.id[active.n - 1], still.id[0]);
+	assert_int_equal(active.retry[active.n - 1], 1);
+}
+
+/* What lives is waited for, even if somebody else would do it. */
+static void test_one_that_is_busy_is_waited_for(void **state)
+{
+	struct server busy, other;
+	struct client k;
+	char at[64];
+
+	(void)state;
+	server_start(&busy, BUSY);
+	server_start(&other, STANDBY);
+	snprintf(at, sizeof(at), "127.0.0.1:%u,127.0.0.1:%u", busy.port, other.port);
+	client_start(&k, at);
+	call(&k, 1, 60 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, 0);
+	assert_int_equal(k.set.active, 0);
+	client_stop(&k);
+	server_stop(&busy);
+	server_stop(&other);
+	assert_string_equal(busy.method[1], "getHAServiceState");
+	assert_int_equal(busy.n, 2); /* the call came once */
+}
+
+static void test_the_only_one_stands_still(void **state)
+{
+	struct server f;
+	struct client k;
+
+	(void)state;
+	start_one(&f, SILENT, &k);
+	atomic_store(&k.set.silent[0], INT64_MAX); /* so it was lately: less patience */
+	call(&k, 2, 60 * SLU_SEC);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(k.call[i].rpc.rc, -EHOSTDOWN);
+		assert_true(k.call[i].rpc.sent);
+		assert_non_null(strstr(k.call[i].rpc.err.msg, "'127.0.0.1:"));
+		assert_non_null(strstr(k.call[i].rpc.err.msg, "stands still"));
+	}
+	client_stop(&k);
+	server_stop(&f);
+}
+
+struct writer {
+	struct client *k;
+	struct slu_native n;
+	struct slu_shard s;
+	struct slu_lease *lease;
+};
+
+static void open_files(void *arg)
+{
+	struct writer *w = arg;
+
+	w->s.nn = w->k->nn;
+	assert_int_equal(slu_lease_new(&w->s, &w->lease), 0);
+	slu_lease_add(w->lease);
+	slu_lease_add(w->lease);
+	slu_lease_del(w->lease);
+	sem_post(&w->k->done);
+}
+
+static void close_files(void *arg)
+{
+	struct writer *w = arg;
+
+	slu_lease_del(w->lease);
+	slu_lease_free(w->lease);
+	sem_post(&w->k->done);
+}
+
+static void test_the_lease_is_renewed_while_a_file_is_open(void **state)
+{
+	struct server f;
+	struct client k;
+
+	(void)state;
+	start_one(&f, ANSWER, &k);
+	struct writer w = {.k = &k,
+			   .n = {.client = (char *)"sluice_1", .renew_ns = 200 * SLU_MS},
+			   .s = {.n = &w.n, .loop = k.loop}};
+
+	assert_int_equal(slu_loop_post(k.loop, open_files, &w), 0);
+	assert_int_equal(sem_wait(&k.done), 0);
+	while (atomic_load(&f.n) < 3)
+		sched_yield();
+	assert_int_equal(slu_loop_post(k.loop, close_files, &w), 0);
+	assert_int_equal(sem_wait(&k.done), 0);
+	client_stop(&k);
+	server_stop(&f);
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(f.method[i], "renewLease");
+}
+
 static void test_what_is_no_answer(void **state)
 {
 	static const struct {
@@ -422,6 +584,73 @@ static void test_addresses(void **state)
 	assert_failed(slu_nn_set_init(&s, ":9", "u", NULL, &e), e, EINVAL, "no host");
 }
 
+/* An active one and an observer: which of them is asked what. */
+static void with_observer(enum how how, struct server *active, struct server *observer,
+			  struct client *k)
+{
+	char at[64];
+
+	server_start(active, ANSWER);
+	active->last = 41;
+	server_start(observer, how);
+	snprintf(at, sizeof(at), "127.0.0.1:%u,127.0.0.1:%u", active->port, observer->port);
+	client_start(k, at);
+	k->set.observers.wanted = true;
+	call(k, 1, 20 * SLU_SEC);
+	assert_int_equal(k->call[0].rpc.rc, 0);
+	while (!atomic_load(&k->set.observers.which))
+		sched_yield();
+	assert_int_equal(k->set.observers.which, 2);
+	assert_int_equal(observer->n, 1); /* what it is */
+	assert_int_equal(active->n, 2);
+}
+
+static void without_observer(struct server *active, struct server *observer, struct client *k)
+{
+	client_stop(k);
+	server_stop(active);
+	server_stop(observer);
+}
+
+static void test_an_observer_is_told_how_far_it_has_to_be(void **state)
+{
+	struct server active, observer;
+	struct client k;
+
+	(void)state;
+	with_observer(OBSERVE, &active, &observer, &k);
+	atomic_store(&k.set.observers.synced, slu_now()); /* however slow this machine is */
+	call(&k, 1, 20 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, 0);
+	assert_int_equal(observer.n, 2);
+	assert_int_equal(observer.state[1], 41);
+	assert_int_equal(active.n, 2);
+	/* who has not heard of the active one for a second asks that */
+	atomic_store(&k.set.observers.synced, slu_now() - 2 * SLU_SEC);
+	call(&k, 1, 20 * SLU_SEC);
+	assert_int_equal(observer.n, 2);
+	assert_int_equal(active.n, 3);
+	assert_int_equal(active.state[2], 0);
+	without_observer(&active, &observer, &k);
+}
+
+static void test_an_observer_that_lags_leads_to_the_active_one(void **state)
+{
+	struct server active, observer;
+	struct client k;
+
+	(void)state;
+	with_observer(LAG, &active, &observer, &k);
+	atomic_store(&k.set.observers.synced, slu_now());
+	call(&k, 1, 20 * SLU_SEC);
+	assert_int_equal(k.call[0].rpc.rc, 0);
+	assert_int_equal(observer.n, 2);
+	assert_int_equal(active.n, 3);
+	assert_int_equal(k.set.observers.which, 2); /* it may catch up */
+	assert_int_equal(k.set.active, 0);
+	without_observer(&active, &observer, &k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,7 +658,13 @@ int main(void)
 		cmocka_unit_test(test_an_exception_is_an_errno),
 		cmocka_unit_test(test_a_lost_answer_is_asked_for_again_under_the_same_number),
 		cmocka_unit_test(test_a_standby_leads_to_the_other_one),
+		cmocka_unit_test(test_an_observer_is_told_how_far_it_has_to_be),
+		cmocka_unit_test(test_an_observer_that_lags_leads_to_the_active_one),
 		cmocka_unit_test(test_one_that_is_dead_too),
+		cmocka_unit_test(test_one_that_stands_still_leads_to_the_active_one),
+		cmocka_unit_test(test_one_that_is_busy_is_waited_for),
+		cmocka_unit_test(test_the_only_one_stands_still),
+		cmocka_unit_test(test_the_lease_is_renewed_while_a_file_is_open),
 		cmocka_unit_test(test_what_is_no_answer),
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_addresses),

@@ -76,7 +76,7 @@ static void test_destination(void **state)
 		{"azureml://datastores/nope/paths/a", ENOENT, "nope"},
 		{"titanic", EINVAL, "no place"},
 		{"azureml:titanic:1", EINVAL, "no place"},
-		{"abfss://f@a.dfs.core.windows.net/x", ENOTSUP, "no place"},
+		{"abfss://f@a.dfs.core.windows.net/x", ENOENT, "datastore create"},
 	};
 	struct space w;
 	struct slu_err e = {0};
@@ -302,6 +302,38 @@ static void test_upload(void **state)
 	space_done(&w);
 }
 
+static void test_upload_some(void **state)
+{
+	static const char *const want[] = {"a.csv", "sub/b.csv", NULL};
+	struct space w;
+	struct slu_err e = {0};
+
+	(void)state;
+	space_make(&w);
+	struct slu_output *o = opened(&w, SLU_MODE_UPLOAD, BASE "up", "run1");
+
+	o->source_globs = slu_json_array();
+	slu_json_append(o->source_globs, slu_json_new_str("*.csv"));
+	slu_json_append(o->source_globs, slu_json_new_str("sub/**"));
+	space_write(&w, "outs/out/a.csv", "a");
+	space_write(&w, "outs/out/a.txt", "a");
+	space_write(&w, "outs/out/sub/b.csv", "b");
+	space_write(&w, "outs/out/sub/.b.csv.crc", "crc");
+	space_write(&w, "outs/out/x/c.csv", "c");
+	if (slu_output_collect(w.s, o, false, &e) < 0)
+		fail_msg("collect: %s", e.msg);
+	assert_files(o, want);
+	assert_false(space_has(&w, STORE "/up/a.txt"));
+	closed(&w, o);
+
+	o = opened(&w, SLU_MODE_UPLOAD, BASE "up2", "run2");
+	space_write(&w, "outs/out/_temporary/0/part-1", "1");
+	assert_failed(slu_output_collect(w.s, o, false, &e), e, EBADMSG, "_temporary/0/part-1");
+	assert_false(space_has(&w, STORE "/up2/a.csv"));
+	closed(&w, o);
+	space_done(&w);
+}
+
 static void test_upload_links(void **state)
 {
 	static const char *const want[] = {"a.txt", "link.txt", NULL};
@@ -464,6 +496,36 @@ static void test_spark(void **state)
 	space_done(&w);
 }
 
+static void test_spark_lists(void **state)
+{
+	struct space w;
+	struct slu_err e = {0};
+
+	(void)state;
+	space_make(&w);
+	/* All of them are told, up to a point. */
+	assert_failed(collect_spark(&w, LIST("a/part-0", "a/part-1", "b/part-0"), NULL, &e), e,
+		      EBADMSG, "'a/part-0', 'a/part-1', 'b/part-0' at");
+	assert_failed(collect_spark(&w,
+				    LIST("_temporary/1", "_temporary/2", "_temporary/3",
+					 "_temporary/4", "_temporary/5", "_temporary/6"),
+				    NULL, &e),
+		      e, EBADMSG, "and 1 more are left");
+	/* Databricks' protocol: in each folder; its marks are no data. */
+	assert_int_equal(collect_spark(&w,
+				       LIST("_started_1", "_committed_1", "part-0",
+					    "p=1/_started_1", "p=1/_committed_1", "p=1/part-0"),
+				       LIST("p=1/part-0", "part-0"), &e),
+			 0);
+	assert_failed(collect_spark(&w, LIST("_SUCCESS", "p=1/_started_2", "p=1/part-0"), NULL, &e),
+		      e, EBADMSG, "'p=1/_started_2' is left");
+	/* Somebody's own file, which is no side file. */
+	assert_int_equal(collect_spark(&w, LIST("_SUCCESS", "part-0", ".notes.crc"),
+				       LIST(".notes.crc", "_SUCCESS", "part-0"), &e),
+			 0);
+	space_done(&w);
+}
+
 /* An old mark does not vouch for a new file; what an old crash left is not ours. */
 static void test_spark_again(void **state)
 {
@@ -519,7 +581,8 @@ int main(void)
 		cmocka_unit_test(test_claim_over),  cmocka_unit_test(test_claim_fight),
 		cmocka_unit_test(test_upload),      cmocka_unit_test(test_upload_links),
 		cmocka_unit_test(test_upload_file), cmocka_unit_test(test_append),
-		cmocka_unit_test(test_spark),       cmocka_unit_test(test_spark_again),
+		cmocka_unit_test(test_upload_some), cmocka_unit_test(test_spark),
+		cmocka_unit_test(test_spark_lists), cmocka_unit_test(test_spark_again),
 		cmocka_unit_test(test_empty),
 	};
 

@@ -33,7 +33,9 @@ enum how {
 	HANG_UP,   /* after the first packet */
 	RESTART,   /* it says that it is about to */
 	GARBAGE,
-	SILENT
+	SILENT,
+	STOPPED, /* nothing at all */
+	ALIVE    /* it takes data and says no more, but answers what else it is asked */
 };
 
 struct node {
@@ -53,19 +55,6 @@ static struct slu_loops *loops;
 static struct slu_pool *pool;
 
 /* --- the DataNode --- */
-
-static bool read_all(int fd, void *p, size_t n)
-{
-	for (char *c = p; n;) {
-		ssize_t r = read(fd, c, n);
-
-		if (r <= 0)
-			return false;
-		c += r;
-		n -= (size_t)r;
-	}
-	return true;
-}
 
 static void say(int fd, const ProtobufCMessage *m)
 {
@@ -103,16 +92,16 @@ static bool take_request(struct node *d, int fd)
 	uint8_t head[3], c, msg[8192];
 	size_t len = 0;
 
-	if (!read_all(fd, head, 3))
+	if (!unit_read_all(fd, head, 3))
 		return false;
 	assert_memory_equal(head, "\0\x1c\x50", 3);
 	for (unsigned i = 0;; i += 7) {
-		assert_true(read_all(fd, &c, 1));
+		assert_true(unit_read_all(fd, &c, 1));
 		len |= (size_t)(c & 0x7f) << i;
 		if (!(c & 0x80))
 			break;
 	}
-	assert_true(len <= sizeof(msg) && read_all(fd, msg, len));
+	assert_true(len <= sizeof(msg) && unit_read_all(fd, msg, len));
 	d->op = slu__pb__op_write_block__unpack(NULL, len, msg);
 	assert_non_null(d->op);
 	return true;
@@ -133,11 +122,11 @@ static int64_t take_packet(struct node *d, int fd)
 	uint8_t lens[6], h[64];
 	size_t plen, hlen, n, nsums;
 
-	if (!read_all(fd, lens, 6))
+	if (!unit_read_all(fd, lens, 6))
 		return -1;
 	plen = slu_be32(lens);
 	hlen = (size_t)lens[4] << 8 | lens[5];
-	assert_true(hlen <= sizeof(h) && read_all(fd, h, hlen));
+	assert_true(hlen <= sizeof(h) && unit_read_all(fd, h, hlen));
 	assert_int_equal(h[0], 0x09);
 	assert_int_equal(le(h + 1, 8), d->n); /* offset in the block */
 	assert_int_equal(h[18], 0x18);
@@ -148,7 +137,7 @@ static int64_t take_packet(struct node *d, int fd)
 	assert_true(d->n + n <= LEN);
 	uint8_t *sums = malloc(nsums + 1);
 
-	assert_true(read_all(fd, sums, nsums) && read_all(fd, d->got + d->n, n));
+	assert_true(unit_read_all(fd, sums, nsums) && unit_read_all(fd, d->got + d->n, n));
 	for (size_t i = 0; i < n; i += CHUNK)
 		d->bad_sums += slu_crc32c(0, d->got + d->n + i, n - i < CHUNK ? n - i : CHUNK) !=
 			       slu_be32(sums + i / CHUNK * 4);
@@ -174,10 +163,17 @@ static void take_data(struct node *d, int fd)
 	}
 }
 
+/* Until it is given up. */
+static void drain(int fd)
+{
+	char c[4096];
+
+	while (read(fd, c, sizeof(c)) > 0)
+		;
+}
+
 static void serve(struct node *d, int fd)
 {
-	char c;
-
 	if (!take_request(d, fd))
 		return;
 	if (d->how == REFUSE)
@@ -187,12 +183,24 @@ static void serve(struct node *d, int fd)
 	else if (d->how == GARBAGE)
 		send(fd, "\xff\xff\xff\xff\xff\xff", 6, MSG_NOSIGNAL);
 	else if (d->how == SILENT)
-		while (read(fd, &c, 1) > 0) /* until it is given up */
-			;
+		drain(fd);
 	else
 		answer(fd, 0, "");
 	if (d->how != SILENT)
 		take_data(d, fd);
+}
+
+/* Whatever it is asked: it does not know that block. */
+static void be_alive(struct node *d)
+{
+	int fd = accept(d->listener, NULL, NULL);
+	char c[4096];
+
+	if (fd < 0)
+		return;
+	if (recv(fd, c, sizeof(c), 0) > 0)
+		answer(fd, 1, NULL);
+	close(fd);
 }
 
 static void *run(void *arg)
@@ -200,10 +208,19 @@ static void *run(void *arg)
 	struct node *d = arg;
 	int fd = accept(d->listener, NULL, NULL);
 
-	if (fd >= 0) {
+	if (fd < 0)
+		return NULL;
+	if (d->how == ALIVE) {
+		if (take_request(d, fd))
+			answer(fd, 0, "");
+		be_alive(d);
+		drain(fd);
+	} else if (d->how == STOPPED) {
+		drain(fd);
+	} else {
 		serve(d, fd);
-		close(fd);
 	}
+	close(fd);
 	return NULL;
 }
 
@@ -412,6 +429,30 @@ static void test_nobody_there(void **state)
 	node_stop(&d);
 }
 
+/* The one behind it accepts connections, as the kernel does for a process that is stopped, and does nothing. */
+static void test_who_stands_still_is_found(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		struct node d, behind;
+		struct client k;
+
+		node_start(&d, first ? SILENT : ALIVE);
+		node_start(&behind, STOPPED);
+		client_init(&k, d.port);
+		fill_node(&k, 1, "127.0.0.1", behind.port);
+		k.p.patience = SLU_SEC;
+		client_run(&k);
+		assert_int_equal(k.p.rc, -ETIMEDOUT);
+		assert_int_equal(k.p.bad, !first);
+		assert_int_equal(k.p.still, first ? 3 : 2);
+		assert_non_null(strstr(k.p.err.msg, "stands still"));
+		client_done(&k);
+		node_stop(&d);
+		node_stop(&behind);
+	}
+}
+
 static void test_silence_and_cancel(void **state)
 {
 	(void)state;
@@ -446,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_who_failed_is_known),
 		cmocka_unit_test(test_a_connection_that_breaks),
 		cmocka_unit_test(test_nobody_there),
+		cmocka_unit_test(test_who_stands_still_is_found),
 		cmocka_unit_test(test_silence_and_cancel),
 		cmocka_unit_test(test_corpus),
 	};

@@ -43,6 +43,25 @@ static void a_stream_is_read_ahead(void **state)
 	assert_true(v->d.bytes <= 25 * MIB);
 }
 
+/* A store may want more on its way than the pace asks for, within the limit that was set. */
+static void a_store_says_how_much_is_ahead_at_least(void **state)
+{
+	const uint64_t wanted[] = {0, 16 * MIB, 16 * MIB}, most[] = {0, 0, 8 * MIB};
+	const uint64_t ahead[] = {4 * MIB, 16 * MIB, 8 * MIB};
+	struct env *v = *state;
+
+	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+		v->d.s.ahead = wanted[i];
+		v->d.at_once = true;
+		v->d.bytes = 0;
+		open_with(v, 256 * MIB, 64 * MIB, (struct slu_readers_conf){.window_max = most[i]});
+		for (uint64_t off = 0; off < 4 * MIB; off += MIB)
+			assert_int_equal(read_at(v->r, off, MIB), MIB);
+		close_reader(v);
+		assert_int_equal(v->d.bytes, 4 * MIB + ahead[i]);
+	}
+}
+
 static void random_reads_fetch_little(void **state)
 {
 	struct env *v = *state;
@@ -337,6 +356,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(sequential_reads_fetch_each_byte_once),
 		T(a_stream_is_read_ahead),
+		T(a_store_says_how_much_is_ahead_at_least),
 		T(random_reads_fetch_little),
 		T(random_reads_of_a_small_file_fetch_it_once),
 		T(strides_are_fetched_ahead),

@@ -459,6 +459,32 @@ static void test_lineage(void **state)
 	space_done(&w);
 }
 
+/* Registered so long after it was saved that it was cleared away: it is there all the same. */
+static void test_saved_again(void **state)
+{
+	struct space w;
+	struct slu_err e = {0};
+	SLU_AUTO(slu_freep) char *version = NULL;
+	char path[128];
+
+	(void)state;
+	space_make(&w);
+	SLU_AUTO(slu_dataset_freep) struct slu_dataset *d = space_dataset(w.s, "late");
+
+	assert_int_equal(slu_registry_save(w.s, d, &e), 0);
+	snprintf(path, sizeof path, ROOT "/manifests/%s", d->digest);
+	assert_int_equal(unlinkat(w.dir.fd, path, 0), 0);
+	d->saved_ns -= 2 * slu_registry_young;
+	assert_int_equal(
+		slu_registry_register(
+			w.s,
+			&(struct slu_registration){.name = "n", .dataset_id = d->id, .saved = d},
+			&version, &e),
+		0);
+	assert_true(space_has(&w, path));
+	space_done(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,7 +492,7 @@ int main(void)
 		cmocka_unit_test(test_once),           cmocka_unit_test(test_record_content),
 		cmocka_unit_test(test_named_versions), cmocka_unit_test(test_hint),
 		cmocka_unit_test(test_lists),          cmocka_unit_test(test_misplaced),
-		cmocka_unit_test(test_lineage),
+		cmocka_unit_test(test_lineage),        cmocka_unit_test(test_saved_again),
 	};
 
 	return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

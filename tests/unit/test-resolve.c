@@ -216,7 +216,7 @@ static void missing(void **state)
 		{S "nix/*.csv", {"no file matches", "'" B "'", "and 2 more"}},
 		{S "empty", {"'" B "/empty' holds no files", "", ""}},
 		{S "empty/*", {"no file matches", "'" B "/empty' is empty", ""}},
-		{S "d/s*", {"no file matches", "'sub/'", ""}},
+		{S "d/s*", {"no file matches", "'sub/'", "it matches folders: put '/**' behind"}},
 		{S "d/a.csv/x", {"'" B "/d/a.csv/x'", "", ""}},
 	};
 

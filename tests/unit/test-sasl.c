@@ -166,12 +166,59 @@ static void aes_in_counter_mode(void **state)
 	assert_int_equal(slu_cipher_new(SLU_AES_CTR, true, key, 5, iv, &c), -EINVAL);
 }
 
+/* RFC 6229, with 128 bits of key, in pieces. */
+static void rc4(void **state)
+{
+	static const uint8_t sealed[32] = {0x9a, 0xc7, 0xcc, 0x9a, 0x60, 0x9d, 0x1e, 0xf7,
+					   0xb2, 0x93, 0x28, 0x99, 0xcd, 0xe4, 0x1b, 0x97,
+					   0x52, 0x48, 0xc4, 0x95, 0x90, 0x14, 0x12, 0x6a,
+					   0x6e, 0x8a, 0x84, 0xf1, 0x1d, 0x1a, 0x9e, 0x1c};
+	struct slu_cipher *c = NULL;
+	uint8_t key[16], out[32] = {0};
+
+	(void)state;
+	for (uint8_t i = 0; i < 16; i++)
+		key[i] = i + 1;
+	assert_int_equal(slu_cipher_new(SLU_RC4, true, key, sizeof(key), NULL, &c), 0);
+	assert_int_equal(slu_cipher_run(c, out, out, 5), 0);
+	assert_int_equal(slu_cipher_run(c, out + 5, out + 5, 27), 0);
+	assert_memory_equal(out, sealed, sizeof(sealed));
+	slu_cipher_free(c);
+	assert_int_equal(slu_cipher_new(SLU_RC4, true, key, 5, NULL, &c), -EINVAL);
+}
+
+/* The only cipher of a server that is set to it. */
+static void messages_are_sealed_by_rc4(void **state)
+{
+	struct slu_digest_md5 *d = chris(SLU_QOP_PRIVACY);
+	struct slu_buf b = SLU_BUF(4096), one = SLU_BUF(4096);
+	struct slu_err e = {0};
+	bool done;
+
+	(void)state;
+	assert_int_equal(
+		say(d, CHALLENGE("qop=\"auth-conf\",cipher=\"rc4-56,rc4\","), &b, &done, &e), 0);
+	assert_non_null(strstr(b.p, "cipher=\"rc4\""));
+	assert_int_equal(slu_digest_md5_wrap(d, "text", 4, &one, &e), 0);
+	assert_int_equal(one.len, 4 + 16); /* no padding */
+	for (size_t n = 0; n <= one.len; n++)
+		assert_true(slu_digest_md5_unwrap(d, one.p, n, &b, &e) < 0);
+	slu_buf_done(&one);
+	slu_buf_done(&b);
+	slu_digest_md5_free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_example),         cmocka_unit_test(a_server_that_pretends),
-		cmocka_unit_test(bad_challenges),      cmocka_unit_test(a_weaker_server_is_refused),
-		cmocka_unit_test(messages_are_sealed), cmocka_unit_test(aes_in_counter_mode),
+		cmocka_unit_test(the_example),
+		cmocka_unit_test(a_server_that_pretends),
+		cmocka_unit_test(bad_challenges),
+		cmocka_unit_test(a_weaker_server_is_refused),
+		cmocka_unit_test(messages_are_sealed),
+		cmocka_unit_test(aes_in_counter_mode),
+		cmocka_unit_test(rc4),
+		cmocka_unit_test(messages_are_sealed_by_rc4),
 	};
 
 	return cmocka_run_group_tests_name("sasl", tests, NULL, NULL);

@@ -177,6 +177,10 @@ static void other_engines_names(void **state)
 	setenv("DATASET_MOUNT_MEMORY_CACHE_SIZE", "0", 1);
 	setenv("DATASET_MOUNT_BLOCK_BASED_CACHE_ENABLED", "true", 1);
 	setenv("RSLEX_NO_SUCH_THING", "1", 1);
+	setenv("AZUREML_DATASET_ENVIRONMENT_VARS", "a:mount", 1); /* which steps have */
+	setenv("SLUICE_MEMROY", "1", 1);
+	setenv("SLUICE_MINE", "1", 1);
+	setenv("SLUICE_BUILD", "/b", 1);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(slu_settings_resolve('m', NULL, NULL, &s, NULL), 0);
 		assert_int_equal(s.attr_timeout, 1500 * SLU_MS);
@@ -184,7 +188,15 @@ static void other_engines_names(void **state)
 		assert_true(s.chosen[SLU_SET_memory]);
 	}
 
+	unsetenv("SLUICE_MEMROY");
+	unsetenv("SLUICE_MINE");
+	unsetenv("SLUICE_BUILD");
+	unsetenv("AZUREML_DATASET_ENVIRONMENT_VARS");
+	assert_lacks(logged, "AZUREML_DATASET_ENVIRONMENT_VARS");
 	assert_contains(logged, "RSLEX_NO_SUCH_THING is ignored");
+	assert_contains(logged, "SLUICE_MEMROY is ignored: did you mean SLUICE_MEMORY?");
+	assert_lacks(logged, "SLUICE_MINE");
+	assert_lacks(logged, "SLUICE_BUILD");
 	assert_null(strstr(strstr(logged, "RSLEX_NO") + 1, "RSLEX_NO"));
 	assert_lacks(logged, "DATASET_MOUNT_MEMORY_CACHE_SIZE");
 }

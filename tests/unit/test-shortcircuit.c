@@ -11,6 +11,7 @@
 #include "hdfs/replica.h"
 #include "hdfs/rpc.h"
 #include "io/crypt.h"
+#include "tests/lib/sendfds.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -43,26 +44,6 @@ static uint8_t block[SIZE];
 
 /* --- the DataNode --- */
 
-static void send_fds(int fd, const int fds[2])
-{
-	union {
-		struct cmsghdr h;
-		char room[CMSG_SPACE(2 * sizeof(int))];
-	} c = {0};
-	char byte = 0;
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = c.room,
-			   .msg_controllen = sizeof(c.room)};
-
-	c.h.cmsg_level = SOL_SOCKET;
-	c.h.cmsg_type = SCM_RIGHTS;
-	c.h.cmsg_len = CMSG_LEN(2 * sizeof(int));
-	memcpy(CMSG_DATA(&c.h), fds, 2 * sizeof(int));
-	assert_int_equal(sendmsg(fd, &m, MSG_NOSIGNAL), 1);
-}
-
 static void serve(struct node *d, int fd)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
@@ -89,7 +70,7 @@ static void serve(struct node *d, int fd)
 	else
 		send(fd, b.p, b.len, MSG_NOSIGNAL);
 	if (d->how == GIVE)
-		send_fds(fd, (int[]){d->data, d->meta});
+		assert_true(send_fds(fd, (int[]){d->data, d->meta}, 2));
 }
 
 static void *run(void *arg)

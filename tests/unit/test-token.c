@@ -272,7 +272,9 @@ static void custom_authority(void **state)
 	assert_true(slu_identity_is(o));
 	assert_int_equal(slu_identity_new(o, "/d", "core.chinacloudapi.cn", NULL, NULL, &id, NULL),
 			 0);
-	assert_string_equal(slu_identity_authority(id), "https://login.example.org");
+	SLU_AUTO(slu_freep) char *authority = slu_identity_authority(id);
+
+	assert_string_equal(authority, "https://login.example.org");
 	assert_string_equal(slu_identity_secret_ref(id), "file:/d/s");
 	slu_identity_free(id);
 	slu_json_free(o);

@@ -25,8 +25,8 @@ static struct slu_tree *make(struct slu_store *a, struct slu_store *b)
 		assert_int_equal(slu_manifest_add(t->manifest, "q/z", &at), 0);
 	assert_int_equal(slu_manifest_finish(t->manifest, NULL), 0);
 	t->sources = calloc(2, sizeof(*t->sources));
-	t->sources[0] = (struct slu_tree_source){a, strdup("base/dir")};
-	t->sources[1] = (struct slu_tree_source){b, b ? strdup("") : NULL};
+	t->sources[0] = (struct slu_tree_source){.store = a, .base = strdup("base/dir")};
+	t->sources[1] = (struct slu_tree_source){.store = b, .base = b ? strdup("") : NULL};
 	return t;
 }
 

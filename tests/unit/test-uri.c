@@ -71,6 +71,13 @@ static const struct good goods[] = {
 	{"azureml://datastores/blob/paths/a]b}", SLU_URI_DATASTORE, "blob", NULL, "a\\]b\\}",
 	 "azureml://datastores/blob/paths/a%5Db%7D"},
 	{"azureml://datastores/blob/paths/a%5Cb", SLU_URI_DATASTORE, "blob", NULL, "a\\\\b", NULL},
+	/* parts of datasets */
+	{"t@1/a b/c", SLU_URI_DATA, "t", "1", "a b/c", "azureml://data/t/versions/1/paths/a%20b/c"},
+	{"azureml:t:1/a/*.csv", SLU_URI_DATA, "t", "1", "a/*.csv",
+	 "azureml://data/t/versions/1/paths/a/*.csv"},
+	{"t@latest/a%20", SLU_URI_DATA, "t", NULL, "a%20",
+	 "azureml://data/t/labels/latest/paths/a%2520"},
+	{"azureml://data/t/versions/1/paths/a%20b", SLU_URI_DATA, "t", "1", "a b", NULL},
 	/* long */
 	{LONG "datastores/blob/paths/x", SLU_URI_DATASTORE, "blob", NULL, "x", NULL},
 	{"azureml://" ARM "datastores/blob/paths/x", SLU_URI_DATASTORE, "blob", NULL, "x",
@@ -242,7 +249,7 @@ static const struct wrong wrongs[] = {
 	{"azureml://registries/R/workspaces/V/data/b", "both a registry and a workspace"},
 	{"azureml://providers/X/workspaces/V/data/b", "provider"},
 	{"azureml://workspaces/W/data/t/version/1", "'/versions/VERSION' is expected"},
-	{"azureml://workspaces/W/data/t/versions/1/x", "nothing may follow"},
+	{"azureml://workspaces/W/data/t/versions/1/x", "'/paths/PATH' is expected"},
 	{"azureml://workspaces/W/data/t/labels/newest", "only label"},
 	{"azureml://jobs/j", "'outputs'"},
 	{"azureml://jobs/j/inputs/o", "'/outputs/OUTPUT' is expected"},

@@ -235,9 +235,19 @@ static void locations(void **state)
 	free(url);
 	free(host);
 	free(p);
-	ranged = slu_hdfs_ranged("http://h/x", 0, 1);
-	assert_string_equal(ranged, "http://h/x?offset=0&length=1");
+	ranged = slu_hdfs_ranged("http://h/x?length=5&OP=OPEN", 0, 1);
+	assert_string_equal(ranged, "http://h/x?OP=OPEN&offset=0&length=1");
 	free(ranged);
+	/* what a gateway encrypted is for the one range */
+	static const char *const closed[] = {"http://h/x?_=AAAACop=OPEN", "http://h/x",
+					     "http://h/x?"};
+
+	for (size_t i = 0; i < 3; i++) {
+		ranged = slu_hdfs_ranged(closed[i], 0, 1);
+		assert_string_equal(ranged, closed[i]);
+		free(ranged);
+		assert_false(slu_hdfs_is_open(closed[i]));
+	}
 	/* https stays https, and nothing but a plain address is followed */
 	static const char *const bad[] = {
 		"https://h:1/x", "file:///etc/passwd", "http:///x", "http://u@h/x",

@@ -254,7 +254,16 @@ static void stalls(void **state)
 	job_done(&j);
 	free(body);
 
-	/* Elsewhere silence is a server at work: only the deadline ends it. */
+	/* Elsewhere silence is a server at work, unless one was to answer soon. */
+	job_init(&j, "/never");
+	j.x.sink = SLU_SINK_BUF;
+	j.x.resp = SLU_BUF(1000);
+	j.x.answer_ns = 300 * SLU_MS;
+	assert_int_equal(slu_xfer_wait(loop, &j.x), -ETIMEDOUT);
+	assert_contains(j.x.err.msg, "has said nothing");
+	job_done(&j);
+
+	/* Only the deadline ends that. */
 	job_init(&j, "/never");
 	j.x.sink = SLU_SINK_BUF;
 	j.x.resp = SLU_BUF(1000);

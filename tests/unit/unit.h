@@ -15,6 +15,7 @@
 #include "common/path.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,32 @@ static inline void unit_dir_done(struct unit_dir *d)
 	close(d->fd);
 	assert_int_equal(slu_path_rmtree(up, base + 1), 0);
 	close(up);
+}
+
+/* False: it ended before n bytes came. */
+static inline bool unit_read_all(int fd, void *p, size_t n)
+{
+	for (char *c = p; n;) {
+		ssize_t r = read(fd, c, n);
+
+		if (r <= 0)
+			return false;
+		c += r;
+		n -= (size_t)r;
+	}
+	return true;
+}
+
+/* n letters that tell their place; the caller frees. */
+static inline char *unit_pattern(size_t n)
+{
+	char *p = malloc(n + 1);
+
+	assert_non_null(p);
+	for (size_t i = 0; i < n; i++)
+		p[i] = (char)('a' + (i * 31 + i / 4096) % 26);
+	p[n] = '\0';
+	return p;
 }
 
 #endif
