@@ -117,10 +117,10 @@ def test_what_spark_says_of_itself_is_in_the_log_and_not_in_the_stream(spark):
     own = "26/11/21 23:18:41 INFO Main: done 5"
     script = f"""
         i=0; while [ $i -lt 2000 ]; do echo "26/11/21 23:18:41 INFO TaskSetManager: task $i"; i=$((i+1)); done >&2
-        echo "26/11/21 23:18:41 WARN Utils: of spark" >&2
         echo from the program
         echo "26/11/21 INFO of the program"
         printf '{own}'
+        echo "26/11/21 23:18:41 WARN Utils: of spark" >&2
         exit 3
         """
     run = step(ws, script, code=RUN_FAILED)["run"]

@@ -32,7 +32,7 @@ UNIT_TESTS += tests/unit/test-steps
 UNIT_TESTS += tests/unit/test-web tests/unit/test-fuzz
 
 UNIT_TESTS += tests/unit/test-jobspec tests/unit/test-jobset tests/unit/test-graph tests/unit/test-subst \
-	tests/unit/test-snapshot tests/unit/test-run tests/unit/test-keep tests/unit/test-environment tests/unit/test-livy tests/unit/test-guard tests/unit/test-broker
+	tests/unit/test-snapshot tests/unit/test-run tests/unit/test-tee tests/unit/test-keep tests/unit/test-environment tests/unit/test-livy tests/unit/test-guard tests/unit/test-broker
 UNIT_TESTS += tests/unit/test-blob tests/unit/test-token tests/unit/test-blob-store tests/unit/test-blob-read tests/unit/test-blob-copy tests/unit/test-blob-dfs
 
 UNIT_LIBS = $(FOLDER_LIBS) $(CMOCKA_LIBS)
