@@ -479,6 +479,8 @@ int slu_stage_close_inputs(struct slu_task *t, struct slu_err *e)
 			r = slu_fail(e, -rc, "%s", why.msg);
 	}
 	slu_container_remove(t);
+	/* Its programs have ended: whoever hears that the run is over may delete what it used. */
+	slu_environment_done(&t->environment);
 	forget_batch(t);
 	slu_path_rmtree_mine(t->run->fd, "inputs");
 	slu_path_rmtree_mine(t->run->fd, "tmp");
