@@ -187,10 +187,13 @@ static int drop(struct slu_livy *l, int64_t id, const char *name, struct slu_err
 	char path[64];
 	int rc;
 
+	/* What cannot be asked whose it is may be another's. */
 	snprintf(path, sizeof(path), "/batches/%" PRId64, id);
-	if (slu_livy_call(l, "GET", path, NULL, &o, NULL) == 0 && is_other(o, name))
+	rc = slu_livy_call(l, "GET", path, NULL, &o, e);
+	if (rc == 0 && is_other(o, name))
 		return 0;
-	rc = slu_livy_call(l, "DELETE", path, NULL, NULL, e);
+	if (rc == 0)
+		rc = slu_livy_call(l, "DELETE", path, NULL, NULL, e);
 	return rc == -ENOENT ? 0 : rc;
 }
 
