@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REMOVE_SECONDS = 20 };
+enum { REMOVE_SECONDS = 40 };
 
 extern char **environ;
 

@@ -110,7 +110,7 @@ static int ask(const struct build *b, const char *const *argv, char **ret, struc
 						.out = out,
 						.err = err,
 						.cancel = b->j->cancel,
-						.deadline = slu_deadline_in(30 * SLU_SEC)};
+						.deadline = slu_deadline_in(60 * SLU_SEC)};
 
 	r = slu_environment_run(argv, &how, e);
 	if (r == -ECHILD) {

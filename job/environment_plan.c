@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_MAX = 1 << 20, ANSWER_SECONDS = 10 };
+enum { TEXT_MAX = 1 << 20, ANSWER_SECONDS = 30 };
 
 void slu_environment_plan_done(struct slu_environment_plan *p)
 {

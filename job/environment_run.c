@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PYTHON_SECONDS = 30 };
+enum { PYTHON_SECONDS = 60 };
 
 static int wait_ms(int64_t deadline)
 {
