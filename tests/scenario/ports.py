@@ -6,10 +6,23 @@ import random
 import socket
 
 BELOW = 32768  # from there on the kernel gives them to whoever connects, until the server is up
+claims = []  # kept as long as this process
+
+
+def claim(port):
+    """Whether it is nobody's: a port that was found is free until its server is up, and others look meanwhile."""
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        s.bind(f"\0sluice-test-port-{port}")
+    except OSError:
+        s.close()
+        return False
+    claims.append(s)
+    return True
 
 
 def free_ports(n):
-    """All bound at once, so that they differ; at random, as tests run side by side."""
+    """Of no other test; at random, as tests run side by side."""
     found = []
     with contextlib.ExitStack() as stack:
         while len(found) < n:
@@ -17,7 +30,8 @@ def free_ports(n):
             port = random.SystemRandom().randrange(BELOW // 3, BELOW)
             with contextlib.suppress(OSError):
                 s.bind(("127.0.0.1", port))
-                found.append(port)
+                if claim(port):
+                    found.append(port)
     return found
 
 
