@@ -11,18 +11,23 @@ import subprocess
 import sys
 import threading
 
+# A statement says when it begins, and hears SIGINT from then on, and nobody else does.
 REPL = """
-import ast, contextlib, io, json, sys, traceback
+import ast, contextlib, io, json, signal, sys, traceback
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 names = {"__name__": "__main__"}
 answers = sys.stdout
 for line in sys.stdin:
     out = io.StringIO()
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("begun", file=answers, flush=True)
         with contextlib.redirect_stdout(out):
             exec(compile(json.loads(line), "<stdin>", "exec"), names)
         o = {"status": "ok", "data": {"text/plain": out.getvalue()}}
     except BaseException as e:
         o = {"status": "error", "ename": type(e).__name__, "evalue": str(e), "traceback": traceback.format_exc().splitlines(True)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     print(json.dumps(o), file=answers, flush=True)
 """
 
@@ -30,6 +35,7 @@ for line in sys.stdin:
 class Session:
     def __init__(self, n, body):
         self.n, self.name, self.body, self.statements, self.state = n, body.get("name"), body, [], "idle"
+        self.lock = threading.Lock()
         self.process = subprocess.Popen(
             [sys.executable, "-c", REPL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -38,7 +44,7 @@ class Session:
         return {"id": self.n, "name": self.name, "kind": "pyspark", "state": self.state, "log": []}
 
     def send(self, code):
-        s = {"id": len(self.statements), "code": code, "state": "running", "output": None, "progress": 0.0}
+        s = {"id": len(self.statements), "code": code, "state": "waiting", "output": None, "progress": 0.0}
         self.statements.append(s)
         self.state = "busy"
         threading.Thread(target=self.run, args=(s,), daemon=True).start()
@@ -47,17 +53,27 @@ class Session:
     def run(self, s):
         self.process.stdin.write(json.dumps(s["code"]) + "\n")
         self.process.stdin.flush()
+        assert self.process.stdout.readline() in ("begun\n", "")
+        with self.lock:
+            if s["state"] == "cancelling":
+                self.process.send_signal(signal.SIGINT)
+            else:
+                s["state"] = "running"
         line = self.process.stdout.readline()
         if not line:
             return
-        s["output"] = json.loads(line)
-        s["state"] = "cancelled" if s["state"] == "cancelling" else "available"
-        self.state = "idle"
+        with self.lock:
+            s["output"] = json.loads(line)
+            self.state = "idle"  # before who waits for the statement asks for the session
+            s["state"] = "cancelled" if s["state"] == "cancelling" else "available"
 
     def cancel(self, n):
-        if self.statements[n]["state"] == "running":
-            self.statements[n]["state"] = "cancelling"
-            self.process.send_signal(signal.SIGINT)
+        with self.lock:
+            s = self.statements[n]
+            if s["state"] == "running":
+                self.process.send_signal(signal.SIGINT)
+            if s["state"] in ("waiting", "running"):
+                s["state"] = "cancelling"
         return {"msg": "canceled"}
 
     def end(self):
@@ -87,7 +103,7 @@ class Sessions(http.server.ThreadingHTTPServer):
         return [b for m, p, b in self.asked if (m, p) == ("POST", f"{self.base}/sessions")]
 
     def statements(self):
-        return [s for v in self.sessions.values() for s in v.statements]
+        return [s for v in list(self.sessions.values()) for s in v.statements]
 
     def make(self, body):
         s = self.sessions[self.made] = Session(self.made, body)
@@ -104,7 +120,7 @@ class Sessions(http.server.ThreadingHTTPServer):
         """Method and path -> what is done, with the numbers in the path and the body."""
         return [
             ("GET", "/version", lambda _: {"version": self.version}),
-            ("GET", "/sessions", lambda _: {"sessions": [s.view() for s in self.sessions.values()]}),
+            ("GET", "/sessions", lambda _: {"sessions": [s.view() for s in list(self.sessions.values())]}),
             ("POST", "/sessions", self.make),
             ("GET", "/sessions/N", lambda _, n: self.sessions[n].view()),
             ("DELETE", "/sessions/N", lambda _, n: self.drop(n)),

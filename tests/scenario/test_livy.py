@@ -91,13 +91,14 @@ class TestReal:
         until("the batch is there", lambda: batch(run))
         ws.run("job", "cancel", run)
         ws.run("job", "stream", run, code=CANCELED)
-        until("the batch is gone", lambda: not batch(run))
+        # A server that is slow just then is asked again by who looks at the run.
+        until("the batch is gone", lambda: show(ws, run) and not batch(run))
         run = start_job(ws, path)
-        until("the batch is known", (ws.runs() / run / "livy-batch.json").exists)
+        until("the batch is there", lambda: batch(run))
         os.kill(supervisor_of(run), signal.SIGKILL)
         until("it is Failed", lambda: show(ws, run)["status"] == "Failed")
-        until("the batch is gone", lambda: not batch(run))
-        assert not (ws.runs() / run / "livy-batch.json").exists()
+        until("the batch is gone", lambda: show(ws, run) and not batch(run))
+        until("nobody looks for it", lambda: show(ws, run) and not (ws.runs() / run / "livy-batch.json").exists())
 
 
 class Small(http.server.ThreadingHTTPServer):
@@ -170,7 +171,8 @@ def test_what_is_asked_of_a_server(ws):
         run = run_job(ws, job(ws), code=RUN_FAILED)
     assert (ws.runs() / run / "logs/azureml/driver/stdout").read_text() == "a\nb\nb\nc\nd\n"
     err = (ws.runs() / run / "logs/azureml/driver/stderr").read_text()
-    assert err.count("e\n") >= 1 and "Boom\n" in err and "batch 7: running after" in err and "ended as 'dead'" in err
+    assert [x for x in err.splitlines() if x in ("e", "Boom")] == ["e", "Boom"]
+    assert "batch 7: running after" in err and "ended as 'dead'" in err
     (body,) = server.bodies()
     base = f"file://{ws.cwd}/.sluice/workspaceblobstore/azureml/{run}"
     assert body["file"] == f"{base}/code/main.py" and body["pyFiles"] == [f"{base}/code/more.py"]
@@ -236,10 +238,9 @@ def test_a_batch_that_is_canceled_before_its_number_is_told(ws):
         until("it is sent", lambda: asked(server, "POST"))
         ws.run("job", "cancel", run)
         ws.run("job", "stream", run, code=CANCELED)
-        until("it is deleted", lambda: show(ws, run) and asked(server, "DELETE"))
+        until("it is deleted", lambda: show(ws, run) and not (ws.runs() / run / "livy-batch.json").exists())
         slow.go.set()
-        assert asked(server, "DELETE") == ["/batches/7"]
-    assert not (ws.runs() / run / "livy-batch.json").exists()
+        assert set(asked(server, "DELETE")) == {"/batches/7"}
 
 
 def test_a_batch_whose_server_is_away_when_the_dead_are_found_is_deleted_later(ws):
@@ -261,8 +262,8 @@ def test_a_batch_whose_server_is_away_when_the_dead_are_found_is_deleted_later(w
         note = ws.runs() / run / "livy-batch.json"
         assert json.loads(note.read_text()) == {"compute": "pool", "name": name[0]} and not asked(server, "DELETE")
         slow.go.set()
-        until("it is deleted", lambda: show(ws, run) and asked(server, "DELETE"))
-        assert asked(server, "DELETE") == ["/batches/7"] and not note.exists()
+        until("it is deleted", lambda: show(ws, run) and not note.exists())
+        assert set(asked(server, "DELETE")) == {"/batches/7"}
 
 
 def test_a_number_that_is_another_batch_now(ws):

@@ -98,34 +98,34 @@ def test_cancel_ends_the_statement_alone(ws, server):
     ws.run("compute", "stop", "pool", "--session", "1")
     ws.run("job", "cancel", run)
     ws.run("job", "stream", run, code=CANCELED)
-    assert server.statements()[0]["state"] == "cancelled"
+    until("the statement is canceled", lambda: show(ws, run) and server.statements()[0]["state"] == "cancelled")
 
     run = start_job(ws, job(ws, WAITS))
     until("the next one runs", lambda: len(server.statements()) == 2)
     until("it is known", (ws.runs() / run / "livy-batch.json").exists)
     os.kill(supervisor_of(run), signal.SIGKILL)
     until("it is Failed", lambda: show(ws, run)["status"] == "Failed")
-    until("the statement is canceled", lambda: server.statements()[1]["state"] == "cancelled")
+    until("the statement is canceled", lambda: show(ws, run) and server.statements()[1]["state"] == "cancelled")
     assert "(session 0, idle" in std_log(ws, run_job(ws, job(ws)))
     assert len(server.bodies()) == 2 and server.bodies()[0]["heartbeatTimeoutInSecond"] == 300
 
 
 def test_idle_time_out_and_tear_down(ws, server):
-    set_pool(ws, url=server.url, session_timeout=1, on_demand=True)
+    set_pool(ws, url=server.url, session_timeout=30, on_demand=True)
     run_job(ws, job(ws))
-    age(ws, 61)
+    age(ws, 1801)
     assert [s["state"] for s in sessions(ws)] == ["tear-down"]
     assert "warm start" in std_log(ws, run_job(ws, job(ws)))
     assert [s["state"] for s in sessions(ws)] == ["idle"]
-    age(ws, 661)
+    age(ws, 2401)
     assert "cold start" in std_log(ws, run_job(ws, job(ws)))
     assert list(server.sessions) == [1]
-    age(ws, 661)
+    age(ws, 2401)
     ws.run("gc")
     assert not server.sessions and sessions(ws) == []
-    set_pool(ws, url=server.url, session_timeout=1)
+    set_pool(ws, url=server.url, session_timeout=30)
     run_job(ws, job(ws))
-    age(ws, 61)
+    age(ws, 1801)
     assert [s["state"] for s in sessions(ws)] == ["ended"] and not server.sessions
 
 
