@@ -95,10 +95,11 @@ def test_what_a_killed_builder_left_is_made_anew_and_others_wait(envs):
     ws.env["XDG_CACHE_HOME"] = str(ws.cwd / "cache")
     job = write_job(ws, "job.yml", JOB.format(environment="./requirements.txt"))
     folder = ws.cwd / "cache/sluice/environments"
-    run = start_job(ws, job)
-    pid = supervisor_of(run)
+    # pip waits for its settings.
+    os.mkfifo(ws.cwd / "pip.conf")
+    run = start_job(ws, job, env={"PIP_CONFIG_FILE": str(ws.cwd / "pip.conf")})
     until("it is being made", lambda: list(folder.glob("*/env/bin")))
-    os.kill(pid, signal.SIGKILL)
+    os.kill(supervisor_of(run), signal.SIGKILL)
     until("it is Failed", lambda: show(ws, run)["status"] == "Failed")
     assert kept(ws) == []
     runs = [start_job(ws, job) for _ in range(3)]
