@@ -41,7 +41,7 @@ class File:
         self.status = more.get("status")
         self.coding = more.get("coding")
         self.conditions = more.get("conditions", True)
-        self.after = more.get("after")  # called after each GET
+        self.after = more.get("after")  # called when the first GET has begun: that one gets the file as it was
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -60,7 +60,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def serve(self):
         web = self.server.web
-        f = web.files.get(self.path.split("?")[0])
+        with web.lock:
+            f = web.files.get(self.path.split("?")[0])
+            if f and f.after and self.command == "GET":
+                f.after()
         web.log.append((self.command, self.path, dict(self.headers)))
         if not f or f.status:
             self.answer(f.status if f else 404, {"Content-Length": "0"})
@@ -72,8 +75,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(412, {"Content-Length": "0"})
         else:
             self.body_of(f)
-            if f.after and self.command == "GET":
-                f.after()
 
     def body_of(self, f):
         headers = {"Content-Length": str(f.length if self.command == "HEAD" else len(f.body))}
@@ -100,7 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Web:
     def __init__(self):
-        self.files, self.log = {}, []
+        self.files, self.log, self.lock = {}, [], threading.Lock()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.web = self
@@ -266,6 +267,7 @@ def test_without_ranges_the_file_is_fetched_whole_once(web, bare):
     body = b"0123456789abcdef" * (3 << 20 >> 2)
     url = web.add("f", body, ranges=False)
     assert bare.run("cat", url, text=False).out == body
+    assert len([h for method, _, h in web.log if method == "GET" and "Range" not in h]) == 1
 
 
 def test_without_ranges_and_too_large_is_refused(web, bare):
