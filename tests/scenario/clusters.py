@@ -3,6 +3,7 @@
 jars in $SLUICE_LIVY_JARS), whose batches that Spark runs."""
 
 import contextlib
+import http.client
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from hdfs_server import JVM, die_with_parent
+from jobs import let_spark_wait
 from ports import free_port
 
 LOG4J1 = """log4j.rootCategory=WARN, console
@@ -22,7 +24,7 @@ log4j.appender.console.layout=org.apache.log4j.PatternLayout
 log4j.appender.console.layout.ConversionPattern=%p %c{1}: %m%n
 """
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m")
-PATIENCE = 90
+PATIENCE = 240  # so many JVMs may start at once that one takes minutes
 
 
 def java():
@@ -48,7 +50,7 @@ def scala():
 
 
 def get(url):
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         return json.load(answer)
 
 
@@ -71,7 +73,7 @@ class Server:
     def wait(self, what, ready):
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            with contextlib.suppress(OSError, ValueError, KeyError):
+            with contextlib.suppress(OSError, ValueError, KeyError, http.client.HTTPException):
                 if ready():
                     return
             if any(p.poll() is not None for p in self.processes):
@@ -84,7 +86,7 @@ class Server:
     def stop(self):
         for p in self.processes:
             p.kill()
-            p.wait(20)
+            p.wait()
 
 
 class Standalone(Server):
@@ -135,6 +137,7 @@ class Livy(Server):
             "LIVY_CONF_DIR": str(self.folder / "conf"),
             "SPARK_HOME": str(spark_home()),
             "PYSPARK_PYTHON": sys.executable,
+            **let_spark_wait(self.folder),
         }
         opens = [a for a in JVM if a.startswith("--add-opens")]
         jars = f"{self.folder}/conf:{livy_jars()}/*"

@@ -100,8 +100,17 @@ def waiting_job(ws):
     return write_job(ws, "wait.yml", text % {"cwd": ws.cwd}), keep
 
 
+def let_spark_wait(folder):
+    """Settings of Spark, below a folder: 15 s are what it gives its Python and its JVM to find each other."""
+    conf = Path(folder) / "spark-conf"
+    conf.mkdir()
+    (conf / "spark-defaults.conf").write_text("spark.python.authenticate.socketTimeout 300s\n")
+    return {"SPARK_CONF_DIR": str(conf)}
+
+
 def let_spark_read(ws):
     """Spark reads and writes the store of the workspace; skips where it cannot."""
+    ws.env.update(let_spark_wait(ws.cwd))
     if ws.kind != "blob":
         return
     if ws.store.server.more:

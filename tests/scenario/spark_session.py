@@ -25,7 +25,7 @@ class Spark:
         self.session.stop()
         gateway.shutdown()
         gateway.proc.stdin.close()
-        gateway.proc.wait(30)
+        gateway.proc.wait()
         context._gateway = context._jvm = None  # the next one starts a JVM with settings of its own
 
     def files(self, view, more=()):

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from conftest import BAD_INPUT, NO_PERMISSION, RUNG, Workspace
+from conftest import BAD_INPUT, NO_PERMISSION, PATIENCE, RUNG, Workspace, until
 from stores import BlobStore, LocalStore
 
 pytestmark = [
@@ -39,6 +39,7 @@ spark.eventLog.enabled=true
 spark.eventLog.compress=false
 spark.eventLog.rolling.enabled=false
 spark.hadoop.mine.secret.x=of-the-site
+spark.python.authenticate.socketTimeout=300s
 """
 
 
@@ -120,8 +121,14 @@ def test_no_secret_is_in_arguments_environment_or_the_event_log(lake, spark, azu
     spark.session.range(3).count()
     proc = Path(f"/proc/{spark.pid}")
     assert key.encode() not in (proc / "cmdline").read_bytes() + (proc / "environ").read_bytes()
-    log = "".join(p.read_text() for p in (lake.cwd / "events").rglob("*") if p.is_file())
-    assert f"fs.azure.account.key.{ACCOUNT}" in log and "redacted" in log and "JobStart" in log
+
+    def logged():
+        """Spark writes it beside, and in pieces."""
+        log = "".join(p.read_text(errors="replace") for p in (lake.cwd / "events").rglob("*") if p.is_file())
+        return log if "JobStart" in log else None
+
+    log = until("the job is in the log", logged)
+    assert f"fs.azure.account.key.{ACCOUNT}" in log and "redacted" in log
     assert key not in log and "of-the-site" not in log
     assert spark.session.sparkContext.getConf().get(f"spark.hadoop.fs.azure.account.key.{ACCOUNT}") == key
 
@@ -282,7 +289,7 @@ def test_what_spark_reads_of_a_pattern_is_what_the_dataset_has(here, spark):
             pattern = some_pattern(rng, tree)
             ref = ws.ref(f"t{t}/{pattern}")
             done = ws.start("hdfs", ref, "--output", "json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            out, err = done.communicate(timeout=60)
+            out, err = done.communicate(timeout=PATIENCE * 4)
             if done.returncode:
                 assert "no file" in err or "nothing" in err or "match" in err, (ref, err)
                 continue
