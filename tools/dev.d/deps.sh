@@ -65,6 +65,7 @@ scenario | pytest==8.3.5         | runs the scenarios
 scenario | pytest-timeout==2.3.1 | ends a scenario that hangs
 scenario | pytest-xdist==3.6.1   | runs scenarios side by side
 blob     | azure-storage-blob==12.24.0 | writes and reads blobs beside sluice
+tables   | setuptools==80.9.0    | installs the Python package from the tree
 tables   | fsspec==2026.9.0      | what the Python package plugs into, with its own test suite
 tables   | pyarrow==26.0.1       | reads the tables of the Python package
 tables   | pandas==3.1.1         | as data frames
@@ -176,6 +177,18 @@ deps_python()
 	if [ -x /usr/bin/python3 ]; then echo /usr/bin/python3; else echo python3; fi
 }
 
+# again COMMAND...: thrice, with pauses: a mirror may be slow, or away for a moment.
+again()
+{
+	local pause
+	for pause in 5 30; do
+		"$@" && return
+		say "that failed, and is tried again in $pause s: $1"
+		sleep "$pause"
+	done
+	"$@"
+}
+
 as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
@@ -189,8 +202,14 @@ as_root()
 
 apt_get()
 {
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@" \
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
+		-o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 "$@" \
 		>>"$cache/apt.log" 2>&1 </dev/null
+}
+
+apt_fresh()
+{
+	apt_get update && apt_get install "$@"
 }
 
 # The lists are fetched when they lack a package, and when they are too old to install one.
@@ -200,7 +219,7 @@ deps_apt_install()
 		die "this is no Debian; please install by your own means: $*"
 	: >"$cache/apt.log"
 	apt-cache show "$@" >/dev/null 2>&1 || apt_get update || true
-	apt_get install "$@" || { apt_get update && apt_get install "$@"; } || {
+	apt_get install "$@" || again apt_fresh "$@" || {
 		tail -n 20 "$cache/apt.log" >&2
 		die "apt-get could not install: $* (all it said: $cache/apt.log)"
 	}
@@ -229,15 +248,24 @@ deps_pip()
 	venv=$(venv_dir)
 	[ -x "$venv/bin/pip" ] || {
 		say "making a Python environment in $venv"
-		"$(deps_python)" -m venv --clear "$venv"
+		"$(deps_python)" -m venv --clear "$venv" || die "python could not make $venv"
 	}
 	while IFS=$'\t' read -r _ requirement why; do
 		[ -e "$venv/.has-$requirement" ] && continue
 		say "installing $requirement (pip, into $venv): $why"
-		"$venv/bin/pip" -q --no-input install --disable-pip-version-check \
-			--use-pep517 "$requirement" </dev/null >&2
+		again "$venv/bin/pip" -q --no-input install --disable-pip-version-check \
+			--timeout 60 --use-pep517 "$requirement" </dev/null >&2 ||
+			die "pip could not install $requirement"
 		touch "$venv/.has-$requirement"
 	done < <(deps_rows "$DEPS_PIP" "$@")
+}
+
+# Of a connection that is silent maven expects something for half an hour, unless told otherwise.
+maven_copy()
+{
+	mvn -B -q -f "$1/pom.xml" -Dmaven.wagon.rto=60000 -Daether.connector.requestTimeout=60000 \
+		org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory="$1" >"$cache/maven.log" 2>&1 </dev/null
 }
 
 # maven_fetch FOLDER COORDINATE...: the jars of the coordinates and of all that they need at run time.
@@ -264,9 +292,7 @@ maven_fetch()
 		done
 		echo '</dependencies></project>'
 	} >"$part/pom.xml"
-	mvn -B -q -f "$part/pom.xml" \
-		org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
-		-DincludeScope=runtime -DoutputDirectory="$part" >"$cache/maven.log" 2>&1 </dev/null || {
+	again maven_copy "$part" || {
 		tail -n 20 "$cache/maven.log" >&2
 		die "maven could not fetch: $* (all it said: $cache/maven.log)"
 	}
@@ -287,6 +313,14 @@ deps_maven()
 	done <<<"$rows"
 }
 
+npm_fetch()
+{
+	rm -rf "$1"
+	mkdir -p "$1"
+	npm install --prefix "$1" --no-fund --no-audit --no-update-notifier --fetch-timeout=60000 "$2" \
+		>"$cache/npm.log" 2>&1 </dev/null
+}
+
 # Each in a folder of its own, which appears when it is complete.
 deps_npm()
 {
@@ -297,10 +331,7 @@ deps_npm()
 		dir=$cache/npm/$package
 		[ ! -d "$dir" ] || continue
 		say "fetching $package (npm): $why"
-		rm -rf "$dir.part"
-		mkdir -p "$dir.part"
-		npm install --prefix "$dir.part" --no-fund --no-audit --no-update-notifier "$package" \
-			>"$cache/npm.log" 2>&1 </dev/null || {
+		again npm_fetch "$dir.part" "$package" || {
 			tail -n 20 "$cache/npm.log" >&2
 			die "npm could not fetch $package (all it said: $cache/npm.log)"
 		}
