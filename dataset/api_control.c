@@ -21,9 +21,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE (5 * SLU_SEC)  /* for numbers */
-#define SETTLING (30 * SLU_SEC) /* for an order: a worker may have to be replaced first */
-#define CHUNK (32u << 10)       /* bytes of names in one request */
+#define PATIENCE (5 * SLU_SEC) /* for the numbers of each of all mounts */
+#define SETTLING                                                                                   \
+	(30 * SLU_SEC)    /* for the one that is named: a worker may have to be replaced first */
+#define CHUNK (32u << 10) /* bytes of names in one request */
 #define NAMES_TOLD 10
 
 /* --- what is asked --- */
@@ -75,7 +76,7 @@ static int mount_at(const char *mountpoint, char **ret_where, struct slu_mpoint 
 struct all {
 	struct json_t *list;
 	const struct json_t *before;
-	struct slu_err *e;
+	int64_t patience; /* for each */
 };
 
 static const struct json_t *earlier(const struct json_t *list, const char *where)
@@ -126,7 +127,7 @@ static int add_mount(void *user, const char *where, const struct slu_mpoint *mp)
 
 	if (geteuid() != 0 && mp->uid != UINT32_MAX && mp->uid != geteuid())
 		return 0;
-	if (ask_stats(where, mp, PATIENCE, &one, &e)) {
+	if (ask_stats(where, mp, a->patience, &one, &e)) {
 		if (set_silent(where, mp, &e, &one))
 			return -ENOMEM;
 	} else {
@@ -168,7 +169,11 @@ int sluice_mount_stats(const char *mountpoint, const char *before, char **ret_js
 	if (r == 0 && before)
 		r = slu_json_parse(before, strlen(before), "earlier numbers", &old, &er);
 	if (r == 0)
-		r = stats_of(mountpoint, &(struct all){.list = list, .before = old}, &er);
+		r = stats_of(mountpoint,
+			     &(struct all){.list = list,
+					   .before = old,
+					   .patience = mountpoint ? SETTLING : PATIENCE},
+			     &er);
 	if (r == 0)
 		r = slu_api_json(slu_take(list), ret_json, &er);
 	return slu_api_error(e, &er, r);

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control socket of a mount: sluice stats, sluice prefetch, and files that are fetched before they are read."""
 
+import contextlib
 import json
 import os
 import random
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 from conftest import BAD_INPUT, IO_ERROR, NOT_SUPPORTED, local_only, needs_fuse, server_of, until, worker_of
@@ -33,6 +35,17 @@ def told(ws, m):
     return one
 
 
+def counted(ws, m, size):
+    """What a mount tells when all reads are counted: each is after it was answered, which who reads sees first."""
+
+    def all_of_it():
+        one = told(ws, m)
+        stats = one["stats"]
+        return stats["counters"]["answered"] >= size and not stats["gauges"]["fuse_reads"]["now"] and one
+
+    return until("all is counted", all_of_it)
+
+
 def hand_over(ws, m, order, code=0, *more):
     (ws.cwd / "order").write_text("".join(f"{x}\n" for x in order))
     return ws.run("prefetch", m, "--order", ws.cwd / "order", *more, code=code)
@@ -55,9 +68,7 @@ def test_stats_tell_what_a_mount_did(small):
     with small.mounted(small.ref("in")) as m:
         assert told(small, m)["verdict"].startswith("Idle")
         read_right(small, m, names(small)[:7])
-        # what was answered is counted when it is, which who reads may see first
-        until("all is counted", lambda: told(small, m)["stats"]["counters"]["answered"] >= 7 * SIZE)
-        one = told(small, m)
+        one = counted(small, m, 7 * SIZE)
         assert one["mount"]["where"] == str(m) and one["mount"]["files"] == 60
         assert one["stats"]["counters"]["asked"] == one["stats"]["counters"]["answered"] == 7 * SIZE
         assert one["stats"]["counters"]["fetched"] >= 7 * SIZE
@@ -85,7 +96,8 @@ def test_a_monitor_can_read_it_also_beside_a_dead_mount(small):
     small.run("mount", small.ref("in"), dead)
     with small.mounted(small.ref("in"), m):
         for pid in (server_of(dead), worker_of(dead)):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the worker follows by itself
+                os.kill(pid, signal.SIGKILL)
         until("it is dead", lambda: not server_of(dead) and not worker_of(dead))
         lines = small.run("stats", "--prometheus").out.splitlines()
         small.run("stats", dead, "--json", code=IO_ERROR)
@@ -115,8 +127,9 @@ def test_a_given_order_is_there_before_it_is_read(small):
             until("the order is fetched", lambda: told(small, m)["ahead"]["order_fetched"] == 60)
         until("nothing is on its way", lambda: told(small, m)["stats"]["gauges"]["flight"]["now"] == 0)
         read_right(small, m, order)
+        until("the last one was seen", lambda: told(small, m)["ahead"]["order_read"] == 60)
         one = told(small, m)
-        assert one["ahead"]["order_read"] == 60 and one["ahead"]["lost"] == 0
+        assert one["ahead"]["lost"] == 0
         assert one["ahead"]["order_unknown"] == 1
         if small.kind == "local":
             assert one["ahead"]["order_fetched"] == one["ahead"]["files"] == 0
@@ -131,14 +144,16 @@ def test_an_order_outlives_the_process_that_serves(small):
     with small.mounted(small.ref("in")) as m:
         hand_over(small, m, order)
         read_right(small, m, order[:20])
-        until("it is written down", lambda: told(small, m)["ahead"]["order_read"] == 20)
+        until("the last one was seen", lambda: told(small, m)["ahead"]["order_read"] == 20)
         old = worker_of(m)
         os.kill(old, signal.SIGKILL)
         until("another serves", lambda: worker_of(m) not in (None, old))
-        after = until("it goes on", lambda: told(small, m)["ahead"])
-        assert after["order"] == 60
+        after = told(small, m)["ahead"]
+        assert after["order"] == 60 and after["order_read"] <= 20
         if small.kind != "local":
-            until("the rest is fetched", lambda: told(small, m)["ahead"]["order_fetched"] >= 40)
+            # how far it was is written down twice a second: it goes on from there, or from a little before
+            rest = 60 - after["order_read"]
+            until("the rest is fetched", lambda: told(small, m)["ahead"]["order_fetched"] == rest)
             until("nothing is on its way", lambda: told(small, m)["stats"]["gauges"]["flight"]["now"] == 0)
             hits = told(small, m)["stats"]["counters"]["hit_memory"]
             read_right(small, m, order[20:])
@@ -150,14 +165,19 @@ def test_an_order_outlives_the_process_that_serves(small):
 
 def test_listing_order_is_followed(small):
     with small.mounted(small.ref("in")) as m:
-        read_right(small, m, names(small)[:20])
+        read_right(small, m, names(small)[:19])
+        begun = time.monotonic()
+        read_right(small, m, names(small)[19:20])
         if small.kind != "local":
             until("files are fetched ahead", lambda: told(small, m)["ahead"]["files"] > 0)
         until("nothing is on its way", lambda: told(small, m)["stats"]["gauges"]["flight"]["now"] == 0)
         read_right(small, m, names(small)[20:])
+        paused = time.monotonic() - begun >= 5  # longer than anything unread is kept
         one = told(small, m)
-        assert (one["ahead"]["hits"] > 0) == (small.kind != "local")
-        if small.kind != "local":  # there the kernel has read ahead
+        if small.kind == "local":  # there the kernel has read ahead
+            assert one["ahead"]["hits"] == 0
+        elif not paused:
+            assert one["ahead"]["hits"] > 0
             assert one["stats"]["counters"]["fetched"] == 60 * SIZE
             assert one["stats"]["counters"]["hit_memory"] > 0
 
@@ -177,16 +197,15 @@ def test_a_new_order_replaces_the_old(small):
 def test_numbers_and_socket_outlive_the_process_that_serves(small):
     with small.mounted(small.ref("in")) as m:
         read_right(small, m, names(small)[:5])
-        before = told(small, m)
+        before = counted(small, m, 5 * SIZE)
         old = worker_of(m)
         os.kill(old, signal.SIGKILL)
         until("another serves", lambda: worker_of(m) not in (None, old))
         read_right(small, m, names(small)[5:])
-        after = told(small, m)
+        after = counted(small, m, 60 * SIZE)
         assert after["mount"]["workers"] == before["mount"]["workers"] + 1
         assert after["stats"]["process"]["pid"] != before["stats"]["process"]["pid"]
         assert after["stats"]["counters"]["answered"] == 60 * SIZE
-        assert after["stats"]["gauges"]["fuse_reads"]["now"] == 0
         hand_over(small, m, names(small))
 
 
@@ -216,22 +235,28 @@ def test_what_cannot_be_asked_says_why(small):
         assert told(small, m)["mount"]["live"] is True
 
 
+def looks(stream):
+    """What a watch prints, look by look."""
+    text = ""
+    for line in stream:
+        text += line
+        if line == "]\n":
+            (one,) = json.loads(text)
+            yield one["stats"]["counters"]["answered"]
+            text = ""
+
+
 @local_only
 def test_watching(small):
+    """Each look shows what there was by then, also when nobody takes them for a while."""
     with small.mounted(small.ref("in")) as m:
         watch = small.start("stats", m, "--watch", "--json", "--interval", "100ms", stdout=subprocess.PIPE, text=True)
         try:
-            seen, text = [], ""
-            while len(seen) < 3:
-                line = watch.stdout.readline()
-                assert line, "it ended"
-                text += line
-                if line == "]\n":
-                    seen += json.loads(text)
-                    text = ""
-                    read_right(small, m, names(small)[len(seen) : len(seen) + 1])
-            answered = [x["stats"]["counters"]["answered"] for x in seen]
-            assert answered[0] == 0 and answered[2] in (SIZE, 2 * SIZE)
+            seen = looks(watch.stdout)
+            assert [next(seen), next(seen)] == [0, 0]
+            for i in range(2):
+                read_right(small, m, names(small)[i : i + 1])
+                assert next(x for x in seen if x != i * SIZE) == (i + 1) * SIZE
         finally:
             watch.terminate()
             watch.wait()
