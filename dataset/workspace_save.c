@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 
 #define CONFIG_MAX (1u << 20)
-#define LOCK_WAIT (10 * SLU_SEC)
+#define LOCK_WAIT (60 * SLU_SEC)
 
 /* A complete file beside config.json, under a name of its own; *ret_tmp is that name. */
 static int write_beside(int dirfd, const char *text, mode_t mode, char **ret_tmp)
