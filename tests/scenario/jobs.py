@@ -58,6 +58,11 @@ def supervisor_of(run):
     return until("the supervisor runs", lambda: find_supervisor(run))
 
 
+def wait_until_all_is_written(run):
+    """Of a run that is over: its supervisor tidies up and publishes logs when that has been said."""
+    until("the supervisor has ended", lambda: not find_supervisor(run))
+
+
 def wait_for_file(path):
     return until(f"{path} is there", lambda: os.path.exists(path))
 

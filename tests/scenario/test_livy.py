@@ -10,7 +10,7 @@ import threading
 import clusters
 import pytest
 from conftest import BAD_INPUT, CANCELED, NO_SPACE, RUN_FAILED, RUNG, until
-from jobs import run_job, show, start_job, std_log, supervisor_of, write_job
+from jobs import run_job, show, start_job, std_log, supervisor_of, wait_until_all_is_written, write_job
 
 pytestmark = [pytest.mark.local_only, pytest.mark.xdist_group("livy")]
 real = [
@@ -302,6 +302,7 @@ def test_a_pool_of_synapse(ws):
     assert "the driver ran out of memory" in std_log(ws, run) and "'Failed'" in std_log(ws, run)
     assert {a[3]["Authorization"] for a in server.asked} == {"Bearer the-token"}
     assert not [a for a in server.asked if "/log" in a[1]]
+    wait_until_all_is_written(run)
     assert not [p for p in ws.runs().rglob("*") if p.is_file() and b"the-token" in p.read_bytes()]
 
 
@@ -313,6 +314,7 @@ def test_who_is_not_let_in(ws):
         run = run_job(ws, job(ws), code=RUN_FAILED)
     assert "who are you" in std_log(ws, run)
     assert server.asked[0][3]["Authorization"] == "Basic bWU6Z2VoZWlt"
+    wait_until_all_is_written(run)
     assert not [p for p in ws.runs().rglob("*") if p.is_file() and b"geheim" in p.read_bytes()]
 
 

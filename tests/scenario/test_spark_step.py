@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 from conftest import RUN_FAILED
-from jobs import run_job, show, std_log, write_job
+from jobs import run_job, show, std_log, wait_until_all_is_written, write_job
 
 pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="no Java, which is asked for before spark-submit")
 
@@ -70,7 +70,7 @@ WRITE = 'to=${1#file://}; mkdir -p "$to" && echo 1 > "$to/part-0" '
 def test_secrets_go_into_a_private_file_that_does_not_stay(spark):
     ws = spark
     (ws.cwd / "spark/conf/spark-defaults.conf").write_text("spark.x a\\\n  b\nspark.ui.enabled true\n")
-    step(ws, "exit 3", code=RUN_FAILED)
+    wait_until_all_is_written(step(ws, "exit 3", code=RUN_FAILED)["run"])
     seen = (ws.cwd / "seen.properties").read_text()
     assert "spark.x=ab\n" in seen and "spark.ui.enabled=true\n" in seen and "spark.driver.memory=1g\n" in seen
     assert (ws.cwd / "seen.mode").read_text() == "600\n"
