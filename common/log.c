@@ -52,10 +52,17 @@ static void add_module(const char *s, size_t n)
 	modules_n++;
 }
 
+/* Whoever had it locked is not in the child. */
+static void after_fork(void)
+{
+	pthread_mutex_init(&sink_lock, NULL);
+}
+
 static __attribute__((constructor)) void read_env(void)
 {
 	const char *level = getenv("SLUICE_LOG"), *s = getenv("SLUICE_DEBUG");
 
+	(void)pthread_atfork(NULL, NULL, after_fork);
 	for (int i = 0; level && i <= SLU_LOG_DEBUG; i++) {
 		if (slu_streq(level, level_names[i]))
 			atomic_store(&log_level, i);

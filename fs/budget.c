@@ -45,16 +45,22 @@ const char *slu_budget_name(enum slu_budget_class c)
 	return (unsigned)c < SLU_BUDGET_CLASSES ? names[c] : "?";
 }
 
+static void begin(struct slu_budget *b, uint64_t limit)
+{
+	*b = (struct slu_budget){.g.limit = limit};
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->yielded, NULL);
+	for (unsigned i = 0; i < SLU_BUDGET_CLASSES; i++)
+		b->queue[i].end = &b->queue[i].head;
+}
+
 int slu_budget_new(uint64_t limit, struct slu_budget **ret)
 {
 	struct slu_budget *b = slu_new0(struct slu_budget);
 
 	if (!b)
 		return -ENOMEM;
-	pthread_mutex_init(&b->lock, NULL);
-	pthread_cond_init(&b->yielded, NULL);
-	for (unsigned i = 0; i < SLU_BUDGET_CLASSES; i++)
-		b->queue[i].end = &b->queue[i].head;
+	begin(b, 0);
 	slu_budget_set_limit(b, limit);
 	*ret = b;
 	return 0;
@@ -72,10 +78,18 @@ void slu_budget_free(struct slu_budget *b)
 
 static struct slu_budget *the_process;
 
+/* The threads that hold the lock, wait or yield are the parent's, and what they took is. */
+static void after_fork(void)
+{
+	begin(the_process, the_process->g.limit);
+}
+
 static void make_process(void)
 {
 	if (slu_budget_new(0, &the_process) < 0)
 		the_process = NULL;
+	else
+		(void)pthread_atfork(NULL, NULL, after_fork);
 }
 
 struct slu_budget *slu_budget_process(void)

@@ -51,7 +51,8 @@ uint64_t slu_budget_machine(const char *root);
 /* The default for a machine of so many bytes: an eighth, SLU_BUDGET_MIN to SLU_BUDGET_MAX. */
 uint64_t slu_budget_default(uint64_t machine);
 
-/* The process's: made at the first call with the default limit, never freed.  NULL: no memory. */
+/* The process's: made at the first call with the default limit, never freed.  NULL: no memory.  A child begins with
+ * nothing in use: what its parent has open is not its own. */
 struct slu_budget *slu_budget_process(void);
 /* One of its own, for tests.  limit 0: the default. */
 int slu_budget_new(uint64_t limit, struct slu_budget **ret);

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define MIB (1ull << 20)
 
@@ -330,6 +332,49 @@ static void the_default_is_a_part_within_bounds(void **state)
 	assert_string_equal(slu_budget_name(SLU_BUDGET_AHEAD), "ahead");
 }
 
+static atomic_bool enough;
+
+static void *take_and_give(void *arg)
+{
+	struct slu_budget *b = slu_budget_process();
+
+	(void)arg;
+	while (!atomic_load(&enough))
+		if (slu_budget_try(b, SLU_BUDGET_DEMAND, 4096))
+			slu_budget_give(b, SLU_BUDGET_DEMAND, 4096);
+	return NULL;
+}
+
+/* Its parent's threads may have had the lock, and memory, when it was made. */
+static void a_child_has_a_budget_of_its_own(void **state)
+{
+	pthread_t t[3];
+	uint64_t limit = slu_budget_limit(slu_budget_process());
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, take_and_give, NULL), 0);
+	for (int i = 0; i < 100; i++) {
+		int status = -1;
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			struct slu_budget *b = slu_budget_process();
+
+			alarm(60);
+			_exit(used(b) || slu_budget_limit(b) != limit ||
+			      !slu_budget_try(b, SLU_BUDGET_DEMAND, limit));
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+	atomic_store(&enough, true);
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(used(slu_budget_process()), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +387,7 @@ int main(void)
 		cmocka_unit_test(a_lower_limit_shuts_out_at_once),
 		cmocka_unit_test(the_tightest_group_counts),
 		cmocka_unit_test(the_default_is_a_part_within_bounds),
+		cmocka_unit_test(a_child_has_a_budget_of_its_own),
 	};
 
 	return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
