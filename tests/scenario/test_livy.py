@@ -87,18 +87,21 @@ class TestReal:
         def batch(run):
             return [b for b in livy.batches() if b["name"].startswith(run)]
 
+        def wait(what, check):
+            until(what, check, clusters.PATIENCE)
+
         run = start_job(ws, path)
-        until("the batch is there", lambda: batch(run))
+        wait("the batch is there", lambda: batch(run))
         ws.run("job", "cancel", run)
         ws.run("job", "stream", run, code=CANCELED)
         # A server that is slow just then is asked again by who looks at the run.
-        until("the batch is gone", lambda: show(ws, run) and not batch(run))
+        wait("the batch is gone", lambda: show(ws, run) and not batch(run))
         run = start_job(ws, path)
-        until("the batch is there", lambda: batch(run))
+        wait("the batch is there", lambda: batch(run))
         os.kill(supervisor_of(run), signal.SIGKILL)
         until("it is Failed", lambda: show(ws, run)["status"] == "Failed")
-        until("the batch is gone", lambda: show(ws, run) and not batch(run))
-        until("nobody looks for it", lambda: show(ws, run) and not (ws.runs() / run / "livy-batch.json").exists())
+        wait("the batch is gone", lambda: show(ws, run) and not batch(run))
+        wait("nobody looks for it", lambda: show(ws, run) and not (ws.runs() / run / "livy-batch.json").exists())
 
 
 class Small(http.server.ThreadingHTTPServer):

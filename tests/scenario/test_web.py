@@ -100,11 +100,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Web:
-    def __init__(self):
+    def __init__(self, context=None):
         self.files, self.log, self.lock = {}, [], threading.Lock()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.web = self
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -112,13 +114,18 @@ class Web:
         self.files["/" + name] = File(*args, **more)
         return f"{self.url}/{name}"
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
 
 @pytest.fixture
 def web():
-    w = Web()
-    yield w
-    w.server.shutdown()
-    w.server.server_close()
+    with Web() as w:
+        yield w
 
 
 @pytest.fixture
@@ -193,7 +200,7 @@ def test_a_registered_url_is_pinned(nginx, ws):
 
 
 @needs_fuse
-def test_a_url_of_a_server_with_a_ca_of_ones_own(web, bare):
+def test_a_url_of_a_server_with_a_ca_of_ones_own(bare):
     """SSL_CERT_FILE names it, as to other programs."""
     cert, key = bare.cwd / "own.pem", bare.cwd / "own.key"
     subprocess.run(
@@ -203,14 +210,14 @@ def test_a_url_of_a_server_with_a_ca_of_ones_own(web, bare):
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    web.server.socket = context.wrap_socket(web.server.socket, server_side=True)
-    ref = web.add("x.csv", CSV).replace("http:", "https:")
-    err = bare.run("cat", ref, env={"SSL_CERT_FILE": ""}, code=NO_PERMISSION).err
-    assert "trusts" in err and "SSL_CERT_FILE" in err
-    bare.env["SSL_CERT_FILE"] = str(cert)
-    assert bare.run("cat", ref, text=False).out == CSV
-    with bare.mounted(ref) as point:
-        assert (point / "x.csv").read_bytes() == CSV
+    with Web(context) as web:
+        ref = web.add("x.csv", CSV).replace("http:", "https:")
+        err = bare.run("cat", ref, env={"SSL_CERT_FILE": ""}, code=NO_PERMISSION).err
+        assert "trusts" in err and "SSL_CERT_FILE" in err
+        bare.env["SSL_CERT_FILE"] = str(cert)
+        assert bare.run("cat", ref, text=False).out == CSV
+        with bare.mounted(ref) as point:
+            assert (point / "x.csv").read_bytes() == CSV
 
 
 @needs_fuse
