@@ -269,14 +269,24 @@ static void show_notes(struct cli *c, const char *run)
 		tell_notes(j);
 }
 
+/* FILE or --file FILE; NULL: none of them, or both. */
+static const char *job_file(const struct cli *c)
+{
+	const char *given = cli_get(c, "file");
+
+	if (given)
+		return c->nargs ? NULL : given;
+	return c->nargs ? c->args[0] : NULL;
+}
+
 int cmd_job_validate(struct cli *c)
 {
 	SLU_AUTO(slu_freep) char *json = NULL, *text = NULL;
 	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
-	const char *given = cli_get(c, "file"), *file = given ? given : c->args[0];
+	const char *file = job_file(c);
 	struct sluice_error e = {0};
 
-	if (!file || (given && c->nargs))
+	if (!file)
 		return cli_usage(c, "job validate wants one file: FILE, or --file FILE");
 	int status = settings(c, &json);
 
@@ -316,11 +326,11 @@ static int made(struct cli *c, const char *run)
 int cmd_job_create(struct cli *c)
 {
 	SLU_AUTO(slu_freep) char *json = NULL, *run = NULL;
-	const char *file = cli_get(c, "file");
+	const char *file = job_file(c);
 	struct sluice_error e = {0};
 
 	if (!file)
-		return cli_usage(c, "--file is missing");
+		return cli_usage(c, "job create wants one file: FILE, or --file FILE");
 	int status = settings(c, &json);
 
 	if (status == 0)

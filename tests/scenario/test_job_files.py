@@ -134,6 +134,16 @@ def test_checking_makes_nothing_and_strict_refuses_what_would_differ(ws, nested)
     assert "cpu-cluster" not in ws.run("job", "validate", nested, "--strict").err
 
 
+def test_a_job_is_created_of_a_file_with_or_without_its_option(ws):
+    path = write_job(ws, "j.yml", "command: echo here\n")
+    for i, given in enumerate(([path], ["--file", path], ["-f", path])):
+        assert ws.run("job", "create", *given, "--name", f"r{i}", "--stream").out.startswith(f"run r{i}\n")
+        assert show(ws, f"r{i}")["status"] == "Completed"
+    for given in ([], [path, path], [path, "--file", path]):
+        ws.run("job", "create", *given, code=2)
+    assert len(ws.json("job", "list")) == 3
+
+
 def test_an_image_that_cannot_run_is_refused_only_when_asked(ws):
     path = write_job(ws, "j.yml", "type: command\ncommand: echo ran\nenvironment: {image: 'example/none:1'}\n")
     (ws.cwd / "bin").mkdir()
