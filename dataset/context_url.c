@@ -6,6 +6,7 @@
  */
 #include "dataset/context_url.h"
 
+#include "blob/endpoint.h"
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/path.h"
@@ -113,19 +114,22 @@ static const char *below(const char *path, const char *base)
 	return path + n + (n && path[n] == '/');
 }
 
-/* The endpoint of an entry that is a URL, http://HOST[:PORT]/FOLDER: does the URL lead into it? */
-static const char *below_endpoint(const struct place *p, const char *endpoint,
-				  const char *container)
+/* Is the account of the entry served by the host of the URL? */
+static bool is_served(const struct place *p, const struct slu_blob_place *at)
 {
-	const char *host = strstr(endpoint, "://");
-	size_t n = host ? strcspn(host + 3, "/") : 0;
+	const char *host = strstr(at->base, "://") + 3;
+	size_t n = (size_t)(at->path - host);
 
-	if (!host || p->account || strlen(p->host) != n || strncasecmp(host + 3, p->host, n) != 0)
-		return NULL;
+	return strlen(p->host) == n && strncasecmp(host, p->host, n) == 0;
+}
+
+/* The path of a URL that names the account behind the host, or not at all. */
+static const char *below_endpoint(const struct place *p, const struct slu_blob_place *at)
+{
 	SLU_AUTO(slu_freep)
-	char *base = slu_path_join(host[3 + n] ? host + 4 + n : "", container);
+	char *base = slu_path_join(*at->path ? at->path + 1 : "", at->container);
 
-	return base ? below(p->path, base) : NULL;
+	return base && is_served(p, at) ? below(p->path, base) : NULL;
 }
 
 /* The path in a blob or dfs datastore; NULL: it is another one. */
@@ -133,23 +137,25 @@ static const char *in_azure(const struct place *p, const struct json_t *entry)
 {
 	const char *account = slu_json_str(entry, "account_name");
 	const char *container = slu_json_str(entry, "container_name");
-	const char *endpoint = slu_json_str(entry, "endpoint");
+	SLU_AUTO(slu_blob_place_done) struct slu_blob_place at = {0};
 
 	if (!container)
 		container = slu_json_str(entry, "filesystem");
-	if (!account || !container)
+	if (!account || !container ||
+	    slu_blob_place_init(&at, account, container, slu_json_str(entry, "endpoint"), NULL,
+				true, NULL) < 0)
 		return NULL;
-	if (endpoint && strstr(endpoint, "://") && !p->container)
-		return below_endpoint(p, endpoint, container);
-	if (!p->container || !p->account || !slu_streq(p->container, container) ||
+	if (!p->container)
+		return below_endpoint(p, &at);
+	if (!p->account || !slu_streq(p->container, container) ||
 	    strcasecmp(p->account, account) != 0)
 		return NULL;
+	if (!*at.path && is_served(p, &at))
+		return p->path;
 	/* Hadoop names accounts of every other endpoint as if they were the vendor's. */
-	if (!endpoint || strstr(endpoint, "://"))
-		endpoint = SUFFIX;
 	const char *suffix = suffix_of(p->host);
 
-	return suffix && strcasecmp(suffix, endpoint) == 0 ? p->path : NULL;
+	return suffix && strcasecmp(suffix, at.suffix ? at.suffix : SUFFIX) == 0 ? p->path : NULL;
 }
 
 static bool host_in(const char *list, const char *host)
@@ -263,26 +269,15 @@ int slu_context_url(struct sluice *s, const struct slu_uri *u, char **ret_name, 
 
 /* --- the other way --- */
 
-/* https://ACCOUNT.blob.SUFFIX/CONTAINER/PATH, or below an endpoint of its own. */
-static char *https_of(const struct json_t *entry, const char *path)
+/* https://ACCOUNT.blob.SUFFIX/CONTAINER/PATH, or below the endpoint that the account is served by. */
+static char *https_of(const struct slu_store *store, const struct json_t *entry, const char *path)
 {
-	const char *account = slu_json_str(entry, "account_name");
 	const char *container = slu_json_str(entry, "container_name");
-	const char *endpoint = slu_json_str(entry, "endpoint");
-	const char *protocol = slu_json_str(entry, "protocol");
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(1u << 18);
-	size_t n;
 
 	if (!container)
 		container = slu_json_str(entry, "filesystem");
-	if (endpoint && strstr(endpoint, "://")) {
-		n = strlen(endpoint);
-		slu_buf_fmt(&b, "%.*s/%s", (int)(n - (endpoint[n - 1] == '/')), endpoint,
-			    container);
-	} else {
-		slu_buf_fmt(&b, "%s://%s.blob.%s/%s", protocol ? protocol : "https", account,
-			    endpoint ? endpoint : SUFFIX, container);
-	}
+	slu_buf_fmt(&b, "%s/%s", store->host, container);
 	if (*path)
 		slu_buf_ch(&b, '/');
 	slu_url_encode(&b, path, strlen(path), KEEP);
@@ -334,7 +329,7 @@ static int forms_of_store(struct sluice *s, const struct slu_uri *c, struct json
 		return slu_fail_oom(e);
 	if ((slu_datastore_type(entry) == SLU_DATASTORE_AZURE_BLOB ||
 	     slu_datastore_type(entry) == SLU_DATASTORE_AZURE_DATA_LAKE_GEN2) &&
-	    set_taken(o, "https", https_of(entry, plain)) < 0)
+	    set_taken(o, "https", https_of(store, entry, plain)) < 0)
 		return slu_fail_oom(e);
 	return 0;
 }

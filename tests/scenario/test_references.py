@@ -31,6 +31,20 @@ def test_every_form_that_is_printed_leads_back(ws):
         assert ws.run("ls", way).out == "ü,x=1/\n", way
 
 
+@pytest.mark.only_on("blob")
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_the_url_of_an_emulator_has_the_account(ws, scheme):
+    """Also where the endpoint of the entry is without it."""
+    base = ws.store.server.url
+    server = base.rsplit("/", 1)[0]
+    ws.set_entry(endpoint=scheme + server.removeprefix("http://"), protocol="http")
+    ws.put("d/x y", "1")
+    shown, ways = forms(ws, ws.ref("d/x y"))
+    assert shown["uris"][0]["https"] == f"{base}/{ws.store.name}/d/x%20y"
+    for way in ways:
+        assert ws.run("cat", way).out == "1", way
+
+
 def test_a_version_is_printed_in_both_forms(ws):
     ws.put("t/x", "1")
     ws.register("titanic", "t")
@@ -63,6 +77,9 @@ def test_a_dataset_may_be_made_of_a_storage_url(ws):
         ("abfss://lake@contoso.dfs.core.windows.net/p/*.csv", "lake", "p/*.csv"),
         ("abfss://cn@contoso.dfs.core.chinacloudapi.cn/p", "china", "p"),
         ("http://10.0.0.7:10000/dev/box/p", "emulator", "p"),
+        ("http://10.0.0.8:10000/contoso/box/p", "named", "p"),
+        ("abfs://hidden@contoso.dfs.core.windows.net/p", "link", "p"),
+        ("https://contoso.privatelink.blob.core.windows.net/hidden/p", "link", "p"),
         ("hdfs://nn:8020/user/me/p", "mine", "p"),
         ("hdfs://nn/user/me/p", "mine", "p"),
         ("hdfs://nn/user/meandyou/p", "all", "user/meandyou/p"),
@@ -78,6 +95,8 @@ def test_a_storage_url_is_a_place_in_the_datastore_over_it(ws, url, name, path):
         "lake": {"type": "azure_data_lake_gen2", "account_name": "contoso", "filesystem": "lake"},
         "china": {**azure, "container_name": "cnn", "endpoint": "core.chinacloudapi.cn"},
         "emulator": {**azure, "container_name": "box", "endpoint": "http://10.0.0.7:10000/dev"},
+        "named": {**azure, "container_name": "box", "endpoint": "10.0.0.8:10000", "protocol": "http"},
+        "link": {**azure, "container_name": "hidden", "endpoint": "contoso.privatelink.blob.core.windows.net"},
         "all": {"type": "hdfs", "namenode": "nn:9870", "rpc_address": "nn:8020"},
         "mine": {"type": "hdfs", "namenode": "nn:9870", "rpc_address": "nn:8020", "path": "/user/me"},
     }
