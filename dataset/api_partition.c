@@ -8,12 +8,10 @@
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/mem.h"
-#include "common/path.h"
 #include "common/str.h"
 #include "common/vec.h"
-#include "dataset/context_impl.h"
+#include "dataset/fullpath.h"
 #include "dataset/partition.h"
-#include "fs/walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +29,7 @@ struct asking {
 	struct slu_dataset *dataset;
 	struct slu_partition *format;
 	SLU_VEC(struct condition) where;
-	SLU_VEC(char *) roots; /* of each source, plain */
+	struct slu_full_paths full;
 	char **values;
 	struct slu_err *e;
 };
@@ -40,9 +38,7 @@ static void asking_done(struct asking *a)
 {
 	slu_dataset_free(a->dataset);
 	slu_partition_free(a->format);
-	for (size_t i = 0; i < a->roots.n; i++)
-		free(a->roots.p[i]);
-	free(a->roots.p);
+	slu_full_paths_done(&a->full);
 	free(a->where.p);
 	free(a->values);
 }
@@ -128,43 +124,6 @@ static bool holds(const struct asking *a, const struct condition *c)
 
 /* --- files --- */
 
-static int read_roots(struct sluice *s, struct asking *a)
-{
-	const struct slu_manifest *m = a->dataset->tree->manifest;
-
-	for (size_t i = 0; i < slu_manifest_sources(m); i++) {
-		SLU_AUTO(slu_uri_freep) struct slu_uri *u = NULL;
-		int r = slu_context_parse(s, slu_manifest_source(m, i)->uri, &u, a->e);
-
-		if (r < 0)
-			return r;
-		char *plain =
-			slu_glob_unescape(u->path ? u->path : "", u->path ? strlen(u->path) : 0);
-
-		if (!plain || !slu_vec_push(&a->roots, plain)) {
-			free(plain);
-			return slu_fail_oom(a->e);
-		}
-	}
-	return 0;
-}
-
-/* The path of a file of the view in its store; the prefix of its source is only there in the view. */
-static char *full_path(const struct asking *a, const char *path)
-{
-	const struct slu_manifest *m = a->dataset->tree->manifest;
-	size_t n = slu_manifest_sources(m);
-
-	for (size_t i = 0; i < n; i++) {
-		const char *prefix = slu_manifest_source(m, i)->prefix;
-		size_t k = prefix ? strlen(prefix) : 0;
-
-		if (k == 0 || (slu_starts(path, prefix) && path[k] == '/'))
-			return slu_path_join(a->roots.p[i], path + k + (k > 0));
-	}
-	return slu_strdup(path);
-}
-
 static char *row(const struct asking *a, const struct slu_file *f)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
@@ -184,7 +143,7 @@ static char *row(const struct asking *a, const struct slu_file *f)
 
 static int tell_file(struct asking *a, const struct slu_file *f, sluice_row_fn *fn, void *user)
 {
-	SLU_AUTO(slu_freep) char *full = full_path(a, f->path);
+	SLU_AUTO(slu_freep) char *full = slu_full_path(&a->full, f->path);
 	SLU_AUTO(slu_freep) char *text = NULL;
 	bool matched, take = true;
 	int r = full ? slu_partition_match(a->format, full, a->values, &matched) : -ENOMEM;
@@ -222,7 +181,7 @@ static int partitions(struct sluice *s, struct asking *a, const char *ref, const
 		return slu_fail_oom(a->e);
 	for (; r == 0 && where && *where; where++)
 		r = add_condition(a, *where);
-	return r < 0 ? r : read_roots(s, a);
+	return r < 0 ? r : slu_full_paths_init(s, a->dataset->tree->manifest, &a->full, a->e);
 }
 
 int sluice_data_partitions(struct sluice *s, const char *ref, const char *format,

@@ -22,7 +22,7 @@ static int preview(struct sluice *s, const char *ref, uint64_t rows, bool schema
 	int r = slu_resolve_ref(s, ref, &d, e);
 
 	if (r == 0)
-		r = slu_preview(d, rows, schema, &found, e);
+		r = slu_preview(s, d, rows, schema, &found, e);
 	if (r == 0 && schema)
 		return slu_schema(d, found, ret, e);
 	if (r == 0)

@@ -7,6 +7,8 @@
 
 #include "common/mem.h"
 #include "common/str.h"
+#include "dataset/fullpath.h"
+#include "dataset/partition.h"
 #include "dataset/reading.h"
 #include "dataset/rows.h"
 
@@ -30,6 +32,10 @@ struct preview {
 	bool named;    /* a header was read */
 	bool guessed;  /* the definition does not say how it is read */
 	SLU_VEC(char *) columns;
+	size_t before; /* columns that are not in the files: Path, then those of partition_format */
+	struct slu_partition *partition; /* NULL: none */
+	struct slu_full_paths full;
+	char **values; /* of the file that is read, for each column of partition */
 	struct json_t *rows, *notes;
 	struct slu_err *e;
 };
@@ -141,6 +147,15 @@ static int add_column(struct preview *p, const char *name, size_t *ret)
 {
 	char *copy = slu_strdup(name);
 
+	for (size_t i = 0; copy && i < p->before; i++)
+		if (slu_streq(p->columns.p[i], name) &&
+		    note(p,
+			 "the files have a column '%s', as their paths do: engines take that of "
+			 "the path",
+			 name) < 0) {
+			free(copy);
+			return -ENOMEM;
+		}
 	if (!copy || !slu_vec_push(&p->columns, copy)) {
 		free(copy);
 		return slu_fail_oom(p->e);
@@ -150,9 +165,10 @@ static int add_column(struct preview *p, const char *name, size_t *ret)
 	return 0;
 }
 
+/* Among those of the files. */
 static size_t find_column(const struct preview *p, const char *name)
 {
-	size_t i = 0;
+	size_t i = p->before;
 
 	while (i < p->columns.n && !slu_streq(p->columns.p[i], name))
 		i++;
@@ -166,7 +182,7 @@ static int number_columns(struct preview *p, size_t n)
 
 	while (r == 0 && p->columns.n < n) {
 		SLU_AUTO(slu_freep)
-		char *name = slu_asprintf("Column%zu", p->columns.n + 1 - p->path);
+		char *name = slu_asprintf("Column%zu", p->columns.n + 1 - p->before);
 
 		r = name ? add_column(p, name, NULL) : slu_fail_oom(p->e);
 	}
@@ -218,8 +234,8 @@ static int put_row(struct preview *p, struct json_t *row)
 static int place(struct preview *p, size_t i, const size_t *map, size_t nmap, size_t *ret)
 {
 	if (!map) {
-		*ret = p->path + i;
-		return number_columns(p, p->path + i + 1);
+		*ret = p->before + i;
+		return number_columns(p, p->before + i + 1);
 	}
 	if (i < nmap) {
 		*ret = map[i];
@@ -233,6 +249,14 @@ static int place(struct preview *p, size_t i, const size_t *map, size_t nmap, si
 	return *ret == p->columns.n ? add_column(p, name, ret) : 0;
 }
 
+/* Column i of those that are not in the files. */
+static struct json_t *value_before(const struct preview *p, size_t i, const char *file)
+{
+	const char *value = p->path && i == 0 ? file : p->values[i - p->path];
+
+	return value ? slu_json_new_str(value) : slu_json_new_null();
+}
+
 static struct json_t *make_row(const struct preview *p, const struct slu_row *row, const size_t *at,
 			       const char *file)
 {
@@ -243,9 +267,9 @@ static struct json_t *make_row(const struct preview *p, const struct slu_row *ro
 
 		for (size_t k = row->cells.n; k-- > 0 && !c;)
 			c = at[k] == i ? &row->cells.p[k] : NULL;
-		if (slu_json_append(out, c                   ? cell_value(p, c)
-					 : i == 0 && p->path ? slu_json_new_str(file)
-							     : slu_json_new_null()) < 0)
+		if (slu_json_append(out, c               ? cell_value(p, c)
+					 : i < p->before ? value_before(p, i, file)
+							 : slu_json_new_null()) < 0)
 			return NULL;
 	}
 	return slu_take(out);
@@ -256,7 +280,7 @@ static int add_row(struct preview *p, const struct slu_row *row, const char *fil
 		   const size_t *map, size_t nmap)
 {
 	SLU_AUTO(slu_freep) size_t *at = slu_calloc(row->cells.n, sizeof(size_t));
-	size_t n = row->cells.n, wide = map ? nmap : p->columns.n - p->path;
+	size_t n = row->cells.n, wide = map ? nmap : p->columns.n - p->before;
 	int r = at ? 0 : slu_fail_oom(p->e);
 
 	p->longer += wide && n > wide;
@@ -300,10 +324,10 @@ static int take_header(struct preview *p, const struct slu_row *row, const char 
 
 static int other_header(struct preview *p, const struct slu_row *row, const char *file)
 {
-	bool same = row->cells.n == p->columns.n - p->path;
+	bool same = row->cells.n == p->columns.n - p->before;
 
 	for (size_t i = 0; same && i < row->cells.n; i++)
-		same = slu_streq(row->cells.p[i].text, p->columns.p[p->path + i]);
+		same = slu_streq(row->cells.p[i].text, p->columns.p[p->before + i]);
 	return same ? 0
 		    : note(p,
 			   "'%s': its first row, which is passed over, is not the header of the "
@@ -356,7 +380,7 @@ static int json_rows(struct preview *p, struct slu_textfile *t)
 			    add_column(p, slu_json_iter_key(it), NULL) < 0)
 				return -ENOMEM;
 		for (size_t i = 0; i < p->columns.n; i++) {
-			struct json_t *v = i == 0 && p->path ? slu_json_new_str(t->name)
+			struct json_t *v = i < p->before ? value_before(p, i, t->name)
 					   : slu_json_get(o, p->columns.p[i])
 						   ? slu_json_ref(slu_json_get(o, p->columns.p[i]))
 						   : slu_json_new_null();
@@ -371,11 +395,36 @@ static int json_rows(struct preview *p, struct slu_textfile *t)
 	return 0;
 }
 
+static void forget_values(struct preview *p)
+{
+	for (size_t i = 0; p->partition && i < slu_partition_columns(p->partition); i++) {
+		free(p->values[i]);
+		p->values[i] = NULL;
+	}
+}
+
+/* What the path of a file says. */
+static int take_path(struct preview *p, const char *path)
+{
+	bool matched;
+
+	if (!p->partition)
+		return 0;
+	SLU_AUTO(slu_freep) char *full = slu_full_path(&p->full, path);
+
+	forget_values(p);
+	return full && slu_partition_match(p->partition, full, p->values, &matched) == 0
+		       ? 0
+		       : slu_fail_oom(p->e);
+}
+
 static int one_file(struct preview *p, size_t i)
 {
 	SLU_AUTO(slu_textfile_close) struct slu_textfile t = {0};
-	int r = slu_textfile_open(&t, p->d->tree, i, p->encoding, p->e);
+	int r = take_path(p, slu_manifest_at(p->d->tree->manifest, i)->path);
 
+	if (r == 0)
+		r = slu_textfile_open(&t, p->d->tree, i, p->encoding, p->e);
 	if (r == 0)
 		r = slu_streq(p->format, "delimited") ? delimited_rows(p, &t) : json_rows(p, &t);
 	p->files++;
@@ -462,12 +511,33 @@ static int read_files(struct preview *p)
 	return r;
 }
 
-static int run(struct preview *p, struct json_t **ret)
+/* The columns that are not in the files. */
+static int begin_columns(struct preview *p, struct sluice *s)
+{
+	const char *format = slu_definition_partition(p->d->def);
+	int r = p->path ? add_column(p, "Path", NULL) : 0;
+
+	if (r == 0 && format)
+		r = slu_partition_parse(format, &p->partition, p->e);
+	size_t n = r == 0 && p->partition ? slu_partition_columns(p->partition) : 0;
+
+	if (n) {
+		p->values = slu_calloc(n, sizeof(char *));
+		r = p->values ? slu_full_paths_init(s, p->d->tree->manifest, &p->full, p->e)
+			      : slu_fail_oom(p->e);
+	}
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = add_column(p, slu_partition_name(p->partition, i), NULL);
+	p->before = p->columns.n;
+	return r;
+}
+
+static int run(struct preview *p, struct sluice *s, struct json_t **ret)
 {
 	int r = find_format(p);
 
-	if (r == 0 && p->path)
-		r = add_column(p, "Path", NULL);
+	if (r == 0)
+		r = begin_columns(p, s);
 	if (r == 0)
 		r = read_files(p);
 	if (r == 0 && p->files == FILES_MAX && slu_json_count(p->rows) < p->limit)
@@ -479,8 +549,8 @@ static int run(struct preview *p, struct json_t **ret)
 	return r < 0 ? r : answer(p, ret);
 }
 
-int slu_preview(const struct slu_dataset *d, uint64_t rows, bool schema, struct json_t **ret,
-		struct slu_err *e)
+int slu_preview(struct sluice *s, const struct slu_dataset *d, uint64_t rows, bool schema,
+		struct json_t **ret, struct slu_err *e)
 {
 	struct slu_err own = {0};
 	struct preview p = {.d = d,
@@ -489,11 +559,16 @@ int slu_preview(const struct slu_dataset *d, uint64_t rows, bool schema, struct 
 			    .rows = slu_json_array(),
 			    .notes = slu_json_array(),
 			    .e = e ? e : &own};
-	int r = p.rows && p.notes ? run(&p, ret) : slu_fail_oom(e);
+	int r = p.rows && p.notes ? run(&p, s, ret) : slu_fail_oom(e);
 
 	for (size_t i = 0; i < p.columns.n; i++)
 		free(p.columns.p[i]);
 	free(p.columns.p);
+	if (p.values)
+		forget_values(&p);
+	free(p.values);
+	slu_partition_free(p.partition);
+	slu_full_paths_done(&p.full);
 	slu_json_free(p.rows);
 	slu_json_free(p.notes);
 	return r;

@@ -7,6 +7,7 @@
 
 #include "common/json.h"
 #include "common/str.h"
+#include "dataset/partition.h"
 #include "dataset/reading.h"
 
 #include <ctype.h>
@@ -137,12 +138,13 @@ static const char *said(const struct slu_definition *d, const char *name)
 	return type;
 }
 
+/* path: the type of one that paths make, NULL: it is one of the files. */
 static struct json_t *column(const struct slu_definition *d, const struct json_t *preview, size_t i,
-			     bool text, bool infer)
+			     bool text, bool infer, const char *path)
 {
 	const struct json_t *rows = slu_json_get(preview, "rows");
 	const char *name = slu_json_string(slu_json_at(slu_json_get(preview, "columns"), i));
-	const char *type = said(d, name);
+	const char *told = said(d, name), *type = told ? told : path;
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
 	int is = BOOLEAN | INT | FLOAT | DATETIME | STRING | OBJECT;
 	size_t nulls = 0;
@@ -153,7 +155,7 @@ static struct json_t *column(const struct slu_definition *d, const struct json_t
 		if (!v || slu_json_is_null(v))
 			nulls++;
 		else
-			is &= text ? of_text(slu_json_string(v)) : of_value(v);
+			is &= text || path ? of_text(slu_json_string(v)) : of_value(v);
 	}
 	/* Nothing seen, or nothing in common: a text can be anything. */
 	if (nulls == slu_json_count(rows) || is == 0 || (text && !infer))
@@ -165,22 +167,36 @@ static struct json_t *column(const struct slu_definition *d, const struct json_t
 	return slu_take(o);
 }
 
+/* The type of column i, if it is made of paths (azureml.md 1.5), else NULL.  first: where those are. */
+static const char *type_of_path(const struct slu_partition *p, size_t i, size_t first)
+{
+	if (!p || i < first || i - first >= slu_partition_columns(p))
+		return NULL;
+	return slu_partition_is_time(p, i - first) ? "datetime" : "string";
+}
+
 int slu_schema(const struct slu_dataset *d, const struct json_t *preview, struct json_t **ret,
 	       struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *all = slu_json_array();
 	const struct json_t *args = NULL;
 	const char *format = slu_json_str(preview, "format");
+	const char *paths = slu_definition_partition(d->def);
+	SLU_AUTO(slu_partition_freep) struct slu_partition *p = NULL;
 	bool infer = true;
 
+	if (paths && slu_partition_parse(paths, &p, e) < 0)
+		return -EINVAL;
 	if (slu_reading_of(d->def->doc, &args)) {
 		const struct json_t *v = slu_json_get(args, "infer_column_types");
 
 		infer = !v || !slu_json_is_bool(v) || slu_json_true(v);
 	}
+	size_t first = slu_json_bool(args, "include_path_column", false);
+
 	for (size_t i = 0; i < slu_json_count(slu_json_get(preview, "columns")); i++)
 		if (slu_json_append(all, column(d->def, preview, i, slu_streq(format, "delimited"),
-						infer)) < 0)
+						infer, type_of_path(p, i, first))) < 0)
 			return slu_fail_oom(e);
 	*ret = slu_take(all);
 	return 0;

@@ -76,8 +76,8 @@ class Plan:
     def columns(self) -> list[Any]:
         """The columns of text and their types: what the definition says of one goes before what is seen."""
         found = [(x["name"], x["type"]) for x in self.data.schema()]
-        if self.args.get("include_path_column"):
-            found = found[1:]
+        keys = {x.partition(":")[0] for x in _steps.keys_of(self.format or "")}
+        found = found[bool(self.args.get("include_path_column")) + len(keys) :]  # those come later, by their own rules
         said = {}
         infer = self.args.get("infer_column_types")
         if isinstance(infer, dict):

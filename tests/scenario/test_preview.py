@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first rows of tables: encodings, quotes, headers, ragged rows, and that little is read for them."""
 
+import json
+
 import pytest
 from conftest import BAD_INPUT, NOT_FOUND
 
@@ -31,6 +33,52 @@ def test_only_the_beginning_is_read(ws):
     assert schema == [{"name": "a", "type": "int", "nulls": 0}, {"name": "b", "type": "string", "nulls": 0}]
     text = ws.run("data", "preview", "t", "-n", "2").out
     assert text == "a  b\n0  row 0\n1  row 1\n"
+
+
+PATH = ["--option", "include_path_column=true"]
+FORMAT = "/{dept}/{day:yyyy/MM}/{dept}.csv"
+
+
+@everywhere
+def test_columns_of_paths_stand_before_those_of_files(ws):
+    ws.put_all({"t/law/2026/01/law.csv": "a,b\n1,x\n", "t/r&d 7/2026/02/f.csv": "a,b\n2,y\n", "t/z.csv": "a,b\n3,z\n"})
+    ws.register("t", "t", "--read", "delimited", "--partition-format", FORMAT)
+    shown = ws.json("data", "preview", "t")
+    assert shown["columns"] == ["dept", "day", "a", "b"] and shown["notes"] == []
+    assert shown["rows"] == [
+        ["law", "2026-01-01T00:00:00Z", "1", "x"],
+        ["r&d 7", "2026-02-01T00:00:00Z", "2", "y"],
+        [None, None, "3", "z"],
+    ]
+    assert [(x["name"], x["type"], x["nulls"]) for x in ws.json("data", "schema", "t")] == [
+        ("dept", "string", 1), ("day", "datetime", 1), ("a", "int", 0), ("b", "string", 0),
+    ]  # fmt: skip
+    told = [json.loads(x)["columns"] for x in ws.run("data", "partitions", "t", "-o", "json").out.splitlines()]
+    assert [list(x.values()) for x in told] == [x[:2] for x in shown["rows"]]
+
+
+@local
+@pytest.mark.parametrize("header", ["all_files_same_headers", "all_files_different_headers", "no_header"])
+def test_columns_of_paths_beside_those_of_the_same_name(ws, header):
+    ws.put_all({"t/8/x.csv": "year,a\n1,2\n", "t/9/x.csv": "year,a\n3,4\n"})
+    ws.register("t", "t", "--read", "delimited", "--header", header, "--partition-format", "/{year}/x.csv")
+    shown = ws.json("data", "preview", "t")
+    names = ["Column1", "Column2"] if header == "no_header" else ["year", "a"]
+    assert shown["columns"] == ["year", *names]
+    first = [["8", "year", "a"]] if header == "no_header" else []
+    assert shown["rows"][:2] == [*first, ["8", "1", "2"], ["9", "3", "4"]][:2]
+    assert any("'year'" in x for x in shown["notes"]) == (header != "no_header")
+    assert ws.json("data", "schema", "t")[0] == {"name": "year", "type": "string", "nulls": 0}
+
+
+@local
+def test_columns_of_paths_of_json_lines(ws):
+    ws.put_all({"t/8/x.jsonl": '{"a": 1}\n', "t/9/x.jsonl": '{"b": [2]}\n'})
+    ws.register("t", "t", "--read", "json_lines", "--partition-format", "/{n}/x.jsonl", *PATH)
+    shown = ws.json("data", "preview", "t")
+    assert shown["columns"] == ["Path", "n", "a", "b"]
+    assert shown["rows"] == [["8/x.jsonl", "8", 1, None], ["9/x.jsonl", "9", None, [2]]]
+    assert [x["type"] for x in ws.json("data", "schema", "t")] == ["string", "string", "int", "object"]
 
 
 @pytest.mark.only_on("hns")
