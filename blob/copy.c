@@ -7,6 +7,7 @@
  */
 #include "blob/call.h"
 #include "blob/errors.h"
+#include "blob/sum.h"
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/str.h"
@@ -239,30 +240,54 @@ static void on_copy(struct slu_call *c)
 	}
 }
 
-void slu_blob_copy(struct slu_call *c)
+static void send_copy(struct slu_call *c)
 {
 	const struct slu_source *from = c->op->from;
-	const char *below = slu_after(from->url, c->b->at.base);
 	int r;
 
-	if (!below || *below != '/') {
-		slu_blob_fetch(c);
-		return;
-	}
-	if (c->op->props && c->op->props->content_type) {
-		slu_call_finish(c,
-				slu_fail(&c->op->err, ENOTSUP,
-					 "the service cannot copy to '%s' by itself", c->op->path));
-		return;
-	}
 	slu_call_begin(c, "PUT", c->op->path);
 	slu_call_header(c, "x-ms-copy-source", "%s", from->url);
 	if (from->id[0])
 		slu_call_header(c, "x-ms-source-if-match", "\"%s\"", from->id);
 	slu_call_conditions(c);
+	if (c->crc64[0])
+		slu_call_meta(c, SLU_BLOB_SUM_META, c->crc64);
 	r = slu_blob_props(c);
 	if (r < 0)
 		slu_call_finish(c, r);
 	else
 		slu_call_send(c, on_copy);
+}
+
+/* Blocks are copied with their ids, so the sum of the source is of the copy as well.  Whatever is wrong with the source,
+ * the copy will tell. */
+static void on_source(struct slu_call *c)
+{
+	slu_blob_take_sum(c, *c->op->props->crc64);
+	send_copy(c);
+}
+
+void slu_blob_copy(struct slu_call *c)
+{
+	const struct slu_source *from = c->op->from;
+	const char *below = slu_after(from->url, c->b->at.base);
+	const struct slu_props *p = c->op->props;
+
+	if (!below || *below != '/') {
+		slu_blob_fetch(c);
+		return;
+	}
+	if (p && p->content_type) {
+		slu_call_finish(c,
+				slu_fail(&c->op->err, ENOTSUP,
+					 "the service cannot copy to '%s' by itself", c->op->path));
+		return;
+	}
+	/* metadata that are given take the place of all that the source has */
+	if (!p || !p->metadata || !p->crc64) {
+		send_copy(c);
+		return;
+	}
+	slu_call_begin(c, "HEAD", NULL);
+	slu_call_send_url(c, from->url, from->authorization, on_source);
 }

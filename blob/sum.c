@@ -59,6 +59,23 @@ void slu_blob_keep_crc64(struct slu_call *c, uint64_t crc)
 	slu_call_meta(c, SLU_BLOB_SUM_META, c->crc64);
 }
 
+void slu_blob_take_sum(struct slu_call *c, uint64_t crc)
+{
+	const char *value = slu_xfer_header(&c->x, "x-ms-meta-" SLU_BLOB_SUM_META);
+	const char *etag = slu_xfer_header(&c->x, "etag");
+	const struct slu_source *from = c->op->from;
+	char want[CRC_LEN + 1];
+	struct slu_attr a = {0};
+	struct kept k;
+
+	snprintf(want, sizeof(want), "%0*" PRIx64, CRC_LEN, crc);
+	if (etag)
+		slu_blob_set_etag(&a, etag);
+	if (c->x.rc == 0 && value && from->id[0] && slu_streq(a.id, from->id) &&
+	    read_kept(value, &k) && k.size == from->size && slu_streq(k.crc, want))
+		snprintf(c->crc64, sizeof(c->crc64), "%s", value);
+}
+
 /* --- is it of these bytes? --- */
 
 struct blocks {

@@ -12,6 +12,9 @@
 void slu_blob_kept_sum(struct slu_attr *a, const char *value);
 /* Adds it to a commit, whose txn and total are known; c->crc64 has it afterwards. */
 void slu_blob_keep_crc64(struct slu_call *c, uint64_t crc);
+/* After a HEAD of the source of a copy: c->crc64 is what its metadata say, if that is of this sum and of the state that
+ * is copied. */
+void slu_blob_take_sum(struct slu_call *c, uint64_t crc);
 /* After a HEAD that gave op->attr such a sum: empties it unless the blob is made of the blocks that it is of, and
  * finishes the call. */
 void slu_blob_confirm_sum(struct slu_call *c);

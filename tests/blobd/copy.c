@@ -137,7 +137,7 @@ void do_put_from_url(struct request *q, struct container *c)
 	put_blob(q, c, b, 201);
 }
 
-/* A blob of this account, which Copy Blob reads by the right of who asks; NULL: of another, or by a SAS. */
+/* A blob of this account as it is now; NULL: of another, or an earlier state. */
 static struct blob *own_source(const struct request *q)
 {
 	const char *url = header(q, "x-ms-copy-source"), *host = header(q, "host"), *p;
@@ -145,10 +145,12 @@ static struct blob *own_source(const struct request *q)
 	struct blob *b = NULL;
 	char *slash;
 
+	if (strstr(url, "snapshot=") || strstr(url, "versionid="))
+		return NULL;
 	p = strstr(url, "://");
 	p = p && host ? slu_after(p + 3, host) : NULL;
-	p = p && *p == '/' && !strchr(p, '?') ? slu_after(p + 1, opt.account) : NULL;
-	if (!p || *p != '/' || !slu_url_decode(&text, p + 1, strlen(p + 1)) || !text.p)
+	p = p && *p == '/' ? slu_after(p + 1, opt.account) : NULL;
+	if (!p || *p != '/' || !slu_url_decode(&text, p + 1, strcspn(p + 1, "?")) || !text.p)
 		return NULL;
 	slash = strchr(text.p, '/');
 	if (slash) {
@@ -181,6 +183,10 @@ static struct blob *copied(struct request *q, struct blob *from)
 		pairs_copy(&b->meta, &from->meta);
 	if (!b->headers.n)
 		pairs_copy(&b->headers, &from->headers);
+	b->blocks = from->blocks;
+	b->nblocks = from->nblocks;
+	from->blocks = NULL;
+	from->nblocks = 0;
 	blob_free(from);
 	return b;
 }
@@ -188,16 +194,22 @@ static struct blob *copied(struct request *q, struct blob *from)
 void do_copy(struct request *q, struct container *c)
 {
 	struct blob *b = own_source(q);
+	/* read by the right of who asks, or by a SAS, which is tried */
+	bool sas = strchr(header(q, "x-ms-copy-source"), '?');
 	struct source s = {0};
 	char id[64];
 
+	if ((!b || sas) && !fetch(q, &s)) {
+		if (b)
+			blob_free(b);
+		return;
+	}
 	if (b) {
+		slu_buf_done(&s.body);
 		b = copied(q, b);
 		if (!b)
 			return;
 	} else {
-		if (!fetch(q, &s))
-			return;
 		b = blob_new(fetched(&s));
 		take_properties(q, b);
 	}

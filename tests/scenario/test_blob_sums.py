@@ -56,6 +56,29 @@ def test_it_is_kept_and_checked(blob):
     blob.run("cp", "--overwrite", *MISSING, blob.ref("d/f"), "one")
 
 
+def test_a_copy_in_the_account_that_is_given_metadata_keeps_it(blob):
+    source = upload(blob)
+    blob.run("cp", "--metadata", "n=1", blob.ref("d/f"), blob.ref("e/f"))
+    blob.run("cp", blob.ref("d/f"), blob.ref("e/g"))
+    for name, metadata in (("e/f", {"n": "1", **source.metadata}), ("e/g", source.metadata)):
+        assert properties(blob, name).metadata == metadata
+        while properties(blob, name).last_modified <= source.last_modified:  # whole seconds
+            blob.store.container.get_blob_client(name).set_blob_metadata(metadata)
+        # newer, of the same sum: its blocks are asked for
+        assert blob.json("cp", "--update", blob.ref(name), blob.ref("d/f"))["files"] == 0
+    blob.register("e", "e")
+    blob.run("data", "verify", "e@1")
+    blob.run("download", *MISSING, blob.ref("e"), "all")
+    assert (blob.cwd / "all/f").read_bytes() == (blob.cwd / "all/g").read_bytes() == BIG
+
+
+def test_a_copy_does_not_take_along_the_sum_of_other_bytes(played):
+    kept = upload(played).metadata
+    write_anew(played, "d/f", BIG[::-1], kept)
+    played.run("cp", "--metadata", "n=1", played.ref("d/f"), played.ref("e/f"))
+    assert properties(played, "e/f").metadata == {"n": "1"} and played.get("e/f") == BIG[::-1]
+
+
 def test_the_writer_that_knows_no_length_keeps_it_too(played):
     job = f"""
         command: head -c {len(BIG)} /dev/zero > ${{{{outputs.o}}}}/big
