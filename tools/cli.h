@@ -102,7 +102,9 @@ struct progress {
 	bool bar, lines; /* a bar on a terminal; JSON lines on stderr with --output json */
 	bool drawn;      /* the bar is drawn over; else a line a second */
 	int64_t begun, told;
+	bool verbose;
 	size_t failures; /* of files */
+	int told_causes; /* bits: of those that are told once */
 };
 
 void progress_begin(struct progress *p, const struct cli *c, const char *what);
@@ -110,6 +112,9 @@ void progress_begin(struct progress *p, const struct cli *c, const char *what);
 int progress_show(void *user, const struct sluice_progress *now);
 void progress_clear(const struct progress *p); /* before another line goes to stderr */
 void progress_end(struct progress *p);
+/* Tells of a file that failed while the rest goes on: not of the first, which is the result, nor of more than ten; and
+ * with --verbose alone of others that failed because the same server cannot be reached, since their number is told. */
+void progress_failed(struct progress *p, const struct sluice_error *error);
 
 /* --- cmd_download.c --- */
 

@@ -11,12 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SHOWN 10 /* failures that are told one by one */
-
 struct told {
 	const struct cli *c;
 	struct progress progress;
-	size_t failures;
 };
 
 static int show_json(const char *path, const char *to, uint64_t size)
@@ -38,11 +35,7 @@ static void tell(void *user, const char *path, const char *to, uint64_t size,
 	struct told *t = user;
 
 	if (error) {
-		/* the first is told as the result */
-		if (t->failures++ && t->failures <= SHOWN) {
-			progress_clear(&t->progress);
-			fprintf(stderr, "sluice: %s\n", error->message);
-		}
+		progress_failed(&t->progress, error);
 		return;
 	}
 	if (t->c->json) {
@@ -205,7 +198,8 @@ int cmd_rm(struct cli *c)
 	o.file = tell;
 	for (int i = 0; status == 0 && i < c->nargs; i++) {
 		struct sluice_error e = {0};
-		struct told t = {.c = c};
+		struct told t = {.c = c, .progress.verbose = cli_has(c, "verbose")};
+
 		o.user = &t;
 		int r = sluice_remove(c->s, c->args[i], &o, &e);
 

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SHOWN 10 /* failures that are told one by one */
-
 /* Azure ML writes them FAIL_ON_FILE_CONFLICT. */
 static bool same_policy(const char *name, const char *text)
 {
@@ -63,14 +61,8 @@ bool cli_download(struct cli *c, struct sluice_view_options *o)
 void cli_download_failed(void *user, const char *path, const char *to, uint64_t size,
 			 const struct sluice_error *error)
 {
-	struct progress *p = user;
-
 	(void)path, (void)to, (void)size;
-	/* the first is told as the result */
-	if (!p->failures++ || p->failures > SHOWN)
-		return;
-	progress_clear(p);
-	fprintf(stderr, "sluice: %s\n", error->message);
+	progress_failed(user, error);
 }
 
 static void say_totals(const struct sluice_download_totals *n)

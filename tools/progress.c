@@ -7,9 +7,12 @@
 
 #include "common/time.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SHOWN 10 /* failures that are told one by one */
 
 static volatile sig_atomic_t stopped;
 
@@ -30,6 +33,7 @@ void progress_begin(struct progress *p, const struct cli *c, const char *what)
 		.bar = !c->json && (isatty(STDERR_FILENO) || cli_has(c, "progress")),
 		.drawn = isatty(STDERR_FILENO),
 		.lines = c->json,
+		.verbose = cli_has(c, "verbose"),
 		.begun = slu_now(),
 	};
 }
@@ -97,4 +101,29 @@ void progress_end(struct progress *p)
 {
 	progress_clear(p);
 	p->bar = p->lines = false;
+}
+
+/* A bit for what is wrong with a server, and not with a file; 0: it is none. */
+static int cause_of(const struct sluice_error *e)
+{
+	/* EAGAIN: it did not take the request, or is busy */
+	static const int codes[] = {EAGAIN,       ECONNREFUSED, ETIMEDOUT, ENETUNREACH,
+				    EHOSTUNREACH, ECONNRESET,   ENETDOWN};
+
+	for (int i = 0; i < (int)(sizeof(codes) / sizeof(codes[0])); i++)
+		if (e->code == codes[i])
+			return 1 << i;
+	return 0;
+}
+
+void progress_failed(struct progress *p, const struct sluice_error *error)
+{
+	int cause = p->verbose ? 0 : cause_of(error);
+	bool again = p->told_causes & cause;
+
+	p->told_causes |= cause;
+	if (!p->failures++ || p->failures > SHOWN || again)
+		return;
+	progress_clear(p);
+	fprintf(stderr, "sluice: %s\n", error->message);
 }

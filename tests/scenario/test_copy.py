@@ -6,10 +6,22 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, CANCELED, EXISTS, NO_SPACE, NOT_FOUND, NOT_SUPPORTED, USAGE, local_only, read_tree
+from conftest import (
+    BAD_INPUT,
+    CANCELED,
+    EXISTS,
+    IO_ERROR,
+    NO_SPACE,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    USAGE,
+    local_only,
+    read_tree,
+)
 
 BIG = os.urandom(1 << 20) * 21 + b"and a bit"  # several blocks on each store
 
@@ -61,6 +73,21 @@ def test_one_failure_does_not_stop_the_others(ws, src):
     assert "small" in err and "d/x" in err
     assert ws.get("t/small") == b"there"
     assert ws.get("t/big") == BIG
+
+
+@pytest.mark.only_on("blob", "hdfs")
+def test_a_server_that_is_down_is_told_of_once(ws):
+    make(ws.cwd, {f"src/f{i}": b"x" for i in range(20)})
+    with socket.socket() as nobody:  # bound, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        down = f"127.0.0.1:{nobody.getsockname()[1]}"
+        ws.set_entry(
+            **({"endpoint": f"http://{down}"} if ws.kind == "blob" else {"namenode": down, "rpc_address": down})
+        )
+        few = ws.run("cp", "-R", "src", ws.ref("t"), code=IO_ERROR).err.splitlines()
+        assert len(few) == 1 and "20 of 20 files failed" in few[0] and "nobody listens there" in few[0]
+        many = ws.run("cp", "-v", "-R", "src", ws.ref("t"), code=IO_ERROR).err.splitlines()
+        assert sum("nobody listens there" in x for x in many) == 10
 
 
 def test_a_big_file_is_not_sent_when_its_name_is_taken(ws, src):
