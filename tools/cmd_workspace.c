@@ -104,6 +104,30 @@ static bool parse_grace(const char *text, double *ret)
 	return false;
 }
 
+/* How much of what gc found went, and what it leaves alone. */
+static void tell_gc(const struct cli *c, const char *text)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *j = NULL;
+	bool dry = cli_has(c, "dry-run");
+	uint64_t n = 0, bytes = 0;
+	char size[16];
+
+	if (c->json || slu_json_parse(text, strlen(text), "the answer", &j, NULL) < 0)
+		return;
+	for (size_t i = 0; i < slu_json_count(j); i++) {
+		const struct json_t *one = slu_json_at(j, i);
+
+		if (dry || slu_json_bool(one, "removed", false)) {
+			n++;
+			bytes += (uint64_t)slu_json_int(one, "bytes", 0);
+		}
+	}
+	render_size(size, bytes);
+	fprintf(stderr,
+		"%llu object%s (%s) %s from the registry; the data in datastores is not touched\n",
+		(unsigned long long)n, n == 1 ? "" : "s", size, dry ? "would go" : "removed");
+}
+
 int cmd_gc(struct cli *c)
 {
 	const char *text = cli_get(c, "grace");
@@ -131,5 +155,8 @@ int cmd_gc(struct cli *c)
 	if (!cli_has(c, "dry-run") && sluice_compute_sessions(c->s, NULL, &runs, &e) == 0)
 		sluice_free(runs);
 	r = sluice_gc(c->s, grace, cli_has(c, "dry-run") ? SLUICE_DRY_RUN : 0, &out, &e);
-	return r < 0 ? cli_fail(c, r, &e) : render(c, out, "what,path,bytes:size,removed");
+	if (r < 0)
+		return cli_fail(c, r, &e);
+	tell_gc(c, out);
+	return render(c, out, "what,path,bytes:size,removed");
 }

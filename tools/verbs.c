@@ -49,7 +49,8 @@ const struct cli_verb cli_verbs[] = {
 	 cmd_workspace_show, OPTIONS()},
 	{"doctor", "", "check this machine and the workspace", 0, 0, false, cmd_doctor, OPTIONS()},
 
-	{"gc", "", "clear away what crashed writers left in the registry", 0, 0, false, cmd_gc,
+	{"gc", "", "clear away what crashed writers left in the registry; no data", 0, 0, false,
+	 cmd_gc,
 	 OPTIONS({"grace", 0, "TIME", "what is younger stays (default 7d)"},
 		 {"dry-run", 'n', NULL, "only show what would go"}, )},
 

@@ -131,6 +131,7 @@ def test_what_crashed_writers_left_is_cleared_away_and_nothing_else(ws):
     assert ws.json("data", "list")[0]["name"] == "n" and ws.run("cat", "n").out == "1"
     assert [r for r in ws.json("gc") if r["removed"]] == []
     ws.run("gc", "--grace", "1h", code=USAGE)
+    assert "0 objects (0B) removed from the registry; the data in datastores is not touched" in ws.run("gc").err
 
 
 @local_only
