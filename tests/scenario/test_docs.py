@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from azurite import ACCOUNT, KEY
 from conftest import RUNG, USAGE, local_only, needs_fuse
 
 SRC = Path(os.environ.get("SLUICE_SRC", Path(__file__).parents[2]))
@@ -28,8 +29,8 @@ def has(need):
     )
 
 
-def ran(path, folder, monkeypatch, replace=()):
-    """All that the examples of a document print."""
+def ran(path, folder, monkeypatch, replace=(), servers=()):
+    """All that the examples of a document print.  servers: that run, of those that examples need."""
     told, text = [], (SRC / path).read_text()
     for old, new in replace:
         text = text.replace(old, new)
@@ -37,7 +38,7 @@ def ran(path, folder, monkeypatch, replace=()):
         pytest.skip("no library that Python can load")
     monkeypatch.setenv("SLUICE_SRC", str(SRC))
     monkeypatch.setenv("PYTHONPATH", str(SRC / "python"))
-    page = document.Document(text, folder, has, told.append)
+    page = document.Document(text, folder, lambda need: need in servers or has(need), told.append)
     assert page.run() == 0, "".join(told)[-3000:]
     return "".join(told)
 
@@ -47,6 +48,21 @@ def test_the_examples_of_the_readme(tmp_path, monkeypatch):
     source = str(SRC / "examples/titanic/Titanic.csv")
     told = ran("README.md", tmp_path, monkeypatch, [("/path/to/Titanic.csv", source)])
     assert "PassengerId" in told and "file:///" in told
+
+
+@needs_fuse
+def test_the_examples_of_the_readme_with_the_emulator(azurite, tmp_path, monkeypatch):
+    """Its port is another one, and each line has a shell of its own."""
+    monkeypatch.setenv("BLOB", f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={azurite.url}")
+    source = str(SRC / "examples/titanic/Titanic.csv")
+    with azurite.client.create_container(f"readme-{os.urandom(6).hex()}") as container:
+        there = [
+            ("/path/to/Titanic.csv", source),
+            ("container_name=data", f"container_name={container.container_name}"),
+        ]
+        told = ran("README.md", tmp_path, monkeypatch, there, ["emulator"])
+        assert container.download_blob("raw/Titanic.csv").readall() == Path(source).read_bytes()
+    assert "raw/Titanic.csv" in told.partition("emulator:raw/")[2]
 
 
 @needs_fuse
