@@ -257,3 +257,20 @@ def test_lineage_goes_down_through_runs(ws):
     assert [(u["registered"], u["version"]) for u in clean["used_by"]] == [("model", "1")]
     assert [(u["run"], u["output"], u["status"]) for u in down if "registered" not in u] == [(last, "out", "Completed")]
     assert ws.json("data", "lineage", "model@1", "--down")["used_by"] == []
+
+
+def test_numbers_by_hand_are_counted_on_from_where_none_is_left_out(ws):
+    ws.put("f", "f")
+
+    def create(*more, content):
+        ws.put("f", content)
+        return ws.json("data", "create", "-n", "d", "--path", ws.ref("f"), *more)["version"]
+
+    assert create("--version", "1", content="a") == "1"
+    assert create(content="bb") == "2"
+    assert create("--version", "3", content="ccc") == "3"
+    assert create(content="dddd") == "4"
+    assert create("--version", "2024", content="eeeee") == "2024"
+    assert create(content="ffffff") == "5"
+    assert ws.json("data", "show", "d@latest")["version"] == "5"
+    assert ws.versions("d") == ["1", "2", "3", "4", "5", "2024"]
