@@ -5,6 +5,7 @@ tests of an operation stream need, and sluice in the same words."""
 import contextlib
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import hdfs_server
@@ -31,14 +32,16 @@ class HdfsNative:
 
     def put(self, path, data, replace, block):
         """It does not wait for a NameNode that has yet to hear of the block before, and gives up."""
-        for _ in range(9):
+        end = time.monotonic() + 120
+        while True:
             try:
                 return self.put_once(path, data, replace, block)
             except Refused as e:
                 if not any(x in str(e) for x in ("NotReplicatedYet", "complete file in time")):
                     raise
+                assert time.monotonic() < end, f"hdfs-native never came to the end of {path!r}: {e}"
             replace = True  # what it left of itself
-        raise AssertionError(f"hdfs-native never came to the end of {path!r}")
+            time.sleep(0.05)
 
     def put_once(self, path, data, replace, block):
         with refusals("hdfs-native"):

@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import getpass
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -98,14 +99,15 @@ class Hdfs:
                 "dfs.namenode.fs-limits.min-block-size": 4096,
                 "dfs.namenode.safemode.extension": 0,
                 "dfs.heartbeat.interval": 1,
-                # a killed DataNode is known to be dead after 14 s, and all are on one machine anyway
-                "dfs.namenode.heartbeat.recheck-interval": 2000,
+                # a killed DataNode is known to be dead after 70 s; one that a busy machine holds up for 14 s is not dead
+                "dfs.namenode.heartbeat.recheck-interval": 30_000,
+                # all are on one machine anyway
                 "dfs.namenode.redundancy.considerLoad": "false",
                 **{k.replace("_", "."): v for k, v in settings.items()},
             },
         )
         self.processes = []
-        self.run("namenode.NameNode", "-format", "-nonInteractive", "-force").wait(timeout=120)
+        self.run("namenode.NameNode", "-format", "-nonInteractive", "-force").wait(timeout=240)
         self.processes = [self.run("namenode.NameNode"), self.run("datanode.DataNode")]
         self.options = [[]]  # of each DataNode
         self.datanode_webs = [self.datanode_web]
@@ -136,14 +138,14 @@ class Hdfs:
 
     def wait(self, datanodes):
         """Until it is out of safe mode with its DataNodes."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         while time.monotonic() < end:
             for p in self.processes:
                 assert p.poll() is None, f"HDFS did not start: {self.folder}/*.log"
             if self.is_ready(datanodes):
                 return
             time.sleep(0.1)
-        raise AssertionError(f"HDFS is not ready after 120 s: {self.folder}/*.log")
+        raise AssertionError(f"HDFS is not ready after 240 s: {self.folder}/*.log")
 
     def is_ready(self, datanodes):
         url = f"http://{self.web}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
@@ -165,7 +167,7 @@ class Hdfs:
         gone = [i for i in range(len(self.options)) if self.datanode(i).poll() is not None]
         for i in gone:
             self.processes[1 + i] = self.run("datanode.DataNode", *self.options[i])
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         while not all(self.is_serving(i) for i in gone):
             assert time.monotonic() < end, f"a DataNode does not come back: {self.folder}/*.log"
             time.sleep(0.1)
@@ -180,6 +182,17 @@ class Hdfs:
         """The files of the blocks that a DataNode has."""
         folder = self.folder / (f"data{datanode}" if datanode else "data")
         return [p for p in folder.rglob("blk_*") if not p.name.endswith(".meta")]
+
+    def fsck(self, path):
+        """What it says of a file or folder."""
+        url = f"http://{self.web}/fsck?ugi={self.user}&path={path}&files=1&blocks=1&locations=1&replicadetails=1"
+        return urllib.request.urlopen(url, timeout=60).read().decode()
+
+    def last_replica(self, datanode, path):
+        """The file of the last block of a file."""
+        name = re.findall(r":(blk_\d+)_\d+ len=", self.fsck(path))[-1]
+        (found,) = [p for p in self.replicas(datanode) if p.name == name]
+        return found
 
     def stop(self):
         for p in self.processes:

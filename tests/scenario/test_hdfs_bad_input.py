@@ -8,7 +8,6 @@ import json
 import os
 import random
 import socket
-import urllib.request
 
 import pytest
 from between import between, cut
@@ -162,11 +161,10 @@ def test_a_namenode_that_says_nothing(ws):
 # --- bytes that are wrong ---
 
 
-def damage(server, datanodes, size):
-    """A flipped byte in the newest replica of this size, of each of these."""
+def damage(server, datanodes, path):
+    """A flipped byte in the replica of the last block, of each of these."""
     for i in datanodes:
-        sized = [p for p in server.replicas(i) if p.stat().st_size == size]
-        with open(max(sized, key=lambda p: p.stat().st_mtime_ns), "r+b") as f:
+        with open(server.last_replica(i, path), "r+b") as f:
             f.seek(100)
             byte = f.read(1)[0]
             f.seek(100)
@@ -175,13 +173,12 @@ def damage(server, datanodes, size):
 
 def is_noticed(server, folder):
     """What fsck says of a folder."""
-    url = f"http://{server.web}/fsck?ugi={server.user}&path={folder}&files=1&blocks=1&locations=1&replicadetails=1"
-    return "CORRUPT" in urllib.request.urlopen(url, timeout=30).read().decode()
+    return "CORRUPT" in server.fsck(folder)
 
 
 def test_a_damaged_copy_is_passed_over_and_the_namenode_told(ws, hdfs_pair):
     ws.put("f", DATA)
-    damage(hdfs_pair, [0], len(DATA) % PAIR_BLOCK)
+    damage(hdfs_pair, [0], f"{ws.store.folder}/f")
 
     def told():
         """Whichever copy is read first."""
@@ -196,7 +193,7 @@ def test_all_copies_are_damaged(ws, hdfs_pair):
     """A DataNode that is asked by WebHDFS takes long to find out, and then breaks off."""
     size = {"native": 4001, "webhdfs": 4003}[ws.protocol]
     ws.put("d/f", b"z" * size)
-    damage(hdfs_pair, [0, 1], size)
+    damage(hdfs_pair, [0, 1], f"{ws.store.folder}/d/f")
     with ws.mounted(ws.ref("d"), None, "--io-timeout=3s") as m, pytest.raises(OSError, match="Input/output|timed out"):
         (m / "f").read_bytes()
     if ws.protocol == "native" or DEEP:
