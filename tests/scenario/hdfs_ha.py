@@ -14,6 +14,10 @@ from ports import free_ports
 
 NAME = "pair"  # of the file system
 ADMIN = "org.apache.hadoop.hdfs.tools.DFSHAAdmin"
+# A busy machine is no reason to take the old one for dead, whose fencing here is only said.
+PATIENT = {
+    f"ha.failover-controller.{what}.rpc-timeout.ms": 120_000 for what in ("graceful-fence", "new-active", "cli-check")
+}
 PROVIDER = SERVER + "namenode.ha.ConfiguredFailoverProxyProvider"
 
 
@@ -26,7 +30,7 @@ class HdfsHa:
         self.write(*ports[4:])
         self.nodes = ["nn1", "nn2"]
         # The second one begins as a copy of the first, which is what -bootstrapStandby makes.
-        self.run("namenode.NameNode", *self.options("nn1"), "-format", "-nonInteractive", "-force").wait(timeout=120)
+        self.run("namenode.NameNode", *self.options("nn1"), "-format", "-nonInteractive", "-force").wait(timeout=240)
         shutil.copytree(self.folder / "nn1", self.folder / "nn2")
         self.processes = [self.run("namenode.NameNode", *self.options(node)) for node in self.nodes]
         self.processes.append(self.run("datanode.DataNode"))
@@ -62,7 +66,7 @@ class HdfsHa:
         self.make_conf()
         write_conf(
             self.conf / "core-site.xml",
-            {"fs.defaultFS": f"hdfs://{NAME}", "hadoop.tmp.dir": self.folder / "tmp"},
+            {"fs.defaultFS": f"hdfs://{NAME}", "hadoop.tmp.dir": self.folder / "tmp", **PATIENT},
         )
         settings = {
             "dfs.nameservices": NAME,
@@ -96,12 +100,12 @@ class HdfsHa:
             )  # fmt: skip
 
     def admin(self, *args):
-        done = subprocess.run(self.java(ADMIN, *args), capture_output=True, text=True, timeout=120)
+        done = subprocess.run(self.java(ADMIN, *args), capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def wait(self, web, name, *texts):
         url = f"http://{web}/jmx?qry=Hadoop:service=NameNode,name={name}"
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         while time.monotonic() < end:
             for p in self.processes:
                 assert p.poll() is None, f"HDFS did not start: {self.folder}/*.log"
@@ -110,7 +114,7 @@ class HdfsHa:
                 if all(text in answer for text in texts):
                     return
             time.sleep(0.1)
-        raise AssertionError(f"HDFS is not ready after 120 s: {self.folder}/*.log")
+        raise AssertionError(f"HDFS is not ready after 240 s: {self.folder}/*.log")
 
     def fail_over(self):
         """As an administrator does it."""

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from hdfs_ha import PATIENT
 from hdfs_server import JAVA, JVM, LOG, SERVER, die_with_parent, jars, write_conf
 from kerberos_server import REALM
 from ports import free_ports
@@ -68,7 +69,7 @@ class Quorum:
             (self.conf / "webapps" / sub).mkdir(parents=True)
         (self.conf / "log4j.properties").write_text(LOG)
         ports = free_ports(11)
-        core = {"fs.defaultFS": f"hdfs://{NAME}", "hadoop.tmp.dir": self.folder / "tmp"}
+        core = {"fs.defaultFS": f"hdfs://{NAME}", "hadoop.tmp.dir": self.folder / "tmp", **PATIENT}
         site = {
             "dfs.nameservices": NAME,
             f"dfs.ha.namenodes.{NAME}": ",".join(NODES),
