@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Independent judges: what sluice, hdfs-native and Hadoop's FsShell do to one folder of a real HDFS, in turn and at random,
-each of them sees, and a model in memory says what it has to be.  Small blocks, so that small files have many."""
+each of them sees, and a model in memory says what it has to be.  Small blocks, so that small files have many.  The stream is
+the same each time, but for SLUICE_DEEP=1, which looks for new ones."""
 
 import json
 import os
@@ -13,8 +14,8 @@ from hdfs_judges import PATTERN, HdfsNative, OfSluice, Refused
 from stores import HdfsStore
 
 pytestmark = pytest.mark.xdist_group("hdfs-pair")
-SEED = int(os.environ.get("SLUICE_JUDGES_SEED", time.time_ns() % 1_000_000))
 DEEP = bool(os.environ.get("SLUICE_DEEP"))
+SEED = int(os.environ.get("SLUICE_JUDGES_SEED", time.time_ns() % 1_000_000 if DEEP else 1))
 BLOCKS = [4 << 10, 8 << 10, 64 << 10, 256 << 10, 1 << 20]
 NAMES = ["new\nline", "%", "p%41q", "wh?t", "a b", " lead", "trail ", "grün", "日本", "\U0001f600", "plus+and&", "#=;,@!$()~^",
          "quo'te\"s", "_SUCCESS", ".hidden", "st*r", "[x]{y}", "back\\slash", "x" * 255, "tab\there", "-R", "e\u0301"]  # fmt: skip
