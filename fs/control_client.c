@@ -26,6 +26,7 @@
 #define BACKLOG 16
 #define CONNECT_S 5
 #define OWN "new-" /* of a socket that has no name yet */
+#define OWN_TRIES 5
 /* About five seconds. */
 #define LOCK_TRIES 500
 #define LOCK_PAUSE 10 /* ms */
@@ -215,7 +216,10 @@ int slu_control_listen(const char *name, int *ret_fd, struct slu_err *e)
 			continue;
 		lock_dir(dirfd);
 		sweep(dirfd);
-		r = listen_at(dirfd, name);
+		/* Where it could not be locked another's sweep may come before the own name is listened at. */
+		r = -ENOENT;
+		for (int k = 0; k < OWN_TRIES && r == -ENOENT; k++)
+			r = listen_at(dirfd, name);
 		if (r < 0)
 			continue;
 		*ret_fd = r;
