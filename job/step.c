@@ -262,12 +262,14 @@ static int decide(struct slu_step *st, struct json_t *outcome, struct slu_err *e
 	bool won = false;
 	int r = slu_outcome_decide(st->run->s, st->run->id, outcome, &won, &is, e);
 
+	if (r == 0 && !won)
+		tell_lost(st, is);
+	else if (r == 0 && slu_outcome_replay(st->run->s, st->run->id, &registered, &why) < 0)
+		tell_owed(st, &why);
+	/* Before the record says that the run is over: who reads that finds folders and destinations free. */
+	slu_stage_close_outputs(&st->task, r == 0 && st->end == SLU_STEP_COMPLETED);
 	if (r < 0)
 		return r;
-	if (!won)
-		tell_lost(st, is);
-	else if (slu_outcome_replay(st->run->s, st->run->id, &registered, &why) < 0)
-		tell_owed(st, &why);
 	r = slu_run_finish(st->run, is, registered, e);
 	if (r == 0 && st->end == SLU_STEP_COMPLETED && st->earlier.parts && !st->earlier.from)
 		slu_reuse_offer(&st->task, &st->earlier);
@@ -293,7 +295,6 @@ void slu_step_run(struct slu_step *st)
 		snprintf(st->why, sizeof(st->why), "%s", why.msg);
 		slu_log(SLU_LOG_ERROR, "job", "run '%s': %s", st->run->id, why.msg);
 	}
-	slu_stage_close_outputs(&st->task, st->end == SLU_STEP_COMPLETED);
 	if (slu_run_publish(st->run, &why) < 0)
 		slu_warn("job", "run '%s': its logs stay here: %s", st->run->id, why.msg);
 	atomic_store(&st->over, true);
