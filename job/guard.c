@@ -26,6 +26,8 @@
 enum { FD_REPORT = 3, FD_CWD = 4, FD_SAFE = 16 };
 enum { ENVIRON_MAX = 8 << 20, CHILDREN_MAX = 1 << 20 };
 enum { NEWS_PID = 'P', NEWS_ERROR = 'E', NEWS_END = 'X' };
+/* Of /proc/PID/stat: fields, and flags in one. */
+enum { STAT_FLAGS = 9, STAT_ENV_END = 51, FLAG_EXITING = 0x4, FLAG_KTHREAD = 0x200000 };
 
 #define KILL_TIME (5 * SLU_SEC)
 
@@ -393,7 +395,29 @@ static bool wait_guard(struct slu_guard *g, int64_t deadline)
 	return waitpid(g->guard, NULL, WNOHANG) != 0;
 }
 
-bool slu_guard_marked(pid_t pid, const char *mark)
+/* In the middle of an exec a process has new memory and, for a moment, no environment there: the kernel shows none, as it
+ * does of one that is empty or of a process that is gone.  This tells them apart, also when the exec is over by now. */
+static bool was_in_exec(pid_t pid)
+{
+	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(4096);
+	uint64_t value[STAT_ENV_END + 1] = {0};
+	char path[48];
+	char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (slu_buf_read_at(&b, AT_FDCWD, path) < 0 || !b.p || !(p = strrchr(b.p, ')')) ||
+	    slu_starts(p, ") Z") || slu_starts(p, ") X"))
+		return false;
+	for (int field = 3; p && field <= STAT_ENV_END; field++) {
+		p = strchr(p + 1, ' ');
+		for (const char *d = p ? p + 1 : ""; *d >= '0' && *d <= '9'; d++)
+			value[field] = value[field] * 10 + (uint64_t)(*d - '0');
+	}
+	return p && !(value[STAT_FLAGS] & (FLAG_KTHREAD | FLAG_EXITING)) &&
+	       (!value[STAT_ENV_END] || value[STAT_ENV_END] > value[STAT_ENV_END - 1]);
+}
+
+enum slu_marked slu_guard_marked(pid_t pid, const char *mark)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(ENVIRON_MAX);
 	char path[64];
@@ -401,18 +425,21 @@ bool slu_guard_marked(pid_t pid, const char *mark)
 
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
 	if (slu_buf_read_at(&b, AT_FDCWD, path) < 0)
-		return false;
+		return SLU_UNMARKED;
+	if (!b.len)
+		return was_in_exec(pid) ? SLU_MARK_UNKNOWN : SLU_UNMARKED;
 	for (const char *p = b.p; p && (size_t)(b.p + b.len - p) >= n; p++) {
 		if (memcmp(p, mark, n) == 0)
-			return true;
+			return SLU_MARKED;
 		p = memchr(p, '\0', (size_t)(b.p + b.len - p));
 		if (!p)
-			return false;
+			break;
 	}
-	return false;
+	return SLU_UNMARKED;
 }
 
-/* Kills those of the tree that left the step's group and were given to this process; how many there were. */
+/* Kills those of the tree that left the step's group and were given to this process; how many there were, with those
+ * that may be some. */
 static unsigned kill_marked(const char *mark)
 {
 	SLU_AUTO(slu_buf_done) struct slu_buf b = SLU_BUF(CHILDREN_MAX);
@@ -429,11 +456,14 @@ static unsigned kill_marked(const char *mark)
 		next = end ? end + 1 : NULL;
 		if (end)
 			*end = '\0';
-		if (!slu_u64(p, &pid) || pid < 2 || !slu_guard_marked((pid_t)pid, mark))
+		enum slu_marked is = !slu_u64(p, &pid) || pid < 2
+					     ? SLU_UNMARKED
+					     : slu_guard_marked((pid_t)pid, mark);
+		killed += is != SLU_UNMARKED;
+		if (is != SLU_MARKED)
 			continue;
 		kill((pid_t)pid, SIGKILL);
 		waitpid((pid_t)pid, NULL, WNOHANG);
-		killed++;
 	}
 	return killed;
 }
@@ -445,8 +475,9 @@ static void kill_orphans(pid_t group, const char *mark)
 	pid_t got;
 
 	do {
-		kill(-group, SIGKILL);
-		got = waitpid(-group, NULL, WNOHANG);
+		if (group > 0)
+			kill(-group, SIGKILL);
+		got = group > 0 ? waitpid(-group, NULL, WNOHANG) : -1;
 		marked = kill_marked(mark);
 		if (got == 0 || marked)
 			poll(NULL, 0, 20);
@@ -465,8 +496,9 @@ void slu_guard_end(struct slu_guard *g)
 		wait_guard(g, slu_deadline_in(2 * SLU_SEC));
 	}
 	slu_guard_news(g);
-	/* A guard that was killed told nothing; then its children came to this process. */
-	if (!g->ended && g->step > 0)
+	/* A guard that was killed told nothing, perhaps not even which process the step is; then its children came to
+	 * this process. */
+	if (!g->ended)
 		kill_orphans(g->step, g->mark);
 	slu_closep(&g->report);
 	g->report = -1;

@@ -40,8 +40,10 @@ int slu_guard_start(const struct slu_guard_opts *o, struct slu_guard *ret, struc
 void slu_guard_news(struct slu_guard *g);
 /* A signal to the step's group. */
 void slu_guard_signal(const struct slu_guard *g, int sig);
-/* Has the process this variable ("NAME=value") in its environment, as far as this one may see? */
-bool slu_guard_marked(pid_t pid, const char *mark);
+/* Has the process this variable ("NAME=value") in its environment, as far as this one may see?  Unknown: it has just begun
+ * another program; a moment later it is known. */
+enum slu_marked { SLU_UNMARKED, SLU_MARKED, SLU_MARK_UNKNOWN };
+enum slu_marked slu_guard_marked(pid_t pid, const char *mark);
 /* Kills the tree at once; bounded (5 s).  Reaps the guard.  Idempotent. */
 void slu_guard_end(struct slu_guard *g);
 

@@ -27,18 +27,22 @@
 
 /* --- processes --- */
 
-static unsigned kill_marked(const char *mark)
+/* How many were killed.  *ret_more: so many, or some that may be others, are still there. */
+static unsigned kill_marked(const char *mark, bool *ret_more)
 {
 	SLU_AUTO(slu_closedirp) DIR *d = opendir("/proc");
 	const struct dirent *ent;
 	unsigned n = 0;
 	uint64_t pid;
 
+	*ret_more = false;
 	while (d && (ent = readdir(d))) {
-		if (!slu_u64(ent->d_name, &pid) || pid < 2 || (pid_t)pid == getpid() ||
-		    !slu_guard_marked((pid_t)pid, mark))
+		if (!slu_u64(ent->d_name, &pid) || pid < 2 || (pid_t)pid == getpid())
 			continue;
-		n += kill((pid_t)pid, SIGKILL) == 0;
+		enum slu_marked is = slu_guard_marked((pid_t)pid, mark);
+
+		*ret_more |= is != SLU_UNMARKED;
+		n += is == SLU_MARKED && kill((pid_t)pid, SIGKILL) == 0;
 	}
 	return n;
 }
@@ -47,16 +51,19 @@ void slu_orphans_kill(const struct slu_run *r)
 {
 	SLU_AUTO(slu_freep) char *mark = slu_asprintf("AZUREML_RUN_ID=%s", r->id);
 	int64_t deadline = slu_deadline_in(KILL_TIME);
-	unsigned n = mark ? kill_marked(mark) : 0;
+	bool more = false;
+	unsigned n = mark ? kill_marked(mark, &more) : 0;
 
+	/* A process that was killed has an environment until it is gone. */
+	while (more && !slu_expired(deadline)) {
+		poll(NULL, 0, 10);
+		unsigned now = kill_marked(mark, &more);
+
+		n = n ? n : now;
+	}
 	if (n)
 		slu_log(SLU_LOG_INFO, "job", "run '%s': %u processes that it left were killed",
 			r->id, n);
-	/* A process that was killed has an environment until it is gone. */
-	while (n && !slu_expired(deadline)) {
-		poll(NULL, 0, 10);
-		n = kill_marked(mark);
-	}
 }
 
 /* --- mounts --- */
