@@ -16,8 +16,11 @@
 #include "job/task.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
+
+#define INPUTS_TIME (5 * SLU_SEC)
 
 /* --- outcomes --- */
 
@@ -175,13 +178,18 @@ static void forget_batch(const struct slu_run *r)
  * and mounts end with it, as long as those that see to that were not killed as well. */
 static void sweep(const struct slu_run *r, const struct slu_alive *a)
 {
+	int64_t deadline = slu_deadline_in(INPUTS_TIME);
+
 	if (r->fd < 0)
 		return;
-	if (a->here) {
+	if (a->here)
 		slu_container_forget(r);
-		slu_orphans_unmount(r);
-	}
-	slu_path_rmtree_mine(r->fd, "inputs");
+	/* A mount that was on its way when its supervisor died may come now, and go when it hears of that. */
+	do {
+		if (a->here)
+			slu_orphans_unmount(r);
+	} while (slu_path_rmtree_mine(r->fd, "inputs") == -EBUSY && a->here &&
+		 !slu_expired(deadline) && poll(NULL, 0, 20) == 0);
 	forget_batch(r);
 	unlinkat(r->fd, "spark.properties", 0);
 	unlinkat(r->fd, SLU_LIVY_REQUEST, 0);
