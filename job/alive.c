@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -226,6 +227,15 @@ static bool lock_held(const struct slu_run *r)
 	int fd = openat(r->fd, "alive.lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+bool slu_alive_await_end(const struct slu_run *r, int64_t deadline)
+{
+	bool held;
+
+	while ((held = lock_held(r)) && !slu_expired(deadline))
+		poll(NULL, 0, 10);
+	return !held;
 }
 
 static bool process_gone(const struct slu_alive *a)

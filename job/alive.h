@@ -41,6 +41,8 @@ bool slu_alive_adopt(const struct slu_run *r, int fd);
 int slu_alive_write(struct slu_run *r, pid_t pid, struct slu_err *e);
 int slu_alive_beat(struct slu_run *r, struct slu_err *e);
 int slu_alive_judge(struct slu_run *r, struct slu_alive *ret, struct slu_err *e);
+/* Waits until no supervisor on this machine holds the lock; false: at the deadline one still does. */
+bool slu_alive_await_end(const struct slu_run *r, int64_t deadline);
 
 /* Start time of a process in clock ticks since boot; -ESRCH: there is none, or it has ended. */
 int slu_proc_start(pid_t pid, uint64_t *ret);

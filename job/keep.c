@@ -12,6 +12,7 @@
 #include "common/time.h"
 #include "dataset/record.h"
 #include "fs/walk.h"
+#include "job/alive.h"
 #include "job/reuse.h"
 #include "job/settle.h"
 
@@ -21,6 +22,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define SUPERVISOR_TIME (30 * SLU_SEC)
 
 /* --- searching --- */
 
@@ -278,6 +281,12 @@ static int open_over(struct sluice *s, const char *id, const char *what, struct 
 		return slu_fail(e, EBUSY,
 				"run '%s' is %s: wait for its end or `sluice job cancel %s`", id,
 				status, id);
+	/* It is said to be over a moment before its supervisor has ended, which may copy records and logs to the store
+	 * until then. */
+	if (!slu_alive_await_end(r, slu_deadline_in(SUPERVISOR_TIME)))
+		return slu_fail(e, EBUSY,
+				"run '%s' is %s, but its supervisor has not ended yet: try again",
+				id, status);
 	*ret = slu_take(r);
 	return 0;
 }
