@@ -127,6 +127,12 @@ def is_mount(path):
     return any(line.split(" ")[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
+def mounts_below(folder):
+    """As the kernel lists them: nobody looks into a mount that is dead, or into a folder that goes meanwhile."""
+    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [p for p in points if p.startswith(f"{folder}/")]
+
+
 def traced(env):
     """The environment of a program under strace, where no sanitizer can look for leaks."""
     return {**env, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}

@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import textwrap
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def supervisor_of(run):
 def wait_until_all_is_written(run):
     """Of a run that is over: its supervisor tidies up and publishes logs when that has been said."""
     until("the supervisor has ended", lambda: not find_supervisor(run))
+
+
+def stop(pid):
+    """Returns when it stands still: a signal reaches one thread, and that one the others a moment later."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def still():
+        stats = [(p / "stat").read_text() for p in Path(f"/proc/{pid}/task").iterdir()]
+        return stats and all(s.rsplit(")", 1)[1].split()[0] in "Tt" for s in stats)
+
+    until(f"process {pid} is stopped", still)
 
 
 def wait_for_file(path):

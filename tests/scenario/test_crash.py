@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import NOT_FOUND, local_only, needs_fuse, until
-from jobs import children, show, start_job, supervisor_of, wait_for_file, write_job
+from conftest import NOT_FOUND, local_only, mounts_below, needs_fuse, until
+from jobs import children, show, start_job, stop, supervisor_of, wait_for_file, write_job
 
 PIPELINE = """
 type: pipeline
@@ -50,11 +50,6 @@ def processes_of(ws):
     return found
 
 
-def mounts_of(ws):
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [x.split()[4] for x in lines if x.split()[4].startswith(str(ws.cwd))]
-
-
 def over(ws, run):
     """Its record once it is over: a process that was killed is there for a moment."""
 
@@ -72,7 +67,7 @@ def check_over(ws, run):
         assert one["status"] in ("Completed", "Failed", "Canceled")
         assert one["status"] != "Failed" or "supervisor died" in one["reason"] or "step" in one["reason"]
     until("no process of a step is left", lambda: not processes_of(ws))
-    until("nothing is mounted", lambda: not mounts_of(ws))
+    until("nothing is mounted", lambda: not mounts_below(ws.cwd))
     first = next(x for x in got["children"] if x["step"] == "one")
     if first["status"] == "Completed":
         assert ws.json("data", "show", "counted@1")["run"] == first["run"]
@@ -142,8 +137,8 @@ def test_kill_nine_of_everything_but_the_program(ws):
     wait_for_file(ws.cwd / "orphan")
     sup, orphans = supervisor_of(run), processes_of(ws)
     guards = [p for p in children(sup) if p not in orphans]
-    assert orphans and guards and mounts_of(ws)
-    os.kill(sup, signal.SIGSTOP)  # so that it does not see them die
+    assert orphans and guards and mounts_below(ws.cwd)
+    stop(sup)  # so that it does not see them die
     for pid in [*guards, sup]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -167,4 +162,4 @@ def test_kill_nine_at_random_moments(ws):
         kill_supervisor(ws, run)
         over(ws, run)
         until("no process of a step is left", lambda: not processes_of(ws))
-        until("nothing is mounted", lambda: not mounts_of(ws))
+        until("nothing is mounted", lambda: not mounts_below(ws.cwd))

@@ -14,8 +14,8 @@ from conftest import (
     EXISTS,
     NOT_FOUND,
     RUN_FAILED,
-    is_mount,
     local_only,
+    mounts_below,
     needs_fuse,
     needs_root,
     read_tree,
@@ -28,8 +28,10 @@ from jobs import (
     show,
     start_job,
     std_log,
+    stop,
     supervisor_of,
     wait_for_file,
+    wait_until_all_is_written,
     waiting_job,
     write_job,
 )
@@ -81,7 +83,7 @@ def test_input_modes(ws, mode, kind):
     )
     run = run_job(ws, command(ws, shell, inputs))
     assert "1,2,3" in std_log(ws, run)
-    assert not any(is_mount(p) for p in ws.runs().rglob("*") if p.is_dir())
+    assert not mounts_below(ws.runs())
 
 
 def test_direct_gives_the_uri(ws):
@@ -121,6 +123,7 @@ def test_secrets_do_not_reach_a_step(ws):
     }  # fmt: skip
     ws.config.write_text(json.dumps(config))
     run = run_job(ws, command(ws, "env"), env={"MY_ACCOUNT_KEY": "CANARY"})
+    wait_until_all_is_written(run)  # so that no file comes or goes while all are read
     assert "CANARY" not in std_log(ws, run)
     assert subprocess.run(["grep", "-r", "CANARY", ws.cwd], capture_output=True, check=False).returncode == 1
 
@@ -327,7 +330,7 @@ def test_a_supervisor_that_was_declared_dead_and_goes_on_registers_nothing(ws):
     run = start_job(ws, path)
     wait_for_file(ws.cwd / "started")
     sup = supervisor_of(run)
-    os.kill(sup, signal.SIGSTOP)
+    stop(sup)
     ws.run("job", "cancel", run)
     decided = outcome(ws, run)
     assert decided["status"] == "Canceled"
@@ -347,7 +350,7 @@ def test_a_silent_supervisor_of_another_host_is_declared_dead(ws):
     run = start_job(ws, path)
     wait_for_file(ws.cwd / "started")
     sup = supervisor_of(run)
-    os.kill(sup, signal.SIGSTOP)
+    stop(sup)
     elsewhere = "hostname elsewhere && exec sluice job show --output json " + run
 
     def declared():

@@ -16,6 +16,7 @@ from conftest import (
     RUN_FAILED,
     is_mount,
     local_only,
+    mounts_below,
     needs_fuse,
     read_tree,
     server_of,
@@ -30,6 +31,7 @@ from jobs import (
     show,
     start_job,
     std_log,
+    stop,
     supervisor_of,
     wait_for_file,
     write_job,
@@ -74,7 +76,7 @@ def fails(ws, path, *words, env=None):
 def nothing_left(ws, run):
     """No mount, and no stage."""
     folder = ws.runs() / run
-    assert not any(is_mount(p) for p in folder.rglob("*") if p.is_dir())
+    assert not mounts_below(folder)
     return not list(folder.rglob("*.data")) and not list(folder.rglob("report"))
 
 
@@ -330,7 +332,7 @@ def test_a_mount_that_is_killed_fails_the_output(ws):
     run, go = waiting(ws, "echo a > $OUT/a", "echo b > $OUT/b; true")
     point = mount_of(ws, run)
     server, worker = server_of(point), worker_of(point)
-    os.kill(server, signal.SIGSTOP)
+    stop(server)  # so that it does not see its worker die
     os.kill(worker, signal.SIGKILL)
     os.kill(server, signal.SIGKILL)
     os.write(go, b"\n")

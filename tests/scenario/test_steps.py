@@ -19,7 +19,7 @@ from conftest import (
     needs_root,
     until,
 )
-from jobs import outcome, run_job, show, start_job, std_log, wait_for_file, write_job
+from jobs import outcome, run_job, show, start_job, std_log, wait_for_file, wait_until_all_is_written, write_job
 
 
 def kids(ws, run):
@@ -308,6 +308,7 @@ def test_a_damaged_record_hides_no_other_run(ws):
 def test_a_reader_that_cannot_write_still_tells_how_a_run_ended(ws):
     """Its supervisor was killed between the outcome and the record, and the disk is read-only now."""
     run = run_job(ws, write_job(ws, "job.yml", 'type: command\ncommand: "true"\n'))
+    wait_until_all_is_written(run)
     record = ws.runs() / run / "run.json"
     record.write_text(record.read_text().replace('"Completed"', '"Running"'))
     root = ws.cwd / ".sluice/root"
