@@ -21,6 +21,7 @@
 
 /* A million files are about 150 MB. */
 #define MANIFEST_MAX (2ull << 30)
+#define KEEP_TRIES 5
 /* Larger objects go through a writer, in blocks. */
 #define PUT_MAX (4u << 20)
 
@@ -97,14 +98,17 @@ static int put(const struct slu_registry *g, struct content *c, unsigned flags, 
 /* An object of this name and length is this object. */
 static int keep(const struct slu_registry *g, struct content *c, bool young, struct slu_err *e)
 {
-	int r = 0;
+	for (unsigned tries = 0; !c->there; tries++) {
+		int r = put(g, c, SLU_OPF_ABSENT | SLU_OPF_DURABLE, e);
 
-	if (!c->there) {
-		r = put(g, c, SLU_OPF_ABSENT | SLU_OPF_DURABLE, e);
 		if (r == 0)
 			return 0;
 		/* Somebody else's same object, or our own after a lost reply. */
-		if (slu_registry_stat(g, c->path, &c->is, NULL) < 0)
+		int is = slu_registry_stat(g, c->path, &c->is, NULL);
+
+		c->there = is == 0;
+		/* One that was there, and was cleared away before it was looked at. */
+		if (is < 0 && (is != -ENOENT || r != -EEXIST || tries == KEEP_TRIES))
 			return r;
 	}
 	if (c->is.size != c->n)
