@@ -207,6 +207,7 @@ struct request {
 	const char *op; /* "get", "put", "list" ...: what rules and the log call it */
 	bool dfs;       /* came to the dfs endpoint */
 	struct fault fault;
+	unsigned released; /* how often, when the rules were looked at */
 	bool expected; /* in the log, by who asks for it */
 	/* the answer */
 	int status;

@@ -10,7 +10,8 @@
  *
  *   status CODE [ERRORCODE]   html [STATUS]   redirect 0 URL   refuse-body
  *   cut BYTES, reset BYTES    the connection ends after so much of the body
- *   stall BYTES               nothing more comes until the client leaves or /-/release; -1: not even a head
+ *   stall BYTES               nothing more comes until the client leaves or /-/release, which comes after the
+ *                             rule is taken away; -1: not even a head
  *   lost                      carried out, never answered
  *   delay MS, drip MS         before it is looked at; between any two bytes
  *   flip BYTE, shorten BYTES, extra, empty-range, no-range, other-range, total
@@ -179,6 +180,7 @@ void rules_match(struct request *q)
 
 	object(q, what, sizeof(what));
 	pthread_mutex_lock(&rules_lock);
+	q->released = __atomic_load_n(&released, __ATOMIC_SEQ_CST);
 	for (size_t i = 0; i < nrules; i++) {
 		struct rule *r = &rules[i];
 
@@ -199,13 +201,12 @@ void rules_release(void)
 	__atomic_add_fetch(&released, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Until the client closes its end, or the tests say so. */
+/* Until the client closes its end, or the tests say so: from when the rule was found on. */
 void stall(const struct request *q)
 {
-	unsigned was = __atomic_load_n(&released, __ATOMIC_SEQ_CST);
 	struct pollfd p = {.fd = conn_fd(q->conn), .events = POLLRDHUP};
 
-	while (__atomic_load_n(&released, __ATOMIC_SEQ_CST) == was)
+	while (__atomic_load_n(&released, __ATOMIC_SEQ_CST) == q->released)
 		if (poll(&p, 1, 50) > 0)
 			return;
 }
@@ -218,7 +219,7 @@ static unsigned long long nr;
 
 /* Requests that are about to be in the log.  Who has an answer and asks for the log wants to see what was answered, and the
  * thread that answered may still be on its way; of what is slow on purpose nobody expects that. */
-#define PATIENCE_S 1
+#define PATIENCE_S 10
 static pthread_cond_t log_done = PTHREAD_COND_INITIALIZER;
 static unsigned expected;
 

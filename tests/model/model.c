@@ -37,6 +37,7 @@
 
 #define LONGEST (1u << 20)
 #define MAX_FILES 4096
+#define LEAST 4 /* operations of a thread, also when the time was over before it came to run */
 
 struct file {
 	unsigned id;
@@ -431,7 +432,9 @@ static void *work(void *arg)
 		op_stat,   op_missing, op_names,      op_forget,   op_ahead,  op_sent};
 	struct worker *w = arg;
 
-	for (w->op = 0; !totals->wrong && (!max_ops || w->op < max_ops) && now() < ends; w->op++) {
+	for (w->op = 0;
+	     !totals->wrong && (!max_ops || w->op < max_ops) && (w->op < LEAST || now() < ends);
+	     w->op++) {
 		struct file *f = &files[draw(w, nfiles)];
 
 		ops[draw(w, sizeof ops / sizeof *ops)](w, f);

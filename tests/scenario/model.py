@@ -88,15 +88,14 @@ class Model:
             yield nr
 
     def paced(self, fn, often=30):
-        """For run(): so many times a round, spread over it."""
-        start = time.monotonic()
-        done = 0
+        """For run(): so many times a round at most, never two at once: what was missed is not made up for."""
+        due = time.monotonic()
 
         def now_and_then():
-            nonlocal done
-            if time.monotonic() - start > done * min(SECONDS, ROUND) / often:
-                done += 1
+            nonlocal due
+            if time.monotonic() >= due:
                 fn()
+                due = time.monotonic() + min(SECONDS, ROUND) / often
 
         return now_and_then
 

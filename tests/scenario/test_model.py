@@ -78,12 +78,10 @@ def test_readers_see_no_wrong_byte_while_the_network_breaks(ws, world):
             try:
                 ops, read, _, _ = world.run(m, world.paced(another))
             finally:
-                server.ask("PUT", "release")
-                server.ask("PUT", "rules", b"\n")
+                server.calm()
             assert ops > 0 and read > 0
-            world.errors_in_order(False)
-            _, _, stale, failed = world.run(m, seconds=1)
-            assert (stale, failed) == (0, 0)
+            # What was asked before then may still end by its deadline.
+            until("a second of reads without an error", lambda m=m: world.run(m, seconds=1)[2:] == (0, 0))
 
 
 def kernel_asks_again():
@@ -92,7 +90,9 @@ def kernel_asks_again():
 
 
 def killed(ws, sig):
-    """Sends the worker of the mount a signal; its number, or None when there is none just now."""
+    """Sends the worker of the mount a signal, once it has answered something: who dies again and again before that is
+    given up.  Its number, or None when there is none just now."""
+    os.statvfs(ws.cwd / "mnt")
     pid = worker_of(ws.cwd / "mnt")
     if pid:
         with contextlib.suppress(ProcessLookupError):
@@ -110,8 +110,12 @@ def test_readers_do_not_notice_that_workers_die(ws, world, sig):
         dead = set()
         with ws.mounted(ws.ref("m")) as m:
             world.errors_in_order(not kernel_asks_again())
-            ops, read, stale, _ = world.run(m, world.paced(lambda d=dead: d.add(killed(ws, sig)), often))
-        assert ops > 0 and read > 0 and stale == 0 and len(dead - {None}) > 2
+            for _ in range(20):  # on a slow machine it takes longer until three have died
+                ops, read, stale, _ = world.run(m, world.paced(lambda d=dead: d.add(killed(ws, sig)), often))
+                assert ops > 0 and read > 0 and stale == 0
+                if len(dead - {None}) > 2:
+                    break
+        assert len(dead - {None}) > 2
 
 
 def damage(world, cache):
