@@ -32,6 +32,19 @@ def drop(path):
     os.close(fd)
 
 
+def read_at_last(path):
+    """All of a file of a mount whose reads end soon: on a machine that stands still they may be late once more."""
+
+    def read():
+        try:
+            return path.read_bytes()
+        except OSError as e:
+            assert e.errno in (errno.EIO, errno.ETIMEDOUT), e
+            return None
+
+    return until(f"all of {path}", read)
+
+
 def fails(fn, *codes):
     with pytest.raises(OSError) as e:
         fn()
@@ -115,7 +128,7 @@ def test_r4_a_wrong_or_short_body_is_never_the_end_of_a_file(files, fault):
                         assert e.errno in (errno.EIO, errno.ETIMEDOUT)
                     else:
                         assert got == data[off : off + 100_000]
-        assert (m / "big").read_bytes() == data
+        assert read_at_last(m / "big") == data
 
 
 # --- R5: bounded ---
@@ -124,7 +137,7 @@ def test_r4_a_wrong_or_short_body_is_never_the_end_of_a_file(files, fault):
 @pytest.fixture
 def silent(files):
     """A mount whose server takes requests and answers none."""
-    with files.mounted(files.ref("in"), None, "--io-timeout", "1s") as m:
+    with files.mounted(files.ref("in"), None, "--io-timeout", "4s") as m:
         with files.store.server.failing(f"get {files.store.name}/* * stall -1"):
             yield m
 
@@ -165,11 +178,11 @@ def test_r5_sixty_four_readers_of_a_silent_server_end(silent):
     ends = []
 
     def read_one(i):
-        with open(silent / "big", "rb", buffering=0) as f:
-            try:
+        try:
+            with open(silent / "big", "rb", buffering=0) as f:
                 os.pread(f.fileno(), 4096, i * 131_072)
-            except OSError as e:
-                ends.append(e.errno)
+        except OSError as e:
+            ends.append(e.errno)
 
     threads = [threading.Thread(target=read_one, args=(i,)) for i in range(64)]
     for t in threads:
@@ -188,9 +201,8 @@ def test_r5_a_mount_of_a_silent_server_ends(files, way):
     limit = "2s" if way == "unmount" else "10m"
     with files.store.server.failing(f"get {files.store.name}/* * stall -1"):
         files.run("mount", "--io-timeout", limit, files.ref("in"), point)
-        reader = subprocess.Popen(["cat", point / "big"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until("a waiting reader", lambda: waits(reader.pid, point / "big"))
         server = server_of(point)
+        reader = waiting_reader(["cat", point / "big"], point / "big")
         if way == "unmount":
             files.run("unmount", "--timeout", "500ms", point)
         else:
@@ -211,6 +223,20 @@ def waits(pid, path):
     return state in "SD" and str(path) in links
 
 
+def waiting_reader(argv, path):
+    """A program that waits for the file; another one, where it had its error before it was looked at."""
+    p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def one():
+        nonlocal p
+        if p.poll() is not None:
+            p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return waits(p.pid, path)
+
+    until("a waiting reader", one)
+    return p
+
+
 def alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -227,11 +253,10 @@ def test_r5_a_waiting_reader_can_be_killed(files, how):
     with files.mounted(files.ref("in"), None, "--io-timeout", limit) as m:
         with files.store.server.failing(f"get {files.store.name}/* * stall -1"):
             argv = ["dd", f"if={m / 'big'}", "of=/dev/null", *more]
-            p = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-            until("a waiting reader", lambda: waits(p.pid, m / "big"))
+            p = waiting_reader(argv, m / "big")
             p.kill()
             p.wait(PATIENCE)
-        assert (m / "big").read_bytes() == files.placed["in/big"]
+        assert read_at_last(m / "big") == files.placed["in/big"]
 
 
 # --- D1 to D4: staging ---
@@ -272,13 +297,17 @@ def test_d1_a_name_that_is_there_is_whole(files):
 
 
 def until_idle(pid):
-    """A process uses no CPU any more: what it had to do is done."""
+    """A process waits and uses no CPU any more: what it had to do is done."""
     seen = []
 
     def still():
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        seen.append((fields[11], fields[12]))
-        return len(seen) > 15 and len(set(seen[-15:])) == 1
+        used, asleep = [], True
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+            asleep = asleep and fields[0] == "S"  # one that would like to go on is no idle one
+            used.append((task.name, fields[11], fields[12]))
+        seen.append((asleep, sorted(used)))
+        return len(seen) > 15 and all(x == (True, seen[-1][1]) for x in seen[-15:])
 
     until("an idle process", still)
 

@@ -45,7 +45,7 @@ def test_what_was_replaced_is_not_deleted_in_its_old_state(ws):
     if ws.kind == "local":
         pytest.skip("the unit test itself")
     env = {**ws.env, "SLUICE_STORM_CONFIG": str(ws.config)}
-    done = subprocess.run([STORM.with_name("test-registry-gc")], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([STORM.with_name("test-registry-gc")], env=env, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, NO_SPACE, RUN_FAILED, local_only
+from conftest import BAD_INPUT, NO_SPACE, PATIENCE, RUN_FAILED, local_only
 from jobs import run_job, show, write_job
 
 
@@ -84,7 +84,7 @@ def test_a_registration_that_is_told_to_end(ws):
     while " put '" not in (line := p.stderr.readline()) or "index/new" not in line:
         assert line
     p.terminate()
-    p.communicate(timeout=30)
+    p.communicate(timeout=PATIENCE)
     assert p.returncode != 0 and registered(ws) == []
     ws.run(*create)
     assert registered(ws) == ["d@1"]
