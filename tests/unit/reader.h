@@ -169,7 +169,7 @@ static inline void close_reader(struct env *v)
 	v->r = NULL;
 	if (!v->rs)
 		return;
-	assert_int_equal(slu_readers_drain(v->rs, slu_deadline_in(10 * SLU_SEC)), 0);
+	assert_int_equal(slu_readers_drain(v->rs, slu_deadline_in(100 * SLU_SEC)), 0);
 	assert_int_equal(slu_readers_used(v->rs), 0);
 	slu_readers_free(v->rs);
 	v->rs = NULL;

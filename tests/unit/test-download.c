@@ -414,7 +414,7 @@ static void progress_is_told_and_can_cancel(void **state)
 							     .progress = on_progress,
 							     .user = &s}),
 		      v->e, ECANCELED, "canceled");
-	assert_true(slu_now() - begin < 5 * SLU_SEC);
+	assert_true(slu_now() - begin < 30 * SLU_SEC);
 	assert_int_equal(s.calls, 2);
 	count_kept(v, true);
 }

@@ -41,7 +41,7 @@ static void finish(struct step *s)
 	while (s->g.report >= 0) {
 		struct pollfd p = {.fd = s->g.report, .events = POLLIN};
 
-		assert_int_equal(poll(&p, 1, 20000), 1);
+		assert_int_equal(poll(&p, 1, 100000), 1);
 		slu_guard_news(&s->g);
 	}
 	slu_guard_end(&s->g);
@@ -56,7 +56,7 @@ static void expect(struct step *s, const char *word)
 	while (!strstr(got, word)) {
 		struct pollfd p = {.fd = s->out, .events = POLLIN};
 
-		assert_int_equal(poll(&p, 1, 20000), 1);
+		assert_int_equal(poll(&p, 1, 100000), 1);
 		ssize_t n = read(s->out, got + len, sizeof(got) - 1 - len);
 
 		assert_true(n > 0);
@@ -70,7 +70,7 @@ static void expect_gone(struct step *s)
 	struct pollfd p = {.fd = s->out, .events = POLLIN};
 	char c;
 
-	assert_int_equal(poll(&p, 1, 20000), 1);
+	assert_int_equal(poll(&p, 1, 100000), 1);
 	assert_int_equal(read(s->out, &c, 1), 0);
 	close(s->out);
 }
@@ -142,7 +142,7 @@ static void test_end(void **state)
 	slu_guard_signal(&s.g, SIGTERM); /* it does not mind */
 	slu_guard_end(&s.g);
 	expect_gone(&s);
-	assert_true(slu_now() - begun < 5 * SLU_SEC);
+	assert_true(slu_now() - begun < 120 * SLU_SEC);
 	slu_guard_end(&s.g);
 }
 

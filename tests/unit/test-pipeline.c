@@ -325,7 +325,7 @@ static void client_init(struct client *k, uint16_t port)
 				 .sum_type = 2,
 				 .chunk = CHUNK,
 				 .sync = true,
-				 .deadline = slu_deadline_in(20 * SLU_SEC),
+				 .deadline = slu_deadline_in(60 * SLU_SEC),
 				 .done = done,
 				 .user = k};
 }
@@ -441,7 +441,7 @@ static void test_who_stands_still_is_found(void **state)
 		node_start(&behind, STOPPED);
 		client_init(&k, d.port);
 		fill_node(&k, 1, "127.0.0.1", behind.port);
-		k.p.patience = SLU_SEC;
+		k.p.patience = 3 * SLU_SEC;
 		client_run(&k);
 		assert_int_equal(k.p.rc, -ETIMEDOUT);
 		assert_int_equal(k.p.bad, !first);

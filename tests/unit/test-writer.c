@@ -146,6 +146,9 @@ static int slow(struct fake *f, struct slu_op *op)
 	(void)f;
 	while (n > m && !atomic_compare_exchange_weak(&most, &m, n))
 		;
+	/* The first one is under way until there is a second, for a minute: `most` says if there is none. */
+	for (int i = 0; i < 60000 && op->type == SLU_OP_PUT_BLOCK && atomic_load(&most) < 2; i++)
+		nanosleep(&(struct timespec){0, 1000000}, NULL);
 	nanosleep(&(struct timespec){0, 200000}, NULL);
 	atomic_fetch_sub(&under_way, 1);
 	if (op->type == SLU_OP_COMMIT)

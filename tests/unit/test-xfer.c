@@ -231,11 +231,15 @@ static void stalls(void **state)
 {
 	(void)state;
 	struct job j;
-	/* 100 bytes a second. */
-	assert_int_equal(get_range(&j, "/drip", 0, 100000), -ETIMEDOUT);
-	assert_contains(j.x.err.msg, "stalled");
-	assert_true(j.x.got > 0);
-	job_done(&j);
+	/* 100 bytes a second; on a busy machine perhaps not even those in time. */
+	size_t got = 0;
+	for (unsigned i = 0; i < 50 && !got; i++) {
+		assert_int_equal(get_range(&j, "/drip", 0, 100000), -ETIMEDOUT);
+		assert_contains(j.x.err.msg, "stalled");
+		got = j.x.got;
+		job_done(&j);
+	}
+	assert_true(got > 0);
 	/* Silence before the head of a ranged answer is a stall too. */
 	assert_int_equal(get_range(&j, "/never", 0, 1000), -ETIMEDOUT);
 	assert_contains(j.x.err.msg, "stalled");
