@@ -208,7 +208,7 @@ struct request {
 	bool dfs;       /* came to the dfs endpoint */
 	struct fault fault;
 	unsigned released; /* how often, when the rules were looked at */
-	bool expected; /* in the log, by who asks for it */
+	bool expected;     /* in the log, by who asks for it */
 	/* the answer */
 	int status;
 	uint64_t sent;

@@ -116,8 +116,8 @@ static void picking(void **state)
 	assert_ptr_equal(slu_loops_pick(loops, "host-a", 3), a); /* there are three */
 }
 
-/* The loop does nothing else between hold() and go(): what is armed meanwhile is armed at once for it, however slow this
- * thread is. */
+/* The loop does nothing else between hold() and go(): what is armed meanwhile is armed at once for it, however slow
+ * this thread is. */
 static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
 
 static void wait_held(void *arg)

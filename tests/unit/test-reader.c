@@ -45,8 +45,8 @@ static void a_stream_is_read_ahead(void **state)
 	assert_true(v->d.bytes <= 25 * MIB);
 }
 
-/* A store may want more on its way than the pace asks for, within the limit that was set: which there always is here, since
- * the pace of a thread that had to wait for a processor asks for more. */
+/* A store may want more on its way than the pace asks for, within the limit that was set: which there always is
+ * here, since the pace of a thread that had to wait for a processor asks for more. */
 static void a_store_says_how_much_is_ahead_at_least(void **state)
 {
 	const uint64_t wanted[] = {0, 16 * MIB, 16 * MIB}, most[] = {4 * MIB, 16 * MIB, 8 * MIB};
