@@ -248,26 +248,29 @@ static int put_scalar(struct json_t *o, const char *key, const struct json_t *v)
 	return slu_json_set_str(o, key, text);
 }
 
+#define PIP                                                                                        \
+	"packages of pip are a list, 'environment: [PACKAGE, ...]', or a file, 'environment: "     \
+	"./requirements.txt'"
+#define CONDA                                                                                      \
+	"packages of conda stand in 'conda_file: FILE.yml' or 'conda_file: {dependencies: [...]}'"
+
 /* Where packages go is what people look for, not the key that is spelt most alike. */
 static int check_keys(const struct slu_yaml *y, const struct json_t *v, struct slu_err *e)
 {
-	static const char *const pip[] = {"pip", "packages", "requirements", "pip_packages"};
-	static const char *const conda[] = {"dependencies", "channels", "conda_packages"};
+	static const struct {
+		const char *key, *instead;
+	} others[] = {{"pip", PIP},
+		      {"packages", PIP},
+		      {"requirements", PIP},
+		      {"pip_packages", PIP},
+		      {"dependencies", CONDA},
+		      {"channels", CONDA},
+		      {"conda_packages", CONDA}};
 
-	for (size_t i = 0; i < sizeof pip / sizeof *pip; i++)
-		if (slu_json_get(v, pip[i]))
-			return slu_yaml_fail(
-				y, v, pip[i], e,
-				"unknown key '%s': packages of pip are a list, 'environment: "
-				"[PACKAGE, ...]', or a file, 'environment: ./requirements.txt'",
-				pip[i]);
-	for (size_t i = 0; i < sizeof conda / sizeof *conda; i++)
-		if (slu_json_get(v, conda[i]))
-			return slu_yaml_fail(
-				y, v, conda[i], e,
-				"unknown key '%s': packages of conda stand in 'conda_file: FILE.yml' "
-				"or 'conda_file: {dependencies: [...]}'",
-				conda[i]);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (slu_json_get(v, others[i].key))
+			return slu_yaml_fail(y, v, others[i].key, e, "unknown key '%s': %s",
+					     others[i].key, others[i].instead);
 	return slu_yaml_known_keys(y, v, map_keys, e);
 }
 
