@@ -75,6 +75,15 @@ int cli_fail(const struct cli *c, int rc, const struct sluice_error *e);
 int cli_local(const struct cli *c, const char *path);
 /* Wrong usage: a line and how to get help; returns CLI_USAGE. */
 int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Verbs that are one call of the library, each with the exit status.  The workspace is opened unless it is; what comes
+ * is rendered with these columns. */
+typedef int cli_show_fn(struct sluice *s, const char *name, char **ret_json,
+			struct sluice_error *e);
+typedef int cli_list_fn(struct sluice *s, char **ret_json, struct sluice_error *e);
+typedef int cli_change_fn(struct sluice *s, const char *name, struct sluice_error *e);
+int cli_show(struct cli *c, cli_show_fn *call, const char *name, const char *columns);
+int cli_list(struct cli *c, cli_list_fn *call, const char *columns);
+int cli_change(struct cli *c, cli_change_fn *call); /* the first argument; nothing is to be told */
 /* Closes stdout; a full disk behind it is an error too. */
 int cli_end(const struct cli *c, int status);
 void cli_help(FILE *f, const struct cli_verb *verb); /* NULL: all verbs */

@@ -8,18 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-typedef int show_fn(struct sluice *s, const char *name, char **ret_json, struct sluice_error *e);
 typedef int create_fn(struct sluice *s, const char *name, const char *entry_json, unsigned flags,
 		      struct sluice_error *e);
-
-static int show(struct cli *c, show_fn *call, const char *name)
-{
-	struct sluice_error e;
-	char *text;
-	int r = call(c->s, name, &text, &e);
-
-	return r < 0 ? cli_fail(c, r, &e) : render(c, text, NULL);
-}
 
 /* --set conf.NAME=VALUE: a setting of Spark, whose values are texts. */
 static int add_conf(struct json_t *o, const char *name, const char *value)
@@ -63,7 +53,7 @@ static int add_set(struct cli *c, struct json_t *o)
 	return 0;
 }
 
-static int create(struct cli *c, create_fn *call, show_fn *then, const char *name,
+static int create(struct cli *c, create_fn *call, cli_show_fn *then, const char *name,
 		  struct json_t *entry)
 {
 	unsigned flags = cli_has(c, "replace") ? SLUICE_OVERWRITE : 0;
@@ -77,7 +67,7 @@ static int create(struct cli *c, create_fn *call, show_fn *then, const char *nam
 		return status;
 	text = slu_json_text(entry, SLU_JSON_COMPACT);
 	r = call(c->s, name, text ? text : "", flags, &e);
-	return r < 0 ? cli_fail(c, r, &e) : show(c, then, name);
+	return r < 0 ? cli_fail(c, r, &e) : cli_show(c, then, name, NULL);
 }
 
 static int create_from_file(struct cli *c, const char *file)
@@ -137,42 +127,20 @@ int cmd_compute_attach(struct cli *c)
 	return create(c, sluice_compute_create, sluice_compute_show, c->args[0], o);
 }
 
-static int list(struct cli *c, int (*call)(struct sluice *, char **, struct sluice_error *),
-		const char *columns)
-{
-	struct sluice_error e;
-	char *text;
-	int status = cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = call(c->s, &text, &e);
-	return r < 0 ? cli_fail(c, r, &e) : render(c, text, columns);
-}
-
 int cmd_compute_list(struct cli *c)
 {
-	return list(c, sluice_compute_list, "name,default,type,description");
+	return cli_list(c, sluice_compute_list, "name,default,type,description");
 }
 
 int cmd_compute_show(struct cli *c)
 {
-	int status = cli_open(c, 0);
-
-	return status ? status : show(c, sluice_compute_show, c->args[0]);
+	return cli_show(c, sluice_compute_show, c->args[0], NULL);
 }
 
 int cmd_compute_sessions(struct cli *c)
 {
-	struct sluice_error e;
-	char *text;
-	int status = cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = sluice_compute_sessions(c->s, c->nargs ? c->args[0] : NULL, &text, &e);
-	return r < 0 ? cli_fail(c, r, &e)
-		     : render(c, text, "compute,session,state,idle,ends:t,run,steps,cold_start");
+	return cli_show(c, sluice_compute_sessions, c->nargs ? c->args[0] : NULL,
+			"compute,session,state,idle,ends:t,run,steps,cold_start");
 }
 
 int cmd_compute_stop(struct cli *c)
@@ -190,25 +158,14 @@ int cmd_compute_stop(struct cli *c)
 	return r < 0 ? cli_fail(c, r, &e) : 0;
 }
 
-static int change(struct cli *c, int (*call)(struct sluice *, const char *, struct sluice_error *))
-{
-	struct sluice_error e;
-	int status = cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = call(c->s, c->args[0], &e);
-	return r < 0 ? cli_fail(c, r, &e) : 0;
-}
-
 int cmd_compute_detach(struct cli *c)
 {
-	return change(c, sluice_compute_detach);
+	return cli_change(c, sluice_compute_detach);
 }
 
 int cmd_compute_delete(struct cli *c)
 {
-	return change(c, sluice_compute_delete);
+	return cli_change(c, sluice_compute_delete);
 }
 
 static int show_event(void *user, const char *event)
@@ -263,17 +220,15 @@ int cmd_linked_service_create(struct cli *c)
 
 int cmd_linked_service_list(struct cli *c)
 {
-	return list(c, sluice_linked_service_list, "name,type,workspace,endpoint");
+	return cli_list(c, sluice_linked_service_list, "name,type,workspace,endpoint");
 }
 
 int cmd_linked_service_show(struct cli *c)
 {
-	int status = cli_open(c, 0);
-
-	return status ? status : show(c, sluice_linked_service_show, c->args[0]);
+	return cli_show(c, sluice_linked_service_show, c->args[0], NULL);
 }
 
 int cmd_linked_service_unregister(struct cli *c)
 {
-	return change(c, sluice_linked_service_unregister);
+	return cli_change(c, sluice_linked_service_unregister);
 }

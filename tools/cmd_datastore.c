@@ -38,15 +38,6 @@ static int add_set(struct cli *c, struct json_t *o)
 	return 0;
 }
 
-static int show(struct cli *c, const char *name)
-{
-	struct sluice_error e;
-	char *text;
-	int r = sluice_datastore_show(c->s, name, &text, &e);
-
-	return r < 0 ? cli_fail(c, r, &e) : render(c, text, NULL);
-}
-
 /* What the file says of them; *ret is an array. */
 static int read_file(struct cli *c, const char *file, const char *name, struct json_t **ret)
 {
@@ -101,7 +92,7 @@ static int create_from_file(struct cli *c, const char *file)
 	if (r < 0)
 		return cli_fail(c, r, &e);
 	tell_notes(one);
-	return show(c, slu_json_str(one, "name"));
+	return cli_show(c, sluice_datastore_show, slu_json_str(one, "name"), NULL);
 }
 
 int cmd_datastore_create(struct cli *c)
@@ -129,7 +120,7 @@ int cmd_datastore_create(struct cli *c)
 	SLU_AUTO(slu_freep) char *entry = slu_json_text(o, SLU_JSON_COMPACT);
 	int r = sluice_datastore_create(c->s, c->args[0], entry ? entry : "", flags_of(c), &e);
 
-	return r < 0 ? cli_fail(c, r, &e) : show(c, c->args[0]);
+	return r < 0 ? cli_fail(c, r, &e) : cli_show(c, sluice_datastore_show, c->args[0], NULL);
 }
 
 int cmd_datastore_update(struct cli *c)
@@ -151,7 +142,7 @@ int cmd_datastore_update(struct cli *c)
 	SLU_AUTO(slu_freep) char *changes = slu_json_text(o, SLU_JSON_COMPACT);
 	int r = sluice_datastore_update(c->s, c->args[0], changes ? changes : "", flags_of(c), &e);
 
-	return r < 0 ? cli_fail(c, r, &e) : show(c, c->args[0]);
+	return r < 0 ? cli_fail(c, r, &e) : cli_show(c, sluice_datastore_show, c->args[0], NULL);
 }
 
 /* One of a list: what became of it. */
@@ -204,21 +195,12 @@ int cmd_datastore_import(struct cli *c)
 
 int cmd_datastore_list(struct cli *c)
 {
-	struct sluice_error e;
-	char *text;
-	int status = cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = sluice_datastore_list(c->s, &text, &e);
-	return r < 0 ? cli_fail(c, r, &e) : render(c, text, "name,default,type,place");
+	return cli_list(c, sluice_datastore_list, "name,default,type,place");
 }
 
 int cmd_datastore_show(struct cli *c)
 {
-	int status = cli_open(c, 0);
-
-	return status ? status : show(c, c->nargs ? c->args[0] : NULL);
+	return cli_show(c, sluice_datastore_show, c->nargs ? c->args[0] : NULL, NULL);
 }
 
 int cmd_datastore_test(struct cli *c)
@@ -243,24 +225,12 @@ int cmd_datastore_test(struct cli *c)
 	return status ? status : r;
 }
 
-/* The verbs that change one and have nothing to tell. */
-static int change(struct cli *c, int (*call)(struct sluice *, const char *, struct sluice_error *))
-{
-	struct sluice_error e;
-	int status = cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = call(c->s, c->args[0], &e);
-	return r < 0 ? cli_fail(c, r, &e) : 0;
-}
-
 int cmd_datastore_set_default(struct cli *c)
 {
-	return change(c, sluice_datastore_set_default);
+	return cli_change(c, sluice_datastore_set_default);
 }
 
 int cmd_datastore_unregister(struct cli *c)
 {
-	return change(c, sluice_datastore_unregister);
+	return cli_change(c, sluice_datastore_unregister);
 }

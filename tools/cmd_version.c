@@ -136,13 +136,5 @@ int cmd_data_update(struct cli *c)
 
 int cmd_data_history(struct cli *c)
 {
-	struct sluice_error e;
-	char *text;
-	int status = cli_open(c, 0);
-
-	if (status)
-		return status;
-	int r = sluice_data_history(c->s, c->args[0], &text, &e);
-
-	return r < 0 ? cli_fail(c, r, &e) : render(c, text, "fact,time:time,change");
+	return cli_show(c, sluice_data_history, c->args[0], "fact,time:time,change");
 }

@@ -348,6 +348,46 @@ int cli_end(const struct cli *c, int status)
 	return status ? status : sluice_exit_code(-lost);
 }
 
+/* --- verbs that are one call --- */
+
+static int opened(struct cli *c)
+{
+	return c->s ? 0 : cli_open(c, 0);
+}
+
+int cli_show(struct cli *c, cli_show_fn *call, const char *name, const char *columns)
+{
+	struct sluice_error e = {0};
+	char *text;
+	int status = opened(c);
+	int r = status ? 0 : call(c->s, name, &text, &e);
+
+	if (status)
+		return status;
+	return r < 0 ? cli_fail(c, r, &e) : render(c, text, columns);
+}
+
+int cli_list(struct cli *c, cli_list_fn *call, const char *columns)
+{
+	struct sluice_error e = {0};
+	char *text;
+	int status = opened(c);
+	int r = status ? 0 : call(c->s, &text, &e);
+
+	if (status)
+		return status;
+	return r < 0 ? cli_fail(c, r, &e) : render(c, text, columns);
+}
+
+int cli_change(struct cli *c, cli_change_fn *call)
+{
+	struct sluice_error e = {0};
+	int status = opened(c);
+	int r = status ? 0 : call(c->s, c->args[0], &e);
+
+	return r < 0 ? cli_fail(c, r, &e) : status;
+}
+
 /* --- the verb --- */
 
 /* "data create": two words, or one.  *ret_words: how many arguments it took. */
