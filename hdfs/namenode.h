@@ -25,6 +25,7 @@ struct slu_nn_observers {
 	atomic_llong state;  /* the last transaction that we have seen */
 	atomic_llong synced; /* when the active one last said which is its last */
 	atomic_uint turn;
+	int64_t wait_ns; /* for one that lags behind; 0: as it should be */
 };
 
 /* The same for all loops. */

@@ -93,7 +93,7 @@ static bool is_synced(const struct slu_nn_observers *o)
 bool slu_nn_observe(struct slu_nn_set *set, struct slu_nn_call *c)
 {
 	struct slu_nn_observers *o = &set->observers;
-	int64_t now = slu_now(), end = slu_deadline_in(WAIT_NS);
+	int64_t now = slu_now(), end = slu_deadline_in(o->wait_ns ? o->wait_ns : WAIT_NS);
 	long long asked = atomic_load(&o->asked);
 	unsigned which, i;
 

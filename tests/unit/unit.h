@@ -14,11 +14,13 @@
 #include "common/err.h"
 #include "common/path.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* rc and e must be this failure, and the message must hold this text. */
@@ -81,6 +83,19 @@ static inline bool unit_read_all(int fd, void *p, size_t n)
 		n -= (size_t)r;
 	}
 	return true;
+}
+
+/* A socket that holds a port of 127.0.0.1 at which nobody listens: no other program gets it meanwhile. */
+static inline int unit_refusing(uint16_t *ret_port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	*ret_port = ntohs(a.sin_port);
+	return fd;
 }
 
 /* n letters that tell their place; the caller frees. */
