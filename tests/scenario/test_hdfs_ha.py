@@ -93,7 +93,7 @@ def test_spark_reads_a_view_without_further_settings(pair, tmp_path):
     view = ws.json("hdfs", ws.ref("d"))
     done = subprocess.run(
         [sys.executable, "-c", SPARK, view["uri"], json.dumps(view["conf"])],
-        cwd=tmp_path, env={**ws.env, "SPARK_LOCAL_IP": "127.0.0.1"}, capture_output=True, text=True, timeout=200,
+        cwd=tmp_path, env={**ws.env, "SPARK_LOCAL_IP": "127.0.0.1"}, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert view["uri"].startswith("hdfs://elsewhere/") and "['line a', 'line b']" in done.stdout, done.stderr
 
