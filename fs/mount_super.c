@@ -7,7 +7,7 @@
  *   a worker dies         the next one goes on: the kernel asks again for what was taken and not
  *                         answered, or, where it cannot, this process answers that with EIO at once
  *   no heartbeat          (stopped, stuck) killed after HANG_TICKS; the same for a request that is
- *                         older than any may become
+ *                         older than any may become.  One that ends has none: it has LEAVE_NS
  *   it dies too often     the connection is closed, so that nobody waits for it, and the mount is
  *                         left as a dead one: an empty folder in its place would look like no data
  *
@@ -40,7 +40,9 @@
 #define START_NS (15 * SLU_SEC) /* for a worker that inherits: it lists nothing */
 #define REAP_NS (2 * SLU_SEC)   /* for a worker that was killed, before the next one starts */
 #define HANDOVER_NS (8 * SLU_SEC)
-#define END_NS (12 * SLU_SEC)    /* its grace for programs and store, and some more */
+#define END_NS (12 * SLU_SEC) /* its grace for programs and store, and some more */
+#define LEAVE_NS                                                                                   \
+	(90 * SLU_SEC) /* the same where nobody waits for it: with what it may take to commit */
 #define WINDOW_NS (60 * SLU_SEC) /* in which deaths are counted */
 #define POINTS_MAX 32
 #define BAD_STARTS_MAX 3 /* in a row */
@@ -67,6 +69,7 @@ struct super {
 	uint64_t beat;
 	unsigned missed; /* ticks without one */
 	int64_t since;   /* start of the worker, or of the phase */
+	int64_t leaving; /* since when it ends by itself; 0 */
 	int64_t killed;  /* when we did; 0 */
 	int64_t next;    /* start of the next worker; 0: not waiting for that */
 	int64_t window;
@@ -413,20 +416,32 @@ static void hung(struct super *s, const char *why)
 	kill_worker(s);
 }
 
+/* The mount is over for it, or will be when its programs have left. */
+static void check_leaving(struct super *s, int64_t now)
+{
+	if (!s->leaving)
+		s->leaving = now;
+	if (now - s->leaving > LEAVE_NS)
+		hung(s, "does not end");
+}
+
 static void check_worker(struct super *s, int64_t now)
 {
 	uint64_t beat = atomic_load(&s->share->beat);
 	int64_t oldest = slu_mshare_oldest(s->share), limit = atomic_load(&s->share->limit);
+	bool ended = atomic_load(&s->share->ended);
 
 	s->missed = beat == s->beat ? s->missed + 1 : 0;
 	s->beat = beat;
 	if (!s->up) {
 		if (now - s->since > START_NS)
 			hung(s, "does not take over");
-	} else if (s->missed >= HANG_TICKS) {
+	} else if (s->missed >= HANG_TICKS && !ended) {
 		hung(s, "is stopped or stuck");
 	} else if (oldest && limit && now - oldest > limit + STUCK_NS) {
 		hung(s, "does not answer a request");
+	} else if (ended) {
+		check_leaving(s, now);
 	}
 }
 

@@ -38,6 +38,9 @@ RUN_FAILED, CANCELED, NOT_SUPPORTED = 10, 11, 12
 
 
 def pytest_configure(config):
+    # A shell that starts the tests in the background lets them ignore this, and so every program that they start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "xdist_group(name): runs in the process of that name")
     config.addinivalue_line("markers", "spark: needs pyspark and Java")
     config.addinivalue_line("markers", "local_only: about local folders, not about stores")
@@ -121,6 +124,15 @@ def let_others_in(path):
     for p in [path, *path.parents]:
         if p.stat().st_mode & 0o005 != 0o005:
             p.chmod(p.stat().st_mode | 0o055)
+
+
+def ended(pid):
+    """With all its threads: the first of them may be gone while another one holds files and locks still."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return all((t / "stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX" for t in tasks)
+    except (FileNotFoundError, ProcessLookupError):
+        return not Path(f"/proc/{pid}").exists()
 
 
 def is_mount(path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writable mounts: what no store keeps, what is not committed, and how that is told."""
 
+import contextlib
 import errno
 import json
 import os
@@ -9,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import BAD_INPUT, local_only, needs_fuse, read_tree, until
+from conftest import BAD_INPUT, ended, local_only, needs_fuse, read_tree, server_of, until, worker_of
 from test_mount_write import BIG, fails, kill_worker, staged, writable
 
 pytestmark = [needs_fuse, pytest.mark.tsan]
@@ -94,7 +95,7 @@ def test_links_and_pipes_are_of_this_machine(ws):
         for name in ("plain", "d/dangling", "pipe"):
             os.remove(m / name)
         assert [e.name for e in os.scandir(m)] == ["d"]
-    assert not [p for p in (ws.cwd / "stage").rglob("*") if p.is_file()]
+    until("nothing is left", lambda: not [p for p in (ws.cwd / "stage").rglob("*") if p.is_file()])
 
 
 @local_only
@@ -177,6 +178,22 @@ def test_fsync_after_a_copy_was_closed(ws):
         assert ws.store.get("out/f") == b"one"
 
 
+@local_only
+def test_a_worker_that_ends_has_the_time_to_commit(ws):
+    """It says nothing meanwhile, and its supervisor does not take it for one that is stuck."""
+    log = ws.cwd / "log"
+    with writable(ws, "--log", log, env={"SLUICE_FAULT": "put:1:delay=4s"}) as m:
+        supervisor, worker = server_of(m), worker_of(m)
+        f = open(m / "f", "wb", buffering=0)
+        f.write(b"bytes")
+        os.kill(worker, signal.SIGTERM)  # programs have a moment to leave, which this one does not
+        until("their end", lambda: ended(supervisor) and ended(worker))
+        assert ws.store.get("out/f") == b"bytes"
+        with contextlib.suppress(OSError):
+            f.close()
+    assert "stuck" not in log.read_text()
+
+
 @pytest.mark.only_on("hdfs")
 def test_a_name_that_the_store_refuses_is_refused_at_once(ws):
     with writable(ws) as m:
@@ -201,22 +218,35 @@ def doctor(ws):
     return {c["check"]: c["detail"] for c in json.loads(done.stdout) if "files" in c["check"] and not c["ok"]}
 
 
+def numbers(ws, point):
+    """Of a mount, which is asked again when it was too slow to answer."""
+
+    def ask():
+        (one,) = ws.run("stats", "-o", "json", point).json
+        return one if "stats" in one else None
+
+    return until("an answer", ask)
+
+
 @local_only
 def test_what_is_not_in_the_store_is_told(ws):
     (ws.cwd / "big").write_bytes(BIG)
     with writable(ws) as m:
-        subprocess.run(f"cat {ws.cwd}/big > good", shell=True, cwd=m, check=True)
+        with subprocess.Popen(f"cat {ws.cwd}/big - > good", shell=True, cwd=m, stdin=subprocess.PIPE) as cat:
+            until("some of it is sent", lambda: numbers(ws, m)["stats"]["counters"]["streamed"] > 0)
+            cat.stdin.close()
+            assert cat.wait() == 0
         until("it is committed", lambda: ws.exists("out/good"))
         f = os.open(m / "f", os.O_CREAT | os.O_WRONLY)
         os.write(f, b"synced")
         os.fsync(f)
         subprocess.run([sys.executable, "-c", WRITER, m / "g", "", "9"], check=False)
-        until("the killed one is set aside", lambda: list((ws.cwd / "stage/kept").iterdir()))
+        until("the killed one is set aside", lambda: numbers(ws, m)["stats"]["counters"]["set_aside"])
+        until("the whole one is let go", lambda: numbers(ws, m)["stage"]["bytes"] == len(b"synced"))
+        assert list((ws.cwd / "stage/kept").iterdir())
         got = ws.run("stats", m).out
         assert " 0 failed, 1 set aside" in got and "of them 1 not in the store" in got
-        (stats,) = ws.run("stats", "-o", "json", m).json
-        assert stats["stats"]["counters"]["written"] == len(BIG) + len(b"synced") + len(b"half of it")
-        assert stats["stats"]["counters"]["streamed"] > 0 and stats["stage"]["bytes"] == len(b"synced")
+        assert numbers(ws, m)["stats"]["counters"]["written"] == len(BIG) + len(b"synced") + len(b"half of it")
         out, aside = ws.folder / "out", ws.folder / "aside"
         out.rename(aside)
         out.touch()
