@@ -313,7 +313,8 @@ int sluice_mount_prefetch(const char *mountpoint, sluice_path_fn *next, void *us
 
 /* Asks on a connection of its own: the process at the other end of the last one is to end. */
 static int ask_worker(const char *where, const struct slu_mpoint *mp, const char *what,
-		      int64_t *ret_workers, int64_t *ret_fell_back, struct slu_err *e)
+		      int64_t patience, int64_t *ret_workers, int64_t *ret_fell_back,
+		      struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *request = NULL, *answer = NULL;
 	SLU_AUTO(slu_closep) int fd = connect_to(where, mp, e);
@@ -322,7 +323,7 @@ static int ask_worker(const char *where, const struct slu_mpoint *mp, const char
 	if (fd >= 0)
 		r = request_new(what, &request)
 			    ? slu_fail_oom(e)
-			    : slu_control_ask(fd, request, PATIENCE, &answer, e);
+			    : slu_control_ask(fd, request, patience, &answer, e);
 	if (r)
 		return r;
 	*ret_workers = slu_json_int(answer, "workers", 0);
@@ -333,12 +334,12 @@ static int ask_worker(const char *where, const struct slu_mpoint *mp, const char
 static int upgrade(const char *where, const struct slu_mpoint *mp, struct slu_err *e)
 {
 	int64_t end = slu_deadline_in(SETTLING), workers, fell_back, now, falls;
-	int r = ask_worker(where, mp, "upgrade", &workers, &fell_back, e);
+	int r = ask_worker(where, mp, "upgrade", SETTLING, &workers, &fell_back, e);
 
 	if (r)
 		return r;
 	/* One that does not answer is about to be replaced. */
-	while (ask_worker(where, mp, "worker", &now, &falls, e) || now == workers) {
+	while (ask_worker(where, mp, "worker", PATIENCE, &now, &falls, e) || now == workers) {
 		if (slu_expired(end))
 			return slu_fail(e, ETIMEDOUT,
 					"'%s' was not handed over within %lld s: see its log",
@@ -367,7 +368,7 @@ int sluice_mount_upgrade(const char *mountpoint, struct sluice_error *e)
 
 /* --- what an unmount leaves --- */
 
-void slu_api_stage_look(const char *mountpoint, struct slu_api_stage *ret)
+void slu_api_stage_look(const char *mountpoint, int64_t patience, struct slu_api_stage *ret)
 {
 	SLU_AUTO(slu_freep) char *where = NULL;
 	SLU_AUTO(slu_json_freep) struct json_t *answer = NULL;
@@ -377,7 +378,7 @@ void slu_api_stage_look(const char *mountpoint, struct slu_api_stage *ret)
 
 	*ret = (struct slu_api_stage){.session = NULL};
 	if (mount_at(mountpoint, &where, &mp, NULL) || !mp.writable ||
-	    ask_stats(where, &mp, SLU_SEC, &answer, NULL))
+	    ask_stats(where, &mp, patience, &answer, NULL))
 		return;
 	session = slu_json_str(slu_json_get(answer, "stage"), "where");
 	if (!session)

@@ -434,7 +434,8 @@ int sluice_unmount(const char *mountpoint, int64_t timeout_ns, struct sluice_err
 		timeout_ns = set.unmount_timeout;
 	}
 	if (r == 0) {
-		slu_api_stage_look(abs, &stage);
+		/* A mount that does not answer is unmounted all the same. */
+		slu_api_stage_look(abs, timeout_ns / 2, &stage);
 		end = slu_deadline_in(
 			timeout_ns); /* of all: who is detached only is not waited for */
 		r = slu_unmount(abs, timeout_ns, &er);

@@ -18,12 +18,13 @@ int slu_api_view_options(const struct sluice_view_options **o, struct slu_err *e
 /* view: 'm' or 'd'; settings: as in struct sluice_view_options. */
 int slu_api_settle(struct sluice *s, char view, const char *const *settings,
 		   struct slu_settings *ret, struct slu_err *e);
-/* What a mount has written and the store has not: looked at before it is unmounted, told after that. */
+/* What a mount has written and the store has not: looked at before it is unmounted, told after that.  patience: ns
+ * for its process to answer; else nothing is told. */
 struct slu_api_stage {
 	char *session, *root;
 	uint64_t aside, kept;
 };
-void slu_api_stage_look(const char *mountpoint, struct slu_api_stage *ret);
+void slu_api_stage_look(const char *mountpoint, int64_t patience, struct slu_api_stage *ret);
 /* Waits until its processes are gone, at most until the deadline. */
 void slu_api_stage_tell(const char *mountpoint, const struct slu_api_stage *s, int64_t deadline);
 void slu_api_stage_done(struct slu_api_stage *s);
