@@ -9,7 +9,7 @@ import subprocess
 import urllib.request
 
 import pytest
-from conftest import Workspace, until
+from conftest import PATIENCE, Workspace, until
 from stores import BlobStore
 
 BIG = hashlib.shake_128(b"bad network").digest(24 << 20)
@@ -36,7 +36,8 @@ class Toxiproxy:
 
     def call(self, method, path, **body):
         data = json.dumps(body).encode() if body else None
-        with urllib.request.urlopen(urllib.request.Request(self.api + path, data, method=method), timeout=10) as got:
+        request = urllib.request.Request(self.api + path, data, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as got:
             return got.read() or b"done"
 
     def poison(self, kind, stream="downstream", toxicity=1.0, **attributes):
@@ -95,7 +96,8 @@ def test_latency_changes_nothing_but_the_time(far, proxy):
 def test_reads_over_connections_that_are_cut(far, proxy, share, limit):
     far.put("big", BIG)
     proxy.poison("limit_data", toxicity=share, bytes=limit)
-    done = subprocess.run(["sluice", "cat", far.ref("big")], cwd=far.cwd, capture_output=True, timeout=120)
+    argv = ["sluice", "cat", far.ref("big")]
+    done = subprocess.run(argv, cwd=far.cwd, capture_output=True, timeout=4 * PATIENCE)
     assert limit > 64 << 10 or done.returncode  # no block gets through
     if done.returncode:
         assert BIG.startswith(done.stdout) and done.stderr.count(b"\n") == 1 and b"'big'" in done.stderr
@@ -106,7 +108,8 @@ def test_reads_over_connections_that_are_cut(far, proxy, share, limit):
 def test_writes_over_connections_that_are_cut(far, proxy):
     (far.cwd / "big").write_bytes(BIG)
     proxy.poison("limit_data", stream="upstream", toxicity=0.5, bytes=3 << 20)
-    done = subprocess.run(["sluice", "cp", "big", far.ref("up")], cwd=far.cwd, capture_output=True, timeout=120)
+    argv = ["sluice", "cp", "big", far.ref("up")]
+    done = subprocess.run(argv, cwd=far.cwd, capture_output=True, timeout=4 * PATIENCE)
     if done.returncode:
         assert done.stderr.count(b"\n") == 1 and b"'" in done.stderr
         assert not far.exists("up") or far.get("up") == BIG

@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import RUNG, STORES, needs_fuse, server_of, until, worker_of
+from conftest import PATIENCE, RUNG, STORES, needs_fuse, server_of, until, worker_of
 
 pytestmark = [needs_fuse]
 MIB = 1 << 20
@@ -26,7 +26,7 @@ WAYS = {
 
 def run_fio(cwd, path, *more):
     argv = [fio, "--name=v", f"--filename={path}", f"--size={SIZE}", "--verify=crc32c", "--verify_interval=4096"]
-    return subprocess.run([*argv, *more], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*argv, *more], cwd=cwd, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
 
 
 @pytest.mark.skipif(not fio, reason="fio is not installed")

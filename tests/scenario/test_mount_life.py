@@ -13,7 +13,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import is_mount, local_only, needs_fuse, needs_root, read_tree, server_of, traced, until, worker_of
+from conftest import (
+    PATIENCE,
+    is_mount,
+    local_only,
+    needs_fuse,
+    needs_root,
+    read_tree,
+    server_of,
+    traced,
+    until,
+    worker_of,
+)
 
 pytestmark = needs_fuse
 
@@ -82,7 +93,7 @@ def test_of_two_at_the_same_place_and_time_one_is_refused(files):
     point.mkdir()
     for _ in range(4):
         tries = [files.start("mount", files.ref("in"), point, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-        said = [p.communicate(timeout=60)[1] for p in tries]
+        said = [p.communicate(timeout=PATIENCE)[1] for p in tries]
         assert sorted(p.returncode == 0 for p in tries) == [False, False, False, True], said
         assert all("already shows" in s for s, p in zip(said, tries) if p.returncode), said
         assert len(mounts_at(point)) == 1
@@ -114,10 +125,10 @@ def test_it_can_be_unmounted_while_all_its_processes_are_stopped(files):
         (m / "big").open().close()  # so that only the READ is asked for
         with stopped(*reversed(pids)):
             reader = subprocess.Popen([sys.executable, "-c", ASK.format(KINDS["READ"]), m])
-            until("a reader in the mount", lambda: opened(reader.pid, m / "big"), 20)
+            until("a reader in the mount", lambda: opened(reader.pid, m / "big"))
             files.run("unmount", "--timeout", "200ms", m)
             assert not is_mount(m)
-            assert reader.wait(timeout=30) in (errno.ENOTCONN, errno.ECONNABORTED)
+            assert reader.wait(timeout=PATIENCE) in (errno.ENOTCONN, errno.ECONNABORTED)
         until("their end", lambda: all(gone(p) for p in pids))
 
 
@@ -138,10 +149,10 @@ def test_a_stopped_mount_is_aborted_by_its_connection(files):
         assert command.stdout.readline() == "ready\n"
         with stopped(*reversed(pids)):
             reader = subprocess.Popen([sys.executable, "-c", ASK.format(KINDS["READ"]), m])
-            until("a reader in the mount", lambda: opened(reader.pid, m / "big"), 20)
-            command.communicate("go\n", timeout=60)
+            until("a reader in the mount", lambda: opened(reader.pid, m / "big"))
+            command.communicate("go\n", timeout=PATIENCE)
             assert command.returncode == 0
-            assert reader.wait(timeout=30) in (errno.ENOTCONN, errno.ECONNABORTED)
+            assert reader.wait(timeout=PATIENCE) in (errno.ENOTCONN, errno.ECONNABORTED)
             assert is_mount(m)  # it was another namespace's that was detached
         calls = trace.read_text()
         assert re.search(rf"/connections/{minor}/abort\", O_WRONLY[^)\n]*(\) = \d|<unfinished)", calls)
@@ -199,7 +210,7 @@ def dies_when_it_answers(pid):
     finally:
         p.terminate()
         p.stderr.close()
-        p.wait(timeout=30)
+        p.wait(timeout=PATIENCE)
 
 
 @local_only
@@ -223,9 +234,9 @@ def lose_one(files, how, hide, ask):
         old = until("a worker", lambda: worker_of(m))
         with dies_when_it_answers(old):
             p = subprocess.Popen([sys.executable, "-c", ASK.format(ask), m], stderr=subprocess.DEVNULL)
-            code = p.wait(timeout=30)
+            code = p.wait(timeout=PATIENCE)
             until("its death", lambda: gone(old))
-        assert subprocess.run([sys.executable, "-c", ASK.format(ask), m], timeout=30).returncode == 0, ask
+        assert subprocess.run([sys.executable, "-c", ASK.format(ask), m], timeout=PATIENCE).returncode == 0, ask
         return code
 
 
@@ -244,7 +255,7 @@ def test_nothing_is_left_of_a_mount_that_is_killed_while_it_lists(files, whom):
     for pid in {"all": [p.pid, supervisor, worker], "supervisor": [supervisor], "worker": [worker]}[whom]:
         with contextlib.suppress(ProcessLookupError):  # it has noticed the end of the one before
             os.kill(pid, signal.SIGKILL)
-    said = p.communicate(timeout=60)[1]
+    said = p.communicate(timeout=PATIENCE)[1]
     assert p.returncode == -signal.SIGKILL if whom == "all" else "was killed by signal 9" in said
     until("their end", lambda: gone(supervisor) and gone(worker))
     assert not is_mount(point)
