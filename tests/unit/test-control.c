@@ -150,7 +150,7 @@ static int ask(int fd, const char *what, struct json_t **ret, struct slu_err *e)
 	slu_json_set_int(request, "v", 1);
 	slu_json_set_str(request, "do", what);
 	slu_json_set_str(request, "text", "hello");
-	r = slu_control_ask(fd, request, 20 * SLU_SEC, ret, e);
+	r = slu_control_ask(fd, request, 60 * SLU_SEC, ret, e);
 	slu_json_free(request);
 	return r;
 }
@@ -217,7 +217,7 @@ static void hung_up(int fd)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
 	for (;;) {
-		assert_int_equal(poll(&p, 1, 20000), 1);
+		assert_int_equal(poll(&p, 1, 60000), 1);
 		ssize_t n = recv(fd, buf, sizeof buf, 0);
 
 		if (n <= 0)
@@ -238,7 +238,7 @@ static void test_too_long_a_line(void **state)
 	for (int i = 0; i < 64; i++) {
 		struct pollfd p = {.fd = fd, .events = POLLOUT};
 
-		assert_int_equal(poll(&p, 1, 20000), 1);
+		assert_int_equal(poll(&p, 1, 60000), 1);
 		if (send(fd, junk, sizeof junk, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
 			break;
 	}

@@ -287,7 +287,7 @@ static void a_million_files_are_quick(void **state)
 	int64_t took = slu_now() - begin;
 
 	/* Far beyond the goal, for slow machines and sanitizers; the benchmark has the number. */
-	assert_true(took < 5 * SLU_SEC);
+	assert_true(took < 60 * SLU_SEC);
 	print_message("numbered in %lld ms\n", (long long)(took / SLU_MS));
 	assert_int_equal(slu_mtree_nodes(t), 1000000 + 10000 + 1 + 1);
 	assert_int_equal(walk(t, "data/folder-09999/image-999999.jpg", &n), slu_mtree_nodes(t));
