@@ -207,8 +207,8 @@ struct request {
 	const char *op; /* "get", "put", "list" ...: what rules and the log call it */
 	bool dfs;       /* came to the dfs endpoint */
 	struct fault fault;
-	unsigned released; /* how often, when the rules were looked at */
-	bool expected;     /* in the log, by who asks for it */
+	unsigned released;     /* how often, when the rules were looked at */
+	bool expected, logged; /* in the log, by who asks for it; it is there */
 	/* the answer */
 	int status;
 	uint64_t sent;
@@ -278,8 +278,9 @@ bool dfs_has_children(const struct container *c, const char *folder);
 int rules_set(const char *text, const char **why); /* replaces them; 0 or -EINVAL */
 void rules_match(struct request *q);
 void rules_release(void); /* all that stall go on to their end */
-void stall(const struct request *q);
-void log_request(const struct request *q);
+void stall(struct request *q); /* is in the log before */
+void log_expect(struct request *q);
+void log_request(struct request *q); /* once */
 void log_text(struct slu_buf *b);
 void log_clear(void);
 

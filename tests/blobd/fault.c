@@ -172,8 +172,6 @@ static void object(const struct request *q, char *out, size_t n)
 	snprintf(out, n, "%s/%s", q->container, *q->name ? q->name : prefix ? prefix : "");
 }
 
-static void log_expect(struct request *q);
-
 void rules_match(struct request *q)
 {
 	char what[2400];
@@ -193,7 +191,8 @@ void rules_match(struct request *q)
 		break;
 	}
 	pthread_mutex_unlock(&rules_lock);
-	log_expect(q);
+	if (q->fault.kind != FAULT_DELAY)
+		log_expect(q);
 }
 
 void rules_release(void)
@@ -202,10 +201,11 @@ void rules_release(void)
 }
 
 /* Until the client closes its end, or the tests say so: from when the rule was found on. */
-void stall(const struct request *q)
+void stall(struct request *q)
 {
 	struct pollfd p = {.fd = conn_fd(q->conn), .events = POLLRDHUP};
 
+	log_request(q); /* who left it may look at once */
 	while (__atomic_load_n(&released, __ATOMIC_SEQ_CST) == q->released)
 		if (poll(&p, 1, 50) > 0)
 			return;
@@ -218,17 +218,14 @@ static struct slu_buf lines = {.max = 256 << 20};
 static unsigned long long nr;
 
 /* Requests that are about to be in the log.  Who has an answer and asks for the log wants to see what was answered, and the
- * thread that answered may still be on its way; of what is slow on purpose nobody expects that. */
-#define PATIENCE_S 10
+ * thread that answered may still be on its way, for long on a busy machine.  What is slow on purpose is in the log before
+ * (stall, drip) or expected after (delay) its time. */
+#define PATIENCE_S 20
 static pthread_cond_t log_done = PTHREAD_COND_INITIALIZER;
 static unsigned expected;
 
-static void log_expect(struct request *q)
+void log_expect(struct request *q)
 {
-	enum fault_kind k = q->fault.kind;
-
-	if (k == FAULT_STALL || k == FAULT_DELAY || k == FAULT_DRIP)
-		return;
 	pthread_mutex_lock(&log_lock);
 	q->expected = true;
 	expected++;
@@ -246,13 +243,14 @@ static void log_wait(void)
 		;
 }
 
-void log_request(const struct request *q)
+void log_request(struct request *q)
 {
 	char what[2400];
 	const char *range = header(q, "x-ms-range") ?: header(q, "range");
 
-	if (slu_starts(q->raw_path, "/-/"))
+	if (q->logged || slu_starts(q->raw_path, "/-/"))
 		return;
+	q->logged = true;
 	object(q, what, sizeof(what));
 	pthread_mutex_lock(&log_lock);
 	if (q->expected && !--expected)

@@ -409,13 +409,14 @@ static void push_body(struct request *q, const char *p, uint64_t n)
 	bool end;
 	uint64_t part = until_fault(q, n, &end);
 
+	q->sent = part;
 	if (q->fault.kind == FAULT_DRIP) {
+		log_request(q);
 		for (uint64_t i = 0; i < n && push(q->conn, p + i, 1) == 0; i++)
 			poll(NULL, 0, (int)q->fault.n);
 	} else if (push(q->conn, p, part) < 0) {
 		q->close = true;
 	}
-	q->sent = part;
 	if (q->fault.kind == FAULT_EXTRA)
 		push(q->conn, "more than was said", 18);
 	if (end)

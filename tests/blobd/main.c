@@ -242,6 +242,7 @@ static bool fault_first(struct request *q)
 		return true;
 	case FAULT_DELAY:
 		poll(NULL, 0, (int)f->n);
+		log_expect(q);
 		return false;
 	case FAULT_CHANGE: {
 		struct container *c;

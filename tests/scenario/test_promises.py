@@ -322,7 +322,7 @@ def test_d2_a_killed_download_goes_on_where_it_was(files):
         """Once n answers have come and been written: the others never come."""
         with server.failing(f"get {name}/one/* {n + 1}- stall -1"):
             p = files.start("download", files.ref("one"), out)
-            until("the answers", lambda: len(data_requests(server, files.store)) >= n)
+            until("the answers", lambda: sum(x["action"] == "-" for x in data_requests(server, files.store)) >= n)
             until_idle(p.pid)
             p.kill()
             p.wait()
