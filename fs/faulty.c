@@ -15,6 +15,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#define LOOK_NS (10 * SLU_MS)
+
 struct faulty {
 	struct slu_store s;
 	struct slu_faulty_rules *rules;
@@ -67,6 +69,20 @@ static void fail(struct slu_op *op, int code)
 	slu_op_finish(op, -code);
 }
 
+/* As long as the file is there, a little later again. */
+static void look(struct slu_op *op, void *arg)
+{
+	struct faulty *f = arg;
+	int r = 0;
+
+	if (access(slu_faulty_rules_file(f->rules), F_OK) < 0)
+		slu_store_submit(f->s.below, op);
+	else
+		r = slu_park_op(f->park, op, slu_deadline_in(LOOK_NS), look, f);
+	if (r < 0)
+		fail(op, -r);
+}
+
 static void faulty_submit(struct slu_store *s, struct slu_op *op)
 {
 	struct faulty *f = (struct faulty *)s;
@@ -95,6 +111,9 @@ static void faulty_submit(struct slu_store *s, struct slu_op *op)
 		r = slu_park_op(f->park, op, slu_deadline_in(a.ns), forward, s->below);
 		if (r < 0)
 			fail(op, -r);
+		return;
+	case SLU_FAULTY_WHILE:
+		look(op, f);
 		return;
 	case SLU_FAULTY_HANG:
 		r = slu_park_op(f->park, op, op->deadline, time_out, NULL);

@@ -21,13 +21,16 @@ struct rule {
 	int op;        /* enum slu_op_type, -1: any */
 	uint32_t rate; /* of ONE; 0 with nth */
 	uint64_t nth;  /* 0: by rate */
+	bool on;       /* and all after that */
 	uint64_t seen; /* ops it fits, atomic */
 	struct slu_faulty_action action;
 };
 
 struct slu_faulty_rules {
 	SLU_VEC(struct rule) rules;
-	uint64_t chance; /* atomic */
+	uint64_t chance;  /* atomic */
+	char *text;       /* cut into its fields */
+	const char *file; /* in it; NULL: none */
 };
 
 static const struct {
@@ -55,13 +58,17 @@ static bool parse_op(const char *s, int *ret)
 	return *ret >= 0 || slu_streq(s, "any");
 }
 
-/* "#n", or a decimal number from 0 to 1. */
-static bool parse_rate(const char *s, struct rule *r)
+/* "#n", "#n+", or a decimal number from 0 to 1. */
+static bool parse_rate(char *s, struct rule *r)
 {
 	uint32_t v = 0, unit = ONE;
 
-	if (*s == '#')
+	if (*s == '#') {
+		r->on = s[strlen(s) - 1] == '+';
+		if (r->on)
+			s[strlen(s) - 1] = '\0';
 		return slu_u64(s + 1, &r->nth) && r->nth > 0;
+	}
 	if (*s != '0' && *s != '1')
 		return false;
 	v = *s++ == '1' ? ONE : 0;
@@ -72,9 +79,22 @@ static bool parse_rate(const char *s, struct rule *r)
 	return *s == '\0' && v <= ONE;
 }
 
-static bool parse_what(const char *s, struct slu_faulty_action *a)
+/* One file, by its absolute path. */
+static bool parse_while(struct slu_faulty_rules *all, const char *file, struct slu_faulty_action *a)
 {
-	const char *rest = slu_after(s, "delay=");
+	if (*file != '/' || (all->file && !slu_streq(all->file, file)))
+		return false;
+	all->file = file;
+	a->what = SLU_FAULTY_WHILE;
+	return true;
+}
+
+static bool parse_what(struct slu_faulty_rules *all, const char *s, struct slu_faulty_action *a)
+{
+	const char *rest = slu_after(s, "delay="), *file = slu_after(s, "while=");
+
+	if (file)
+		return parse_while(all, file, a);
 
 	if (rest) {
 		a->what = SLU_FAULTY_DELAY;
@@ -121,22 +141,21 @@ static int parse_rule(struct slu_faulty_rules *all, char *text, struct slu_err *
 	if (!parse_rate(rate, &r))
 		return slu_fail(e, EINVAL,
 				"fault rule: '%s' is neither a rate from 0 to 1 nor '#n'", rate);
-	if (!parse_what(what, &r.action))
+	if (!parse_what(all, what, &r.action))
 		return slu_fail(
 			e, EINVAL,
-			"fault rule: '%s' is no error name, 'delay=<time>', 'short', 'lost', "
-			"'hang', 'kill' or 'killed'",
+			"fault rule: '%s' is no error name, 'delay=<time>', 'while=/<file>', "
+			"'short', 'lost', 'hang', 'kill' or 'killed'",
 			what);
 	return slu_vec_push(&all->rules, r) ? 0 : slu_fail_oom(e);
 }
 
 int slu_faulty_rules_parse(const char *text, struct slu_faulty_rules **ret, struct slu_err *e)
 {
-	SLU_AUTO(slu_freep) char *copy = slu_strdup(text);
 	struct slu_faulty_rules *all = slu_new0(struct slu_faulty_rules);
-	int r = copy && all ? 0 : slu_fail_oom(e);
+	int r = all && (all->text = slu_strdup(text)) ? 0 : slu_fail_oom(e);
 
-	for (char *p = copy; r == 0 && p && *p;) {
+	for (char *p = all ? all->text : NULL; r == 0 && p && *p;) {
 		char *comma = strchr(p, ',');
 
 		if (comma)
@@ -157,7 +176,13 @@ void slu_faulty_rules_free(struct slu_faulty_rules *r)
 	if (!r)
 		return;
 	free(r->rules.p);
+	free(r->text);
 	free(r);
+}
+
+const char *slu_faulty_rules_file(const struct slu_faulty_rules *r)
+{
+	return r->file;
 }
 
 static uint32_t chance(struct slu_faulty_rules *all)
@@ -196,7 +221,7 @@ struct slu_faulty_action slu_faulty_rules_ask(struct slu_faulty_rules *all, enum
 		if (r->action.what == SLU_FAULTY_SHORT && type != SLU_OP_READ)
 			continue;
 		n = __atomic_add_fetch(kills(r) ? &seen_by_all : &r->seen, 1, __ATOMIC_RELAXED);
-		if (r->nth ? n == r->nth : chance(all) < r->rate)
+		if (r->nth ? n == r->nth || (r->on && n > r->nth) : chance(all) < r->rate)
 			return r->action;
 	}
 	return (struct slu_faulty_action){.what = SLU_FAULTY_NONE};

@@ -50,11 +50,11 @@ struct slu_hedge_conf {
 int slu_hedge_push(struct slu_store **s, const struct slu_hedge_conf *conf,
 		   struct slu_loops *loops);
 
-/* Fault injection by rule, "op:rate:what[,...]": op a name or "any"; rate 0..1 or "#n" (only the nth);
- * what: an errno name, "delay=5ms", "short" (READ fails as if cut), "lost" (done, but answered with
- * -ETIMEDOUT), "hang" (until cancel or deadline), "kill", "killed" (the process, before or after; "#n" counts
- * the ops of all its stores).  The first rule that fires decides.  Parsed from
- * SLUICE_FAULT.  Seeded: "seed=7".  loops may be NULL when no rule delays or hangs. */
+/* Fault injection by rule, "op:rate:what[,...]": op a name or "any"; rate 0..1, "#n" (only the nth) or "#n+"
+ * (and all after it); what: an errno name, "delay=5ms", "while=/file" (as long as it is there), "short" (READ
+ * fails as if cut), "lost" (done, but answered with -ETIMEDOUT), "hang" (until cancel or deadline), "kill",
+ * "killed" (the process, before or after; "#n" counts the ops of all its stores).  The first rule that fires
+ * decides.  Parsed from SLUICE_FAULT.  Seeded: "seed=7".  loops may be NULL when no rule delays or hangs. */
 int slu_faulty_push(struct slu_store **s, const char *rules, struct slu_loops *loops,
 		    struct slu_err *e);
 

@@ -277,7 +277,7 @@ bool dfs_has_children(const struct container *c, const char *folder);
 
 int rules_set(const char *text, const char **why); /* replaces them; 0 or -EINVAL */
 void rules_match(struct request *q);
-void rules_release(void); /* all that stall go on to their end */
+void rules_release(void);      /* all that stall go on to their end */
 void stall(struct request *q); /* is in the log before */
 void log_expect(struct request *q);
 void log_request(struct request *q); /* once */

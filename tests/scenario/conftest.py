@@ -107,8 +107,9 @@ def read_tree(folder):
 def until(what, check, patience=PATIENCE):
     """Waits for a condition that has no event to wait for; says which when it never comes.  What goes away while
     it is looked at (a staged file, a process) is looked at again."""
-    end, gone = time.monotonic() + patience, None
-    while time.monotonic() < end:
+    end, late, gone = time.monotonic() + patience, False, None
+    while not late:
+        late = time.monotonic() >= end  # looked at once more: the test itself may have been stopped
         try:
             got = check()
         except (FileNotFoundError, ProcessLookupError) as e:
@@ -133,6 +134,22 @@ def ended(pid):
         return all((t / "stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX" for t in tasks)
     except (FileNotFoundError, ProcessLookupError):
         return not Path(f"/proc/{pid}").exists()
+
+
+@contextlib.contextmanager
+def held(ws, op, *args, **more):
+    """A command of which some operations ("read:#20+") wait as long as the test wants: it is surely under way.  Of reads
+    all from one on, since what is late is asked for once more.  Gives the process and what lets it go on."""
+    gate = ws.cwd / "hold"
+    gate.touch()
+    p = ws.start(*args, env={"SLUICE_FAULT": f"{op}:while={gate}"}, **more)
+    try:
+        yield p, gate.unlink
+    finally:
+        gate.unlink(missing_ok=True)
+        if p.returncode is None:
+            p.kill()
+            p.communicate()
 
 
 def is_mount(path):

@@ -19,6 +19,7 @@ from conftest import (
     NOT_FOUND,
     NOT_SUPPORTED,
     USAGE,
+    held,
     local_only,
     read_tree,
 )
@@ -108,11 +109,10 @@ def test_a_dry_run_only_tells(ws, src):
 
 def test_a_killed_copy_leaves_nothing_half_done(ws, src):
     os.truncate(ws.cwd / "src/big", 1 << 30)
-    p = ws.start("cp", "-o", "json", "src/big", ws.ref("t/big"), stderr=subprocess.PIPE)
-    p.stderr.readline()  # it is under way
-    p.send_signal(signal.SIGKILL)
-    p.wait()
-    p.stderr.close()
+    with held(ws, "put_block:#9", "cp", "-o", "json", "src/big", ws.ref("t/big"), stderr=subprocess.PIPE) as (p, _):
+        p.stderr.readline()  # it is under way
+        p.send_signal(signal.SIGKILL)
+        p.communicate()
     assert not ws.exists("t/big")
     ws.run("cp", "src/small", ws.ref("t/small"))
     assert ws.run("ls", "-R", ws.ref("t")).out == "small\n"
@@ -120,10 +120,10 @@ def test_a_killed_copy_leaves_nothing_half_done(ws, src):
 
 def test_an_interrupted_copy_ends_and_says_so(ws, src):
     os.truncate(ws.cwd / "src/big", 4 << 30)
-    p = ws.start("cp", "-o", "json", "src/big", ws.ref("t/big"), stderr=subprocess.PIPE)
-    p.stderr.readline()
-    p.send_signal(signal.SIGINT)
-    err = p.communicate()[1]
+    with held(ws, "put_block:#9", "cp", "-o", "json", "src/big", ws.ref("t/big"), stderr=subprocess.PIPE) as (p, _):
+        p.stderr.readline()
+        p.send_signal(signal.SIGINT)
+        err = p.communicate()[1]
     assert p.returncode == CANCELED
     assert b"cancel" in err
     assert not ws.exists("t/big")

@@ -18,6 +18,7 @@ from conftest import (
     NO_SPACE,
     NOT_FOUND,
     RECORD,
+    held,
     let_others_in,
     local_only,
     needs_root,
@@ -176,12 +177,12 @@ def test_a_quota_that_is_used_up_is_told_and_gone_on_with(ws):
 
 
 def test_kill_nine_leaves_nothing_half_visible_and_the_next_run_cleans_up(files):
-    """Promise 2 and 4.  The store is slow, so that the download is surely under way."""
+    """Promise 2 and 4."""
     out = files.cwd / "out"
-    p = files.start("download", files.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=300ms"})
-    until("a part file", lambda: list(out.rglob(f"{PARTS}*")) if out.exists() else None)
-    p.kill()
-    p.wait()
+    with held(files, "read:#20+", "download", files.ref("in"), out) as (p, _):
+        until("a part file", lambda: list(out.rglob(f"{PARTS}*/*")) if out.exists() else None)
+        p.kill()
+        p.wait()
     for f in out.rglob("*"):
         if f.is_file() and PARTS not in str(f.relative_to(out)):
             assert f.read_bytes() == files.placed[f"in/{f.relative_to(out)}"]
@@ -193,12 +194,10 @@ def test_kill_nine_leaves_nothing_half_visible_and_the_next_run_cleans_up(files)
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_download_ends_and_can_be_gone_on_with(files, sig):
     out = files.cwd / "out"
-    p = files.start(
-        "download", files.ref("in"), out, env={"SLUICE_FAULT": "read:#1:delay=600s"}, stderr=subprocess.PIPE
-    )
-    until("a part file", lambda: list(out.rglob(f"{PARTS}*")) if out.exists() else None)
-    p.send_signal(sig)
-    p.communicate()
+    with held(files, "read:#20+", "download", files.ref("in"), out, stderr=subprocess.PIPE) as (p, _):
+        until("a part file", lambda: list(out.rglob(f"{PARTS}*/*")) if out.exists() else None)
+        p.send_signal(sig)
+        p.communicate()
     assert p.returncode == CANCELED
     files.run("download", files.ref("in"), out)
     assert read_tree(out) == files.below("in")
@@ -310,11 +309,11 @@ def test_the_server_is_asked_for_each_byte_once(large):
     out = large.cwd / "out"
     server = large.store.server
     with server.failing():
-        for after in (1, 2):
-            p = large.start("download", "-j2", large.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=150ms"})
-            until("chunks in the journal", lambda n=after: chunks_in(out) >= n)
-            p.kill()
-            p.wait()
+        for after, most in ((1, "read:#4+"), (2, "read:#1+")):  # which cannot end it
+            with held(large, most, "download", "-j2", large.ref("in"), out) as (p, _):
+                until("chunks in the journal", lambda n=after: chunks_in(out) >= n)
+                p.kill()
+                p.wait()
         large.run("download", large.ref("in"), out)
         sent = sum(int(entry["bytes"]) for entry in server.log() if entry["op"] == "get")
     assert read_tree(out) == large.below("in")
@@ -349,14 +348,13 @@ def test_policies(files):
 @pytest.mark.parametrize("policy", ["fail", "fail_on_file_conflict", "append"])
 def test_what_appears_meanwhile_is_not_replaced(files, policy):
     out = files.cwd / "out"
-    p = files.start(
-        "download", f"--policy={policy}", files.ref("in"), out,
-        env={"SLUICE_FAULT": "read:1:delay=500ms"}, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    until("a part file", lambda: list(out.rglob(f"{PARTS}*/*")) if out.exists() else None)
-    (out / "1").mkdir()
-    (out / "1/001").write_text("mine")
-    err = p.communicate()[1].decode()
+    command = ["download", f"--policy={policy}", files.ref("in"), out]
+    with held(files, "read:#20+", *command, stderr=subprocess.PIPE) as (p, go_on):
+        until("a part file", lambda: list(out.rglob(f"{PARTS}*/*")) if out.exists() else None)
+        (out / "1").mkdir()
+        (out / "1/001").write_text("mine")
+        go_on()
+        err = p.communicate()[1].decode()
     assert (out / "1/001").read_text() == "mine"
     assert p.returncode == (0 if policy == "append" else EXISTS) and err.count("\n") == (policy != "append"), err
     if policy != "append":
@@ -383,14 +381,14 @@ def test_a_full_disk_in_the_middle_can_be_gone_on_with(large, tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", str(small)], check=True)
     try:
         out = small / "out"
-        p = large.start(
-            "download", "-j1", large.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=150ms"}, stderr=subprocess.PIPE
-        )
-        until("chunks in the journal", lambda: chunks_in(out) >= 2)
-        with contextlib.suppress(OSError), (small / "other").open("wb", buffering=0) as f:
-            while f.write(bytes(64 * 1024)):
-                pass
-        err = p.communicate()[1]
+        command = ["download", "-j1", large.ref("in"), out]
+        with held(large, "read:#3+", *command, stderr=subprocess.PIPE) as (p, go_on):
+            until("chunks in the journal", lambda: chunks_in(out) >= 1)
+            with contextlib.suppress(OSError), (small / "other").open("wb", buffering=0) as f:
+                while f.write(bytes(64 * 1024)):
+                    pass
+            go_on()
+            err = p.communicate()[1]
         assert p.returncode == NO_SPACE and len(err.decode().splitlines()) == 1, err
         (small / "other").unlink()
         done = totals(large.run("download", "-o", "json", large.ref("in"), out))
@@ -454,12 +452,11 @@ def test_a_file_of_the_disk_cache_is_reflinked(large, reflinks):
 def test_two_downloads_into_one_target(files):
     """One of them is refused, and the other is not disturbed."""
     out = files.cwd / "out"
-    p = files.start("download", files.ref("in"), out, env={"SLUICE_FAULT": "read:1:delay=300ms"})
-    until("a part, which is made under the lock", lambda: list(out.rglob(f"{PARTS}*/*")) if out.exists() else None)
-    p.send_signal(signal.SIGSTOP)
-    assert "another download" in files.run("download", files.ref("in"), out, code=EXISTS).err
-    p.send_signal(signal.SIGCONT)
-    assert p.wait() == 0
+    with held(files, "read:#20+", "download", files.ref("in"), out) as (p, go_on):
+        until("a part, which is made under the lock", lambda: list(out.rglob(f"{PARTS}*/*")) if out.exists() else None)
+        assert "another download" in files.run("download", files.ref("in"), out, code=EXISTS).err
+        go_on()
+        assert p.wait() == 0
     assert read_tree(out) == files.below("in")
 
 

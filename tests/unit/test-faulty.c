@@ -12,13 +12,23 @@ static void mistakes_are_named(void **state)
 	static const struct {
 		const char *rules, *text;
 	} t[] = {
-		{"read", "'read' is not"},   {"read:1", "'read:1' is not"},
-		{"frob:1:EIO", "'frob'"},    {"read:2:EIO", "'2'"},
-		{"read:1.5:EIO", "'1.5'"},   {"read:x:EIO", "'x'"},
-		{"read:#0:EIO", "'#0'"},     {"read:#:EIO", "'#'"},
-		{"read:0.:EIO", "'0.'"},     {"read:1:EWHAT", "'EWHAT'"},
-		{"read:1:delay=x", "delay"}, {"seed=x", "seed=x"},
-		{"read:1:EIO,,", ""},        {"read:-1:EIO", "'-1'"},
+		{"read", "'read' is not"},
+		{"read:1", "'read:1' is not"},
+		{"frob:1:EIO", "'frob'"},
+		{"read:2:EIO", "'2'"},
+		{"read:1.5:EIO", "'1.5'"},
+		{"read:x:EIO", "'x'"},
+		{"read:#0:EIO", "'#0'"},
+		{"read:#:EIO", "'#'"},
+		{"read:0.:EIO", "'0.'"},
+		{"read:1:EWHAT", "'EWHAT'"},
+		{"read:1:delay=x", "delay"},
+		{"seed=x", "seed=x"},
+		{"read:1:EIO,,", ""},
+		{"read:-1:EIO", "'-1'"},
+		{"read:1:while=x", "while"},
+		{"read:#+:EIO", "'#'"},
+		{"read:1:while=/a,read:1:while=/b", "while"},
 	};
 	struct slu_faulty_rules *r = NULL;
 	struct slu_err e = {0};
@@ -59,6 +69,7 @@ static void rates_and_counts(void **state)
 	assert_int_equal(count("any:1:EIO", SLU_OP_STAT, 100), 100);
 	assert_int_equal(count("any:1:short", SLU_OP_STAT, 100), 0);
 	assert_int_equal(count("read:#3:EIO", SLU_OP_READ, 100), 1);
+	assert_int_equal(count("read:#3+:EIO", SLU_OP_READ, 100), 98);
 	assert_in_range(count("seed=1,read:0.25:EIO", SLU_OP_READ, 10000), 2300, 2700);
 	assert_in_range(count("read:0.001:EIO", SLU_OP_READ, 100000), 50, 150);
 	/* the same seed, the same faults; another one, others */
@@ -184,6 +195,43 @@ static void a_hang_ends_by_deadline_or_cancel(void **state)
 	unstack(&st);
 }
 
+static void a_file_holds_an_op(void **state)
+{
+	struct unit_dir dir;
+	atomic_int done = 0;
+	struct stack st;
+	struct slu_op op, held;
+	char file[128], rules[160];
+
+	(void)state;
+	unit_dir_make(&dir);
+	snprintf(file, sizeof(file), "%s/hold", dir.path);
+	snprintf(rules, sizeof(rules), "stat:1:while=%s", file);
+	assert_int_equal(close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+	stack(&st, rules);
+	slu_op_stat(&held, "p");
+	held.done = done_now;
+	held.user = &done;
+	slu_store_submit(st.s, &held);
+	slu_op_stat(&op, "q");
+	op.done = done_now;
+	op.user = &done;
+	slu_store_submit(st.s, &op);
+	assert_int_equal(done, 0);
+	slu_store_cancel(st.s, &op);
+	while (done < 1)
+		sched_yield();
+	assert_int_equal(op.rc, -ECANCELED);
+	assert_int_equal(st.f.calls, 0);
+	assert_int_equal(unlink(file), 0);
+	while (done < 2)
+		sched_yield();
+	assert_int_equal(held.rc, 0);
+	assert_int_equal(st.f.calls, 1);
+	unstack(&st);
+	unit_dir_done(&dir);
+}
+
 static void a_bad_rule_leaves_the_store_alone(void **state)
 {
 	struct fake f;
@@ -202,6 +250,7 @@ int main(void)
 		cmocka_unit_test(rates_and_counts),
 		cmocka_unit_test(each_kind),
 		cmocka_unit_test(a_hang_ends_by_deadline_or_cancel),
+		cmocka_unit_test(a_file_holds_an_op),
 		cmocka_unit_test(a_bad_rule_leaves_the_store_alone),
 	};
 
