@@ -60,7 +60,7 @@ class Azurite:
         self.client = BlobServiceClient(self.url, credential=KEY, api_version=VERSION, **verify)
 
     def wait(self):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         context = ssl.create_default_context(cafile=self.ca) if self.ca else None
         while time.monotonic() < end:
             assert self.process.poll() is None, f"Azurite did not start: {self.folder}/log"
@@ -70,7 +70,7 @@ class Azurite:
                 return  # it refuses what is not signed
             except OSError:
                 time.sleep(0.05)
-        raise AssertionError(f"Azurite is not ready after 60 s: {self.folder}/log")
+        raise AssertionError(f"Azurite is not ready after 180 s: {self.folder}/log")
 
     def stop(self):
         with contextlib.suppress(ProcessLookupError):

@@ -215,12 +215,18 @@ def test_names_that_the_service_does_not_take(blob, verb, name, words):
     assert read or all(w in err for w in words), err
 
 
-def test_a_long_name_leaves_room_for_the_cause(blob):
+@pytest.fixture
+def deaf_port():
+    """One that nobody listens at, nor can begin to."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        yield s.getsockname()[1]
+
+
+def test_a_long_name_leaves_room_for_the_cause(blob, deaf_port):
     name = "d/" + "n" * 900
     fails(blob, NOT_FOUND, ["'d/nnn", "nnn...nnn", "no such file"], "cat", blob.ref(name))
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        port = s.getsockname()[1]
-    at(blob, port)
+    at(blob, deaf_port)
     fails(blob, IO_ERROR, ["'d/nnn", "nobody listens"], "cat", blob.ref(name))
 
 
@@ -426,10 +432,8 @@ def test_a_port_without_tls(blob):
     fails(blob, IO_ERROR, ["'in/f'", "does not speak TLS", "port"], "cat", blob.ref("in/f"))
 
 
-def test_nobody_there(blob):
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        port = s.getsockname()[1]
-    at(blob, port)
+def test_nobody_there(blob, deaf_port):
+    at(blob, deaf_port)
     fails(blob, IO_ERROR, ["'in/f'", "nobody listens", "endpoint"], "cat", blob.ref("in/f"))
 
 
@@ -513,10 +517,8 @@ def test_a_proxy_that_refuses(blob, tunnels, by, answer, code, words):
     assert seen and seen[0].startswith("CONNECT lake.example.org:443 ")
 
 
-def test_a_proxy_that_is_not_there(blob):
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        proxy = f"http://127.0.0.1:{s.getsockname()[1]}"
-    entry(blob, endpoint="https://lake.example.org", proxy=proxy)
+def test_a_proxy_that_is_not_there(blob, deaf_port):
+    entry(blob, endpoint="https://lake.example.org", proxy=f"http://127.0.0.1:{deaf_port}")
     fails(blob, IO_ERROR, ["'in/f'", "the proxy cannot be reached"], "cat", blob.ref("in/f"))
 
 
