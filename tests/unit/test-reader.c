@@ -53,15 +53,20 @@ static void a_store_says_how_much_is_ahead_at_least(void **state)
 	const uint64_t ahead[] = {4 * MIB, 16 * MIB, 8 * MIB};
 	struct env *v = *state;
 
-	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+	v->d.at_once = true;
+	for (size_t i = 0, tries = 0; i < sizeof wanted / sizeof wanted[0];) {
 		v->d.s.ahead = wanted[i];
-		v->d.at_once = true;
 		v->d.bytes = 0;
 		open_with(v, 256 * MIB, 64 * MIB, (struct slu_readers_conf){.window_max = most[i]});
 		for (uint64_t off = 0; off < 4 * MIB; off += MIB)
 			assert_int_equal(read_at(v->r, off, MIB), MIB);
 		close_reader(v);
-		assert_int_equal(v->d.bytes, 4 * MIB + ahead[i]);
+		assert_true(v->d.bytes >= 4 * MIB + ahead[i]);
+		/* A store that a busy machine made slow looks far away to the pace, which wants more then. */
+		if (v->d.bytes == 4 * MIB + ahead[i])
+			i++;
+		else if (++tries == 200)
+			fail_msg("%zu: always more, now %llu", i, (unsigned long long)v->d.bytes);
 	}
 }
 
