@@ -40,9 +40,8 @@
 #define START_NS (15 * SLU_SEC) /* for a worker that inherits: it lists nothing */
 #define REAP_NS (2 * SLU_SEC)   /* for a worker that was killed, before the next one starts */
 #define HANDOVER_NS (8 * SLU_SEC)
-#define END_NS (12 * SLU_SEC) /* its grace for programs and store, and some more */
-#define LEAVE_NS                                                                                   \
-	(90 * SLU_SEC) /* the same where nobody waits for it: with what it may take to commit */
+#define END_NS (12 * SLU_SEC)    /* its grace for programs and store, and some more */
+#define LEAVE_NS (90 * SLU_SEC)  /* the same with what it may take to commit */
 #define WINDOW_NS (60 * SLU_SEC) /* in which deaths are counted */
 #define POINTS_MAX 32
 #define BAD_STARTS_MAX 3 /* in a row */
@@ -445,6 +444,12 @@ static void check_worker(struct super *s, int64_t now)
 	}
 }
 
+/* A writable mount may have to commit what is still open; its requests have an hour. */
+static int64_t end_ns(const struct super *s)
+{
+	return atomic_load(&s->share->limit) > LEAVE_NS ? LEAVE_NS : END_NS;
+}
+
 static void tick(struct super *s)
 {
 	int64_t now = slu_now();
@@ -454,7 +459,7 @@ static void tick(struct super *s)
 		if (now - s->killed > REAP_NS)
 			dead(s, SIGKILL);
 	} else if (s->phase == ENDING) {
-		if (now - s->since > END_NS)
+		if (now - s->since > end_ns(s))
 			kill_worker(s);
 	} else if (s->phase == HANDING) {
 		if (now - s->since > HANDOVER_NS)

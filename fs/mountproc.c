@@ -23,7 +23,7 @@
 #define READY_FD 3
 #define LIFELINE_FD 4
 #define READY_NS (600 * SLU_SEC) /* the server may have to list its dataset first */
-#define END_NS (16 * SLU_SEC)    /* its supervisor's patience with the one that serves, and more */
+#define END_NS (100 * SLU_SEC)   /* its supervisor's patience with the one that serves, and more */
 #define STEP_MS 10
 
 extern char **environ;

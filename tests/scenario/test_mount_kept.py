@@ -179,14 +179,16 @@ def test_fsync_after_a_copy_was_closed(ws):
 
 
 @local_only
-def test_a_worker_that_ends_has_the_time_to_commit(ws):
+@pytest.mark.parametrize("told, delay", [("worker", 4), ("supervisor", 14)])
+def test_a_worker_that_ends_has_the_time_to_commit(ws, told, delay):
     """It says nothing meanwhile, and its supervisor does not take it for one that is stuck."""
     log = ws.cwd / "log"
-    with writable(ws, "--log", log, env={"SLUICE_FAULT": "put:1:delay=4s"}) as m:
+    with writable(ws, "--log", log, env={"SLUICE_FAULT": f"put:1:delay={delay}s"}) as m:
         supervisor, worker = server_of(m), worker_of(m)
         f = open(m / "f", "wb", buffering=0)
         f.write(b"bytes")
-        os.kill(worker, signal.SIGTERM)  # programs have a moment to leave, which this one does not
+        # programs have a moment to leave, which this one does not
+        os.kill({"worker": worker, "supervisor": supervisor}[told], signal.SIGTERM)
         until("their end", lambda: ended(supervisor) and ended(worker))
         assert ws.store.get("out/f") == b"bytes"
         with contextlib.suppress(OSError):
