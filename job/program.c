@@ -331,14 +331,22 @@ static int clear_outputs(struct slu_task *t, struct slu_err *e)
 	return r;
 }
 
+static bool in_a_line(int fd)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	char last = '\n';
+
+	return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
 static void tell_retry(const struct slu_step *st, unsigned next, const struct slu_err *why)
 {
 	int fd = openat(st->run->fd, SLU_RUN_STDLOG,
-			O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+			O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd >= 0)
-		dprintf(fd, "sluice: %s; try %u of %u begins\n", why->msg, next,
-			st->task.spec.retries + 1);
+		dprintf(fd, "%ssluice: %s; try %u of %u begins\n", in_a_line(fd) ? "\n" : "",
+			why->msg, next, st->task.spec.retries + 1);
 	slu_closep(&fd);
 	slu_log(SLU_LOG_INFO, "job", "run '%s': %s; try %u of %u begins", st->run->id, why->msg,
 		next, st->task.spec.retries + 1);

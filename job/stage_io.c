@@ -12,6 +12,7 @@
 #include "fs/manifest.h"
 #include "fs/mount_told.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -102,12 +103,28 @@ void slu_stage_note_io(struct slu_task *t)
 		slu_run_set(t->run, "io", slu_take(o), false, NULL);
 }
 
-void slu_stage_note_changed(const struct slu_task *t, struct slu_err *e)
+/* What the mounts told of the first file that changed; NULL: of none.  Caller frees. */
+static char *first_changed(const struct slu_task *t)
 {
 	SLU_AUTO(slu_closep) int fd = open(t->data_log, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	SLU_AUTO(slu_freep) char *why = fd < 0 ? NULL : slu_mtold_find(fd);
+
+	return fd < 0 ? NULL : slu_mtold_find(fd);
+}
+
+void slu_stage_note_changed(const struct slu_task *t, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *why = first_changed(t);
 	const int code = e->code;
 
 	if (why)
 		slu_fail(e, code, "%.*s; %s", SAID_MOST, e->msg, why);
+}
+
+int slu_stage_check_changed(const struct slu_task *t, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *why = first_changed(t);
+
+	return why ? slu_fail(e, ESTALE,
+			      "the program did not look whether it could read its inputs: %s", why)
+		   : 0;
 }

@@ -193,7 +193,8 @@ static int finalize(struct slu_step *st, int r, struct slu_err *e)
 		return slu_fail(e, -rc, "%s", why.msg);
 	if (decided(st))
 		return slu_fail(e, ESTALE, "the run was decided by somebody else");
-	return slu_stage_collect(&st->task, e);
+	rc = slu_stage_check_changed(&st->task, e);
+	return rc < 0 ? rc : slu_stage_collect(&st->task, e);
 }
 
 /* o (taken) with what the step overwrote. */

@@ -58,6 +58,8 @@ int slu_stage_note_inputs(struct slu_task *t, struct slu_err *e);
 void slu_stage_note_io(struct slu_task *t);
 /* The program failed, e says how: adds which file of its mounts changed, when they told of one. */
 void slu_stage_note_changed(const struct slu_task *t, struct slu_err *e);
+/* The program says that all went well: -ESTALE when a mount refused it a file that changed.  After the mounts' end. */
+int slu_stage_check_changed(const struct slu_task *t, struct slu_err *e);
 /* Unmounts, removes what was staged.  Idempotent; the first error is told. */
 int slu_stage_close_inputs(struct slu_task *t, struct slu_err *e);
 /* The program has ended: unmounts outputs.  -errno: what was written is not all in the store; with the list. */

@@ -208,6 +208,22 @@ def test_a_file_that_changed_below_a_mount_is_the_reason(ws):
 
 
 @needs_fuse
+@pytest.mark.parametrize("mode", ["upload", "rw_mount"])
+def test_a_program_that_does_not_see_that_a_file_changed(ws, mode):
+    ws.put("d/a", "one")
+    ws.register("d", "d")
+    inputs = "  data: {type: uri_folder, path: 'azureml:d:1'}\n"
+    outputs = f"  o: {{mode: {mode}, name: counted}}\n"
+    job = command(ws, "cat $data/a | wc -l > $o/n; echo done", inputs, outputs)
+    run_job(ws, job)
+    ws.put("d/a", "other bytes")
+    run = run_job(ws, job, code=RUN_FAILED)
+    reason = show(ws, run)["reason"]
+    assert reason.startswith("the program did not look whether it could read its inputs: 'd/a' in ")
+    assert "done\n" in std_log(ws, run) and ws.versions("counted") == ["1"]
+
+
+@needs_fuse
 def test_another_try_begins_with_an_empty_mount(ws):
     shell = """
     ls $o
