@@ -445,12 +445,12 @@ def test_what_has_no_effect_is_told_when_the_job_is_made(ws):
 
 def test_a_program_that_failed_is_started_again(ws):
     """What the try that failed wrote is not there for the next one."""
-    shell = f"echo line >> ${{{{outputs.result}}}}/p; [ -e {ws.cwd}/once ] || {{ touch {ws.cwd}/once; exit 4; }}"
+    shell = f"echo line >> ${{{{outputs.result}}}}/p; [ -e {ws.cwd}/once ] || {{ touch {ws.cwd}/once; printf half; exit 4; }}"
     job = command(ws, shell, outputs=RESULT)
     job.write_text(job.read_text() + "retry_settings: {max_retries: 2}\n")
     run = run_job(ws, job)
     assert [x.get("exit_code") for x in show(ws, run)["attempts"]] == [4, 0]
-    assert "try 2 of 3 begins" in std_log(ws, run)
+    assert std_log(ws, run) == "half\nsluice: the step ended with exit status 4; try 2 of 3 begins\n"
     ws.run("download", "result@1", ws.cwd / "out")
     assert (ws.cwd / "out/p").read_text() == "line\n"
 
