@@ -180,7 +180,7 @@ static int stack(struct sluice *s, const char *name, struct slu_store **store, s
 			return r;
 	}
 	/* what answers without waiting has no tail to cut */
-	if (!slu_store_can(*store, SLU_CAP_INLINE_READ) &&
+	if (!slu_store_can(*store, SLU_CAP_INLINE_READ) && !getenv("SLUICE_NO_HEDGE") &&
 	    slu_hedge_push(store, NULL, s->loops) < 0)
 		return slu_fail_oom(e);
 	if (need_window(s, (*store)->host ? (*store)->host : name, &window) < 0 ||

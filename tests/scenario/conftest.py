@@ -152,6 +152,12 @@ def held(ws, op, *args, **more):
             p.communicate()
 
 
+def asks_once(ws):
+    """For who counts requests: on a slow machine, too, none is sent a second time beside the first."""
+    ws.env["SLUICE_NO_HEDGE"] = "1"
+    return ws
+
+
 def is_mount(path):
     return any(line.split(" ")[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
 

@@ -6,7 +6,17 @@ import re
 import threading
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, IO_ERROR, NO_PERMISSION, NOT_FOUND, NOT_SUPPORTED, needs_fuse, read_tree
+from conftest import (
+    BAD_INPUT,
+    EXISTS,
+    IO_ERROR,
+    NO_PERMISSION,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    asks_once,
+    needs_fuse,
+    read_tree,
+)
 
 HOSTILE = ["a b", "p%41q", "plus+and&amp", "quo'te\"s", "grün", "ha#sh?mark", "=;,@!$()*", "{x}[y]~^"]
 folders = pytest.mark.only_on("local", "hns", "hdfs")
@@ -155,6 +165,10 @@ def test_rm_of_a_pattern_takes_folders_with_it(ws):
 
 @pytest.mark.only_on("hns")
 class TestHierarchical:
+    @pytest.fixture(autouse=True)
+    def counted(self, ws):
+        asks_once(ws)
+
     def test_stat_of_the_root_shows_its_access_control_list(self, ws):
         assert ws.json("stat", ws.ref(""))["detail"]["acl"]
 

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, is_mount, needs_fuse, read_tree, server_of, until, worker_of
+from conftest import PATIENCE, asks_once, is_mount, needs_fuse, read_tree, server_of, until, worker_of
 
 BIG = 12 << 20
 
@@ -315,7 +315,7 @@ def until_idle(pid):
 @pytest.mark.only_on("hns")
 def test_d2_a_killed_download_goes_on_where_it_was(files):
     """What was written before is not fetched again; of another version nothing is kept."""
-    files.put("one/file", os.urandom(48 << 20))
+    asks_once(files).put("one/file", os.urandom(48 << 20))
     out, server, name = files.cwd / "out", files.store.server, files.store.name
 
     def killed_after(n):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import RUNG, needs_fuse, needs_root, server_of, until
+from conftest import RUNG, asks_once, needs_fuse, needs_root, server_of, until
 
 pytestmark = [needs_fuse, pytest.mark.only_on("hns"), pytest.mark.tsan]
 
@@ -27,7 +27,7 @@ def big(ws):
 def counted(ws):
     """A mount, the open file, and what the server sent for it: a list that is full at the end."""
     sent = []
-    with ws.mounted(ws.ref("in")) as m, ws.store.server.failing() as server:
+    with asks_once(ws).mounted(ws.ref("in")) as m, ws.store.server.failing() as server:
         fd = os.open(m / "big", os.O_RDONLY)
         try:
             yield fd, sent

@@ -11,7 +11,7 @@ import urllib.parse
 import hdfs_server
 import pytest
 from between import between
-from conftest import BAD_INPUT, EXISTS, Workspace, needs_fuse, until
+from conftest import BAD_INPUT, EXISTS, Workspace, asks_once, needs_fuse, until
 from stores import HdfsStore
 
 
@@ -163,7 +163,7 @@ def test_a_wrong_bit_on_the_way_there_is_sent_again(ws, hdfs, size, nth, blocks)
     data = os.urandom(size)
     (ws.cwd / "f").write_bytes(data)
     with between(hdfs.web, sent=Flipper(nth)) as server:
-        go_by(ws, server)
+        go_by(asks_once(ws), server)
         ws.run("cp", "f", ws.ref("d/f"))
         assert server.ops.count("data-CREATE") == server.ops.count("data-GETFILECHECKSUM") == blocks + 1
         assert ws.get("d/f") == data
