@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import RUNG, Workspace, needs_fuse, worker_of
+from conftest import RUNG, Workspace, asks_once, needs_fuse, until, worker_of
 from stores import BlobStore
 
 SMALL = b"some bytes that are not many\n" * 40
@@ -299,7 +299,7 @@ def test_a_mount_lives_through_all_of_it_and_does_not_grow(ws):
     ws.put_all(want)
     seen = []
     # none is fetched before it is asked for, when there is no fault yet
-    with ws.mounted(ws.ref("m"), ws.cwd / "mnt", "--set", "order_ahead=false") as point:
+    with asks_once(ws).mounted(ws.ref("m"), ws.cwd / "mnt", "--set", "order_ahead=false") as point:
         pid = worker_of(point)
         for r in range(rounds):
             for i, rule in enumerate(MOUNT):
@@ -313,10 +313,17 @@ def test_a_mount_lives_through_all_of_it_and_does_not_grow(ws):
                     assert server.fired(), (rule, failed, gauges(pid))
                 assert path.read_bytes() == data, rule
             seen.append(gauges(pid))
-    first, last = seen[1], seen[-1]  # the first round fills pools
-    assert last["fds"] <= first["fds"] + 1 and last["Threads"] <= first["Threads"] + 2, seen
-    if RUNG == "scenario":  # a sanitizer keeps what was freed
-        assert last["RssAnon"] <= first["RssAnon"] + 4096, seen
+        first = seen[1]  # the first round fills pools
+        most = {"fds": first["fds"] + 1, "Threads": first["Threads"] + 2, "RssAnon": first["RssAnon"] + 4096}
+        if RUNG != "scenario":  # a sanitizer keeps what was freed
+            del most["RssAnon"]
+
+        def no_more():
+            """A connection that broke, memory that was just read into, may take a moment to go."""
+            seen[-1] = gauges(pid)
+            return all(seen[-1][k] <= n for k, n in most.items())
+
+        until(f"no more than after the second round: {seen}", no_more)
 
 
 @needs_fuse
@@ -332,7 +339,7 @@ def test_a_file_that_changes_under_a_mount_is_stale(ws):
 def test_a_read_that_is_cut_goes_on_where_it_was(ws):
     ws.put("whole", BIG)
     with ws.server.failing(f"get {ws.store.name}/* 1 cut 100000") as server:
-        ws.run("cp", ws.ref("whole"), ws.cwd / "whole")
+        asks_once(ws).run("cp", ws.ref("whole"), ws.cwd / "whole")
         (cut,) = server.fired()
         first, last = map(int, cut["range"].removeprefix("bytes=").split("-"))
         asked = [x["range"].removeprefix("bytes=") for x in server.log() if x["op"] == "get"]

@@ -18,6 +18,7 @@ from conftest import (
     NO_SPACE,
     NOT_FOUND,
     RECORD,
+    asks_once,
     held,
     let_others_in,
     local_only,
@@ -162,8 +163,8 @@ def test_a_quota_that_is_used_up_is_told_and_gone_on_with(ws):
     """Some file systems do not tell of a quota before it is met."""
     ws.put_all({f"in/{i}": os.urandom(3000) for i in range(50)})
     out = ws.cwd / "out"
-    # the first write begins the journal
-    inject = "inject=pwrite64:error=EDQUOT:when=9+"
+    # counted for each thread: the first write of one begins the journal
+    inject = "inject=pwrite64:error=EDQUOT:when=3+"
     done = subprocess.run(
         ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", inject,
          "sluice", "download", "-j1", ws.ref("in"), str(out)],
@@ -307,7 +308,7 @@ def test_something_foreign_is_refused_beside_our_own(large):
 def test_the_server_is_asked_for_each_byte_once(large):
     """By its log, over two kills at a moment when parts are there."""
     out = large.cwd / "out"
-    server = large.store.server
+    server = asks_once(large).store.server
     with server.failing():
         for after, most in ((1, "read:#4+"), (2, "read:#1+")):  # which cannot end it
             with held(large, most, "download", "-j2", large.ref("in"), out) as (p, _):
