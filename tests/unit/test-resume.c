@@ -242,13 +242,16 @@ static void chunks_may_have_another_size(void **state)
 	v->s->block = 4 * MIB;
 	fault(v, "read:#3:EACCES");
 	assert_int_equal(again(v, (struct slu_download_opts){.jobs = 1}), -EACCES);
-	assert_int_equal(totals.bytes, 8 * MIB + MIB + 1 + MIB + 1);
+	/* of the two before, one may still have been under way: that is given up then */
+	uint64_t had = totals.bytes - (MIB + 1 + MIB + 1);
+
+	assert_true(had == 4 * MIB || had == 8 * MIB);
 	heal(v);
 	slu_budget_set_limit(b, 8 * MIB);
 	again_ok(v, (struct slu_download_opts){.jobs = 4});
 	slu_budget_set_limit(b, 0);
-	assert_int_equal(totals.resumed, 8 * MIB);
-	assert_int_equal(totals.bytes, MIB + 77);
+	assert_int_equal(totals.resumed, had);
+	assert_int_equal(totals.bytes, 9 * MIB + 77 - had);
 	check_all(v);
 }
 
