@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -26,6 +27,12 @@
 
 #define FOLDER "sessions"
 enum { RECORD_MAX = 1 << 20, ALL = 1000 };
+/* Counted, not timed: a machine that stands still meanwhile takes none away. */
+enum { LOOKS = 3000, LOOK_MS = 10 }; /* a record that somebody only looks at is waited for */
+enum {
+	SETTLES = 100,
+	SETTLE_MS = 100
+}; /* a session whose statement is over is busy for a moment still */
 
 int64_t slu_session_id(const struct slu_session *v)
 {
@@ -66,19 +73,36 @@ static int open_folder(struct sluice *s, bool make, int *ret, struct slu_err *e)
 	return 0;
 }
 
-static int lock_record(struct slu_session *v)
+/* Who uses a record has it for itself; who only looks shares it with others who look, and is waited for. */
+static int take_lock(int fd, bool look)
+{
+	if (look)
+		return flock(fd, LOCK_SH | LOCK_NB) < 0 ? -errno : 0;
+	for (int i = 0; i < LOOKS; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK || flock(fd, LOCK_SH | LOCK_NB) < 0)
+			return -errno;
+		flock(fd, LOCK_UN);
+		poll(NULL, 0, LOOK_MS);
+	}
+	return -EWOULDBLOCK;
+}
+
+static int lock_record(struct slu_session *v, bool look)
 {
 	SLU_AUTO(slu_freep) char *file = file_name(v, "lock");
+	int r;
 
 	if (!file)
 		return -ENOMEM;
 	v->lock = openat(v->dir, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (v->lock < 0)
 		return -errno;
-	if (flock(v->lock, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	slu_closep(&v->lock);
-	return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	r = take_lock(v->lock, look);
+	if (r < 0)
+		slu_closep(&v->lock);
+	return r == -EWOULDBLOCK ? -EBUSY : r;
 }
 
 static int read_record(struct slu_session *v)
@@ -90,14 +114,15 @@ static int read_record(struct slu_session *v)
 	return r < 0 ? r : slu_json_parse(b.p ? b.p : "", b.len, file, &v->doc, NULL);
 }
 
-/* name: of a record.  *ret_locked: it is ours now; else somebody uses it. */
-static int open_record(int dir, const char *name, struct slu_session *v, bool *ret_locked)
+/* name: of a record.  *ret_locked: it is ours now, or with look nobody's; else somebody uses it. */
+static int open_record(int dir, const char *name, bool look, struct slu_session *v,
+		       bool *ret_locked)
 {
 	int r;
 
 	*v = (struct slu_session){.dir = fcntl(dir, F_DUPFD_CLOEXEC, 3), .lock = -1};
 	v->name = slu_strdup(name);
-	r = !v->name || v->dir < 0 ? -ENOMEM : lock_record(v);
+	r = !v->name || v->dir < 0 ? -ENOMEM : lock_record(v, look);
 	*ret_locked = r == 0;
 	if (r == 0 || r == -EBUSY)
 		r = read_record(v);
@@ -223,8 +248,10 @@ static bool is_over(const struct slu_session *v)
 
 typedef int each_fn(void *user, struct slu_session *v, bool locked, struct slu_err *e);
 
-/* fn for each record, of one compute or all; non-zero ends it.  fn may take *v, and zeroes it then. */
-static int each(struct sluice *s, const char *compute, each_fn *fn, void *user, struct slu_err *e)
+/* fn for each record, of one compute or all; non-zero ends it.  fn may take *v, and zeroes it then.  look: it is not to be
+ * ours, only nobody's. */
+static int each(struct sluice *s, const char *compute, bool look, each_fn *fn, void *user,
+		struct slu_err *e)
 {
 	SLU_AUTO(slu_closedirp) DIR *d = NULL;
 	const struct dirent *ent;
@@ -247,7 +274,7 @@ static int each(struct sluice *s, const char *compute, each_fn *fn, void *user, 
 		name = slu_strndup(ent->d_name, strlen(ent->d_name) - strlen(".json"));
 		if (!name)
 			return slu_fail_oom(e);
-		if (open_record(dirfd(d), name, &v, &locked) < 0)
+		if (open_record(dirfd(d), name, look, &v, &locked) < 0)
 			continue;
 		const char *of = slu_json_str(v.doc, "compute");
 		if (of && (!compute || slu_streq(of, compute)))
@@ -265,28 +292,39 @@ struct search {
 	struct slu_session *ret;
 };
 
-/* May a step begin in it? */
-static bool is_ready(struct slu_session *v, bool *ret_gone)
+static int ask_one(struct slu_session *v, struct json_t **ret)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
-	const char *state;
 	char path[64];
-	int r;
 
 	snprintf(path, sizeof(path), "/sessions/%" PRId64, slu_session_id(v));
-	r = slu_livy_call(v->livy, "GET", path, NULL, &o, NULL);
-	*ret_gone = r == -ENOENT;
-	if (r < 0)
-		return false;
-	switch (slu_livy_judge(o, &state)) {
-	case SLU_LIVY_WAITS:
-		return true;
-	case SLU_LIVY_RUNS:
-		return slu_streq(state, "idle");
-	default:
-		*ret_gone = true;
-		return false;
+	return slu_livy_call(v->livy, "GET", path, NULL, ret, NULL);
+}
+
+/* May a step begin in it?  No step is in it: what is busy has just ended one. */
+static bool is_ready(struct slu_session *v, bool *ret_gone)
+{
+	for (int i = 0; i < SETTLES; i++) {
+		SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+		const char *state;
+		int r = ask_one(v, &o);
+
+		*ret_gone = r == -ENOENT;
+		if (r < 0)
+			return false;
+		switch (slu_livy_judge(o, &state)) {
+		case SLU_LIVY_WAITS:
+			return true;
+		case SLU_LIVY_RUNS:
+			if (!slu_streq(state, "busy"))
+				return slu_streq(state, "idle");
+			poll(NULL, 0, SETTLE_MS);
+			break;
+		default:
+			*ret_gone = true;
+			return false;
+		}
 	}
+	return false;
 }
 
 static int try_one(void *user, struct slu_session *v, bool locked, struct slu_err *e)
@@ -318,7 +356,7 @@ int slu_session_find(struct sluice *s, struct slu_livy *l, const char *compute, 
 {
 	struct search q = {.livy = l, .key = key, .ret = ret};
 
-	return each(s, compute, try_one, &q, e);
+	return each(s, compute, false, try_one, &q, e);
 }
 
 static int fill(struct slu_session *v, const char *compute, const char *key, int64_t timeout,
@@ -351,7 +389,7 @@ int slu_session_add(struct sluice *s, struct slu_livy *l, const char *compute, c
 	else if (!(v.name = slu_asprintf("sluice-%s-%s", compute, id)) ||
 		 fill(&v, compute, key, timeout, grace) < 0)
 		r = slu_fail_oom(e);
-	else if ((r = lock_record(&v)) < 0)
+	else if ((r = lock_record(&v, false)) < 0)
 		slu_fail_sys(e, -r, "cannot lock the record of a session");
 	else
 		r = slu_session_save(&v, true, e);
@@ -370,6 +408,7 @@ struct look {
 	char *compute; /* whose server was asked last */
 	struct slu_livy *livy;
 	struct json_t *all; /* its sessions; NULL: it does not answer */
+	struct json_t *one; /* asked for by itself */
 	int64_t id;         /* stop: only that one; -1: all */
 	unsigned stopped;
 };
@@ -378,6 +417,7 @@ static void look_done(struct look *k)
 {
 	slu_json_free(k->rows);
 	slu_json_free(k->all);
+	slu_json_free(k->one);
 	slu_livy_free(k->livy);
 	free(k->compute);
 }
@@ -411,22 +451,53 @@ static int ask_server(struct look *k, const char *compute, struct slu_err *e)
 	return 0;
 }
 
-/* Of one that nobody uses: ends it when its time is over; NULL: it is not. */
-static const char *end_over(const struct look *k, struct slu_session *v, bool on_server)
+/* It was nobody's: is it still, and as it was?  Then it is ours alone from here on. */
+static bool take_over(struct slu_session *v)
 {
-	if (k->livy && (is_over(v) || (k->all && !on_server)))
-		return slu_session_drop(v, NULL) == 0 ? "ended" : "unreachable";
-	if (k->livy || !is_over(v))
+	SLU_AUTO(slu_json_freep) struct json_t *before = slu_take(v->doc);
+	const int64_t used = slu_json_int(before, "used", 0);
+
+	if (flock(v->lock, LOCK_EX | LOCK_NB) == 0 && read_record(v) == 0 &&
+	    slu_json_int(v->doc, "used", 0) == used)
+		return true;
+	if (!v->doc)
+		v->doc = slu_take(before);
+	return false;
+}
+
+/* What the server says of a session, NULL: nothing.  One that it did not tell of may have been made since. */
+static const struct json_t *look_up(struct look *k, struct slu_session *v, bool locked,
+				    bool *ret_gone)
+{
+	const struct json_t *o = k->all ? pick(k->all, v) : NULL;
+
+	*ret_gone = k->all && !o;
+	if (!*ret_gone || !locked || slu_session_id(v) < 0)
+		return o;
+	slu_json_free(slu_take(k->one));
+	*ret_gone = ask_one(v, &k->one) == -ENOENT;
+	return k->one;
+}
+
+/* Of one that nobody uses: ends it when its time is over; NULL: it is not. */
+static const char *end_over(const struct look *k, struct slu_session *v, bool gone)
+{
+	if (!is_over(v) && !(k->livy && gone))
 		return NULL;
+	if (!take_over(v))
+		return "busy"; /* by now */
+	if (k->livy)
+		return slu_session_drop(v, NULL) == 0 ? "ended" : "unreachable";
 	forget(v); /* its compute is no more, and its server ended it */
 	return "ended";
 }
 
 /* In a person's words. */
-static const char *state_of(const struct look *k, struct slu_session *v, bool locked)
+static const char *state_of(struct look *k, struct slu_session *v, bool locked)
 {
-	const struct json_t *o = k->all ? pick(k->all, v) : NULL;
-	const char *state = locked ? end_over(k, v, o != NULL) : NULL;
+	bool gone;
+	const struct json_t *o = look_up(k, v, locked, &gone);
+	const char *state = locked ? end_over(k, v, gone) : NULL;
 
 	if (state)
 		return state;
@@ -474,7 +545,7 @@ static int add_row(void *user, struct slu_session *v, bool locked, struct slu_er
 int slu_sessions_list(struct sluice *s, const char *compute, struct json_t **ret, struct slu_err *e)
 {
 	struct look k = {.s = s, .rows = slu_json_array()};
-	int r = k.rows ? each(s, compute, add_row, &k, e) : slu_fail_oom(e);
+	int r = k.rows ? each(s, compute, true, add_row, &k, e) : slu_fail_oom(e);
 
 	if (r == 0)
 		*ret = slu_take(k.rows);
@@ -506,7 +577,7 @@ int slu_sessions_stop(struct sluice *s, const char *compute, int64_t id, struct 
 	int r = k.compute ? open_livy(s, compute, &k.livy, e) : slu_fail_oom(e);
 
 	if (r == 0)
-		r = each(s, compute, stop_one, &k, e);
+		r = each(s, compute, false, stop_one, &k, e);
 	if (r == 0 && id >= 0 && !k.stopped)
 		r = slu_fail(e, ENOENT,
 			     "compute '%s' has no session %" PRId64 " of this workspace; "

@@ -35,13 +35,17 @@ for line in sys.stdin:
 class Session:
     def __init__(self, n, body):
         self.n, self.name, self.body, self.statements, self.state = n, body.get("name"), body, [], "idle"
+        self.settling = 0  # so often it is called busy although its statement is over
         self.lock = threading.Lock()
         self.process = subprocess.Popen(
             [sys.executable, "-c", REPL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def view(self):
-        return {"id": self.n, "name": self.name, "kind": "pyspark", "state": self.state, "log": []}
+        state = self.state
+        if state == "idle" and self.settling:
+            self.settling, state = self.settling - 1, "busy"
+        return {"id": self.n, "name": self.name, "kind": "pyspark", "state": state, "log": []}
 
     def send(self, code):
         s = {"id": len(self.statements), "code": code, "state": "waiting", "output": None, "progress": 0.0}
@@ -82,12 +86,13 @@ class Session:
 
 
 class Sessions(http.server.ThreadingHTTPServer):
-    """cut: so many answers to POSTs are lost.  dead: new sessions end before they are ready."""
+    """cut: so many answers to POSTs are lost.  dead: new sessions end before they are ready.  hidden: the list of all has
+    none."""
 
     daemon_threads = True
 
     def __init__(self, base="", version="0.7.1-incubating"):
-        self.base, self.version, self.cut, self.dead = base, version, 0, False
+        self.base, self.version, self.cut, self.dead, self.hidden = base, version, 0, False, False
         self.sessions, self.asked, self.made = {}, [], 0
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -101,6 +106,9 @@ class Sessions(http.server.ThreadingHTTPServer):
 
     def bodies(self):
         return [b for m, p, b in self.asked if (m, p) == ("POST", f"{self.base}/sessions")]
+
+    def views(self):
+        return [] if self.hidden else [s.view() for s in list(self.sessions.values())]
 
     def statements(self):
         return [s for v in list(self.sessions.values()) for s in v.statements]
@@ -120,7 +128,7 @@ class Sessions(http.server.ThreadingHTTPServer):
         """Method and path -> what is done, with the numbers in the path and the body."""
         return [
             ("GET", "/version", lambda _: {"version": self.version}),
-            ("GET", "/sessions", lambda _: {"sessions": [s.view() for s in list(self.sessions.values())]}),
+            ("GET", "/sessions", lambda _: {"sessions": self.views()}),
             ("POST", "/sessions", self.make),
             ("GET", "/sessions/N", lambda _, n: self.sessions[n].view()),
             ("DELETE", "/sessions/N", lambda _, n: self.drop(n)),

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spark steps in sessions of a Livy server, on a small one that runs statements in real Python (livy_sessions.py)."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from conftest import BAD_INPUT, CANCELED, EXISTS, NOT_FOUND, RUN_FAILED, until
@@ -84,6 +87,40 @@ def test_cold_then_warm(ws, server):
     assert "session 0" in ws.run("compute", "stop", "pool", "--session", "0", code=NOT_FOUND).err
     ws.run("compute", "stop", "pool")
     assert not server.sessions and sessions(ws) == []
+
+
+def test_a_session_that_settles_is_waited_for(ws, server):
+    """A server tells of a statement's end before the session is idle."""
+    set_pool(ws, url=server.url)
+    run_job(ws, job(ws))
+    server.sessions[0].settling = 3
+    assert "livy: warm start" in std_log(ws, run_job(ws, job(ws)))
+    assert server.made == 1 and server.sessions[0].settling == 0
+
+
+def test_looking_ends_nothing_and_keeps_nobody_out(ws, server):
+    """A session that is made after the server told of all is not gone; a step waits for who looks at a record."""
+    set_pool(ws, url=server.url)
+    run_job(ws, job(ws))
+    server.hidden = True
+    assert [s["state"] for s in sessions(ws)] == ["idle"] and server.sessions
+    (lock,) = (ws.runs().parent / "sessions").glob("*.lock")
+    with open(lock) as f:
+        fcntl.flock(f, fcntl.LOCK_SH)
+        run = start_job(ws, job(ws))
+        until("it looks for a session", lambda: waits_for(lock))
+    ws.run("job", "stream", run)
+    assert "livy: warm start" in std_log(ws, run) and server.made == 1
+    server.hidden = False
+
+
+def waits_for(lock):
+    """Has another process opened it?"""
+    for fd in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(fd) == str(lock) and fd.parts[2] != str(os.getpid()):
+                return True
+    return False
 
 
 def test_cancel_ends_the_statement_alone(ws, server):
