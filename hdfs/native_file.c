@@ -21,6 +21,10 @@
 #define PAUSE_MAX_NS (500 * SLU_MS)
 #define SHUN_NS (60 * SLU_SEC)
 #define SHUN_MAX 16
+/* A DataNode that was held up, or that the NameNode took for dead, comes back: so long a block waits for one, and so often
+ * those left out are asked for again. */
+#define NO_PLACE_NS (20 * SLU_SEC)
+#define FORGIVE_NS (5 * SLU_SEC)
 #define UNWRITABLE_NS (60 * SLU_SEC)
 
 static void next_block(struct slu_nreq *q);
@@ -35,6 +39,7 @@ struct slu_shun {
 		size_t len;
 	} at[SHUN_MAX];
 	unsigned next;
+	int64_t troubled; /* until then it is remembered that one failed, also when it was forgiven */
 };
 
 static void shun_clear(struct slu_shun *s)
@@ -66,7 +71,7 @@ static void shun(struct slu_shard *s, const Slu__Pb__DatanodeInfo *node)
 	free(all->at[i].msg);
 	all->at[i].msg = msg;
 	all->at[i].len = slu__pb__datanode_info__pack(node, msg);
-	all->at[i].until = slu_deadline_in(SHUN_NS);
+	all->at[i].until = all->troubled = slu_deadline_in(SHUN_NS);
 }
 
 static void exclude(struct slu_nwrite *w, const uint8_t *msg, size_t n)
@@ -267,6 +272,7 @@ static void pipe_done(struct slu_pipe *p)
 	w->has_last = w->wrote = true;
 	w->pos += w->block_len;
 	w->tries = w->waits = 0;
+	w->no_place = w->forgiven = 0;
 	drop_block(w);
 	if (w->pos < q->op->len)
 		next_block(q);
@@ -300,26 +306,46 @@ static void send_block(struct slu_nreq *q)
 	slu_pipe_start(&w->pipe);
 }
 
+static void forgive(struct slu_nreq *q)
+{
+	q->w->forgiven = slu_now();
+	q->w->tries = 0; /* time is what ends it */
+	forget_excluded(q->w);
+	if (q->s->shun)
+		shun_clear(q->s->shun);
+	next_block(q);
+}
+
+/* DataNodes failed a moment ago, and the NameNode has no place for a block: is another one worth waiting for? */
+static bool may_come(struct slu_nreq *q)
+{
+	struct slu_nwrite *w = q->w;
+
+	if (!w->exclude.n && (!q->s->shun || q->s->shun->troubled < slu_now()))
+		return false;
+	if (!w->no_place)
+		w->no_place = slu_deadline_in(NO_PLACE_NS);
+	return !slu_expired(w->no_place) && slu_deadline_in(PAUSE_MAX_NS) < q->deadline;
+}
+
 /* The NameNode has no place for a block: perhaps only since some were left out. */
 static void no_block(struct slu_nreq *q, const struct slu_nn_call *c)
 {
 	struct slu_nwrite *w = q->w;
 
 	q->op->err = c->rpc.err;
-	if (slu_streq(c->rpc.err.svc, "NotReplicatedYetException")) {
+	if (slu_streq(c->rpc.err.svc, "NotReplicatedYetException"))
 		later(q, next_block, "the block before did not get the copies it needs in time");
-	} else if (c->rpc.rc == -EAGAIN && w->exclude.n && !w->forgiven) {
-		w->forgiven = true;
-		forget_excluded(w);
-		if (q->s->shun)
-			shun_clear(q->s->shun);
-		next_block(q);
-	} else if (c->rpc.rc == -EAGAIN && w->exclude.n && w->pipe.err.code) {
-		finish(q, slu_fail(&q->op->err, EAGAIN, "no DataNode is left that takes data: %s",
-				   w->pipe.err.msg));
-	} else {
-		finish(q, c->rpc.rc);
-	}
+	else if (c->rpc.rc != -EAGAIN || !may_come(q))
+		finish(q, c->rpc.rc != -EAGAIN || !w->pipe.err.code
+				  ? c->rpc.rc
+				  : slu_fail(&q->op->err, EAGAIN,
+					     "no DataNode is left that takes data: %s",
+					     w->pipe.err.msg));
+	else if (!w->forgiven || slu_now() - w->forgiven >= FORGIVE_NS)
+		forgive(q);
+	else
+		later(q, next_block, "the NameNode had no place for a block in time");
 }
 
 static void got_block(struct slu_nn_call *c)

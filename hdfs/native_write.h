@@ -38,7 +38,8 @@ struct slu_nwrite {
 	char *pool;
 	bool has_last;
 	SLU_VEC(Slu__Pb__DatanodeInfo *) exclude;
-	bool forgiven; /* those excluded were asked for again, since there are no others */
+	int64_t forgiven; /* when those excluded were asked for again, since there are no others; 0: never */
+	int64_t no_place; /* until when it is waited for another one; 0: there is no need */
 	struct slu_timer *timer;
 	void (*then)(struct slu_nreq *q, int rc);
 	void (*resume)(struct slu_nreq *q); /* after a pause */

@@ -34,6 +34,8 @@
 #define PATIENCE_NS (3 * SLU_SEC)
 #define ANSWER_NS (3 * SLU_SEC)
 #define STALL_NS (20 * SLU_SEC)
+/* When none of several answers, it may be this machine that is slow: so often in a row none has to. */
+#define NONE_TIMES 4
 
 struct slu_pipe_conn {
 	struct slu_pipe *p;
@@ -44,6 +46,7 @@ struct slu_pipe_conn {
 	struct slu_timer *timer;
 	int64_t since; /* when something last moved */
 	int64_t asked; /* when the DataNodes were asked last whether they are alive */
+	unsigned none; /* how often in a row none of them answered */
 	struct slu_pipe_probe *probe;
 	struct slu_acks acks;
 	/* What is being sent: head, then data. */
@@ -107,13 +110,24 @@ static void set_timer(struct slu_pipe_conn *c)
 	slu_timer_set(c->timer, c->p->deadline && c->p->deadline < at ? c->p->deadline : at);
 }
 
+/* Of those that were asked: is it known by now who stands still? */
+static bool is_known(struct slu_pipe_conn *c, uint64_t still)
+{
+	uint64_t all = ~0ull >> (64 - c->acks.nodes);
+
+	c->none = still == all && c->since <= c->asked ? c->none + 1 : 0;
+	if (!still || c->since > c->asked)
+		return false;
+	return still != all || c->acks.nodes == 1 || c->none >= NONE_TIMES;
+}
+
 static void probed(void *user, uint64_t still)
 {
 	struct slu_pipe_conn *c = user;
 	struct slu_pipe *p = c->p;
 
 	slu_pipe_probe_free(slu_take(c->probe));
-	if (!still || c->since > c->asked) {
+	if (!is_known(c, still)) {
 		set_timer(c);
 		return;
 	}

@@ -35,6 +35,7 @@ enum how {
 	GARBAGE,
 	SILENT,
 	STOPPED, /* nothing at all */
+	LATE,    /* nothing until it was asked in vain whether it is alive; then all of it */
 	ALIVE    /* it takes data and says no more, but answers what else it is asked */
 };
 
@@ -220,6 +221,14 @@ static void *run(void *arg)
 		drain(fd);
 	} else if (d->how == STOPPED) {
 		drain(fd);
+	} else if (d->how == LATE) {
+		int asked = accept(d->listener, NULL, NULL);
+
+		if (asked >= 0) {
+			drain(asked);
+			close(asked);
+			serve(d, fd);
+		}
 	} else {
 		serve(d, fd);
 	}
@@ -458,6 +467,27 @@ static void test_who_stands_still_is_found(void **state)
 	}
 }
 
+/* It may be this machine that is slow, or the one behind it that wakes. */
+static void test_none_that_answers_is_asked_again(void **state)
+{
+	struct node d, behind;
+	struct client k;
+
+	(void)state;
+	node_start(&d, LATE);
+	node_start(&behind, STOPPED);
+	client_init(&k, d.port);
+	fill_node(&k, 1, "127.0.0.1", behind.port);
+	k.p.patience = 4 * SLU_SEC;
+	client_run(&k);
+	if (k.p.rc)
+		fail_msg("%s", k.p.err.msg);
+	assert_int_equal(d.n, LEN);
+	client_done(&k);
+	node_stop(&d);
+	node_stop(&behind);
+}
+
 static void test_silence_and_cancel(void **state)
 {
 	(void)state;
@@ -493,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_a_connection_that_breaks),
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_who_stands_still_is_found),
+		cmocka_unit_test(test_none_that_answers_is_asked_again),
 		cmocka_unit_test(test_silence_and_cancel),
 		cmocka_unit_test(test_corpus),
 	};
