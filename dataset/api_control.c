@@ -91,8 +91,8 @@ static const struct json_t *earlier(const struct json_t *list, const char *where
 	return NULL;
 }
 
-static int ask_stats(const char *where, const struct slu_mpoint *mp, int64_t patience,
-		     struct json_t **ret, struct slu_err *e)
+static int ask_once(const char *where, const struct slu_mpoint *mp, int64_t patience,
+		    struct json_t **ret, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *request = NULL;
 	SLU_AUTO(slu_closep) int fd = connect_to(where, mp, e);
@@ -102,6 +102,18 @@ static int ask_stats(const char *where, const struct slu_mpoint *mp, int64_t pat
 	if (request_new("stats", &request))
 		return slu_fail_oom(e);
 	return slu_control_ask(fd, request, patience, ret, e);
+}
+
+/* When the worker ends that was asked, the next one answers. */
+static int ask_stats(const char *where, const struct slu_mpoint *mp, int64_t patience,
+		     struct json_t **ret, struct slu_err *e)
+{
+	const int64_t end = slu_deadline_in(patience);
+	int r;
+
+	while ((r = ask_once(where, mp, patience, ret, e)) == -ECONNRESET && !slu_expired(end))
+		poll(NULL, 0, 10);
+	return r;
 }
 
 /* A mount that does not answer is told as one. */

@@ -10,7 +10,7 @@ import zlib
 from html.parser import HTMLParser
 
 import pytest
-from conftest import NOT_FOUND, RUN_FAILED, local_only, until
+from conftest import NOT_FOUND, PATIENCE, RUN_FAILED, local_only, until
 from jobs import run_job, show, start_job, wait_for_file, waiting_job, write_job
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -113,7 +113,7 @@ def browse(path, tmp_path, *more):
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=120,
+        timeout=PATIENCE * 4,
         check=False,
     )
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
