@@ -401,6 +401,8 @@ def test_a_datanode_that_dies_in_the_middle(tmp_path):
         log.seek(0)
         assert any("written again" in line and "stands still" in line for line in log)
         assert ws.run("cat", ws.ref("d/still"), text=False).out == DATA * 180
+        # each block has a replica on both
+        until("the one that stood still is back, and the dead one is known to be", lambda: server.is_ready(2))
         job = writing(ws, "d/f")
         server.processes[2].kill()
         server.processes[2].wait()
