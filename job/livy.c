@@ -449,7 +449,15 @@ int slu_livy_call(struct slu_livy *l, const char *method, const char *path,
 	return r;
 }
 
-/* --- states --- */
+/* --- whose, and how it is --- */
+
+bool slu_livy_is_other(const struct json_t *o, const char *name)
+{
+	const char *is = slu_json_str(o, "name");
+
+	/* null: somebody's who gave it no name. */
+	return name && slu_json_get(o, "name") && !(is && slu_streq(is, name));
+}
 
 enum slu_livy_state slu_livy_judge(const struct json_t *o, const char **ret_state)
 {

@@ -48,6 +48,10 @@ int slu_livy_check_secrets(const char *what, const char *name, const struct json
 int slu_livy_call(struct slu_livy *l, const char *method, const char *path,
 		  const struct json_t *body, struct json_t **ret, struct slu_err *e);
 
+/* A server that was started anew counts from 0 again: a number may then be somebody else's.  o: what the server says of
+ * it; name: what we called ours.  A server that tells no names is believed. */
+bool slu_livy_is_other(const struct json_t *o, const char *name);
+
 /* What a state of Livy's means. */
 enum slu_livy_state { SLU_LIVY_WAITS, SLU_LIVY_RUNS, SLU_LIVY_DONE, SLU_LIVY_FAILED };
 /* o: a batch or a session as the server tells it; *ret_state: its own word, in o. */
@@ -69,7 +73,7 @@ void slu_livy_log_done(struct slu_livy_log *l);
 /* In the run's folder, 0600: {"compute", "body"}, or {"compute", "session"} (session.h). */
 #define SLU_LIVY_REQUEST "livy.json"
 /* What runs: {"compute", "name", "id"} of a batch, without the id as long as the server has not told it; {"compute",
- * "session", "id"} of a statement.  Gone when it has ended. */
+ * "session", "name", "id"} of a statement, where the name is the session's.  Gone when it has ended. */
 #define SLU_LIVY_BATCH "livy-batch.json"
 
 /* The program of a step on Livy: sends the request of a run's folder, its states (as stream 1)
@@ -80,7 +84,8 @@ int slu_livy_run(struct sluice *s, const char *folder, slu_livy_line_fn *fn, voi
  * server that is away, or has not told of it yet, keeps is an error, and is looked for again by the next call. */
 int slu_livy_forget(struct sluice *s, const char *folder, struct slu_err *e);
 
-/* livy_session.c: ends a statement; one that is gone is fine. */
-int slu_livy_cancel_statement(struct slu_livy *l, int64_t session, int64_t id, struct slu_err *e);
+/* livy_session.c: ends a statement; one that is gone is fine.  name: of the session, NULL: not known. */
+int slu_livy_cancel_statement(struct slu_livy *l, int64_t session, const char *name, int64_t id,
+			      struct slu_err *e);
 
 #endif

@@ -123,15 +123,6 @@ static void tell_errors(struct run *r, const struct json_t *o)
 	}
 }
 
-/* A server that was started anew counts from 0 again: a number may then be somebody else's.  A server that tells no names
- * is believed. */
-static bool is_other(const struct json_t *o, const char *name)
-{
-	const char *is = slu_json_str(o, "name");
-
-	return is && name && !slu_streq(is, name);
-}
-
 /* --- sending --- */
 
 /* The batch of that name.  -ESRCH: the server has none. */
@@ -190,7 +181,7 @@ static int drop(struct slu_livy *l, int64_t id, const char *name, struct slu_err
 	/* What cannot be asked whose it is may be another's. */
 	snprintf(path, sizeof(path), "/batches/%" PRId64, id);
 	rc = slu_livy_call(l, "GET", path, NULL, &o, e);
-	if (rc == 0 && is_other(o, name))
+	if (rc == 0 && slu_livy_is_other(o, name))
 		return 0;
 	if (rc == 0)
 		rc = slu_livy_call(l, "DELETE", path, NULL, NULL, e);
@@ -255,7 +246,7 @@ static int look(struct run *r, enum slu_livy_state *ret, struct slu_err *e)
 	snprintf(path, sizeof(path), "/batches/%" PRId64 "%s", atomic_load(&r->id),
 		 slu_livy_has_log(r->livy) ? "" : "?detailed=true");
 	rc = slu_livy_call(r->livy, "GET", path, NULL, &o, e);
-	if (rc == -ENOENT || (rc == 0 && is_other(o, slu_json_str(r->body, "name"))))
+	if (rc == -ENOENT || (rc == 0 && slu_livy_is_other(o, slu_json_str(r->body, "name"))))
 		return slu_fail(e, EIO,
 				"batch %" PRId64 " of compute '%s' is no longer there: somebody "
 				"deleted it, or the server was started anew",
@@ -332,7 +323,7 @@ static int end_it(struct sluice *s, const struct json_t *note, int64_t ns, struc
 		return rc;
 	slu_livy_hurry(l, ns);
 	if (session >= 0)
-		return slu_livy_cancel_statement(l, session, id, e);
+		return slu_livy_cancel_statement(l, session, name, id, e);
 	return id >= 0 ? drop(l, id, name, e) : drop_named(l, name, e);
 }
 

@@ -114,6 +114,7 @@ static int put_note(struct work *w, struct slu_err *e)
 
 	if (slu_json_set_str(o, "compute", w->st->compute) < 0 ||
 	    slu_json_set_int(o, "session", slu_session_id(&w->v)) < 0 ||
+	    slu_json_set_str(o, "name", w->v.name) < 0 ||
 	    slu_json_set_int(o, "id", w->statement) < 0 ||
 	    !(text = slu_json_text(o, SLU_JSON_COMPACT)))
 		return slu_fail_oom(e);
@@ -121,14 +122,19 @@ static int put_note(struct work *w, struct slu_err *e)
 	return r < 0 ? slu_fail_sys(e, -r, "cannot write '" SLU_LIVY_BATCH "'") : 0;
 }
 
-int slu_livy_cancel_statement(struct slu_livy *l, int64_t session, int64_t id, struct slu_err *e)
+int slu_livy_cancel_statement(struct slu_livy *l, int64_t session, const char *name, int64_t id,
+			      struct slu_err *e)
 {
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
 	char path[96];
-	int r;
+	int r, n = snprintf(path, sizeof(path), "/sessions/%" PRId64, session);
 
-	snprintf(path, sizeof(path), "/sessions/%" PRId64 "/statements/%" PRId64 "/cancel", session,
-		 id);
-	r = slu_livy_call(l, "POST", path, NULL, NULL, e);
+	r = slu_livy_call(l, "GET", path, NULL, &o, e);
+	if (r == 0 && slu_livy_is_other(o, name))
+		return 0;
+	snprintf(path + n, sizeof(path) - (size_t)n, "/statements/%" PRId64 "/cancel", id);
+	if (r == 0)
+		r = slu_livy_call(l, "POST", path, NULL, NULL, e);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -158,8 +164,8 @@ static void cancel(struct work *w)
 	struct slu_err why = {0};
 	bool done = false;
 
-	if (w->statement >= 0 &&
-	    slu_livy_cancel_statement(w->st->livy, slu_session_id(&w->v), w->statement, &why) < 0)
+	if (w->statement >= 0 && slu_livy_cancel_statement(w->st->livy, slu_session_id(&w->v),
+							   w->v.name, w->statement, &why) < 0)
 		say(w, "livy: statement %" PRId64 " could not be canceled: %s", w->statement,
 		    why.msg);
 	for (int i = 0; i < CANCEL_TRIES && w->statement >= 0 && !done; i++) {
@@ -186,6 +192,7 @@ static void rest(struct work *w, int64_t since)
 		cancel(w);
 }
 
+/* state NULL: the server has it no more. */
 static int died(struct work *w, const char *state, struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
@@ -193,11 +200,11 @@ static int died(struct work *w, const char *state, struct slu_err *e)
 
 	snprintf(path, sizeof(path), "/sessions/%" PRId64 "/log?from=0&size=200",
 		 slu_session_id(&w->v));
-	if (slu_livy_has_log(w->st->livy) &&
+	if (state && slu_livy_has_log(w->st->livy) &&
 	    slu_livy_call(w->st->livy, "GET", path, NULL, &o, NULL) == 0)
 		tell_list(w, slu_json_get(o, "log"));
 	slu_fail(e, ECHILD, "session %" PRId64 " of compute '%s' ended as '%s'",
-		 slu_session_id(&w->v), w->st->compute, state);
+		 slu_session_id(&w->v), w->st->compute, state ? state : "gone");
 	slu_session_drop(&w->v, NULL);
 	return -ECHILD;
 }
@@ -215,8 +222,8 @@ static int check_session(struct work *w, struct slu_err *e)
 	const char *state;
 	int r = ask(w, false, &o, e);
 
-	if (r == -ENOENT)
-		return died(w, "gone", e);
+	if (r == -ENOENT || (r == 0 && slu_livy_is_other(o, w->v.name)))
+		return died(w, NULL, e);
 	if (r < 0)
 		return r;
 	switch (slu_livy_judge(o, &state)) {
@@ -472,6 +479,15 @@ static int judge(struct work *w, const struct json_t *o, struct slu_err *e)
 			value ? ": " : "", value ? value : "");
 }
 
+/* After the server was started anew the number is another statement's: a step's begins with its run. */
+static bool is_mine(const struct work *w, const struct json_t *o)
+{
+	const char *code = slu_json_str(o, "code"), *run;
+
+	return !code || ((run = slu_after(code, "# run ")) && slu_starts(run, w->run) &&
+			 run[strlen(w->run)] == '\n');
+}
+
 static int follow(struct work *w, struct slu_err *e)
 {
 	const int64_t begun = slu_now();
@@ -481,6 +497,8 @@ static int follow(struct work *w, struct slu_err *e)
 		SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
 		int r = ask(w, true, &o, e);
 
+		if (r == 0 && !is_mine(w, o))
+			return died(w, NULL, e);
 		if (r == 0 && is_done(o))
 			return judge(w, o, e);
 		if (r == 0 || r == -ENOENT)

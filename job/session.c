@@ -189,7 +189,8 @@ static const struct json_t *pick(const struct json_t *all, const struct slu_sess
 		const struct json_t *o = slu_json_at(list, i);
 		const char *name = slu_json_str(o, "name");
 
-		if (slu_session_id(v) >= 0 ? slu_json_int(o, "id", -1) == slu_session_id(v)
+		if (slu_session_id(v) >= 0 ? slu_json_int(o, "id", -1) == slu_session_id(v) &&
+						     !slu_livy_is_other(o, v->name)
 					   : name && slu_streq(name, v->name))
 			return o;
 	}
@@ -210,11 +211,31 @@ int slu_session_recover(struct slu_session *v, struct slu_err *e)
 	return slu_json_set_int(v->doc, "id", slu_json_int(o, "id", -1)) < 0 ? slu_fail_oom(e) : 0;
 }
 
+/* What the server says of it.  -ENOENT: it has none of that number, or another's. */
+static int ask_one(struct slu_session *v, struct json_t **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/sessions/%" PRId64, slu_session_id(v));
+	r = slu_livy_call(v->livy, "GET", path, NULL, &o, e);
+	if (r == 0 && slu_livy_is_other(o, v->name))
+		return -ENOENT;
+	if (r == 0)
+		*ret = slu_take(o);
+	return r;
+}
+
 int slu_session_drop(struct slu_session *v, struct slu_err *e)
 {
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
 	char path[64];
 	int r = slu_session_id(v) < 0 ? slu_session_recover(v, e) : 0;
 
+	/* What cannot be asked whose it is may be another's. */
+	if (r == 0)
+		r = ask_one(v, &o, e);
 	if (r == 0) {
 		snprintf(path, sizeof(path), "/sessions/%" PRId64, slu_session_id(v));
 		r = slu_livy_call(v->livy, "DELETE", path, NULL, NULL, e);
@@ -292,21 +313,13 @@ struct search {
 	struct slu_session *ret;
 };
 
-static int ask_one(struct slu_session *v, struct json_t **ret)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sessions/%" PRId64, slu_session_id(v));
-	return slu_livy_call(v->livy, "GET", path, NULL, ret, NULL);
-}
-
 /* May a step begin in it?  No step is in it: what is busy has just ended one. */
 static bool is_ready(struct slu_session *v, bool *ret_gone)
 {
 	for (int i = 0; i < SETTLES; i++) {
 		SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
 		const char *state;
-		int r = ask_one(v, &o);
+		int r = ask_one(v, &o, NULL);
 
 		*ret_gone = r == -ENOENT;
 		if (r < 0)
@@ -475,7 +488,7 @@ static const struct json_t *look_up(struct look *k, struct slu_session *v, bool 
 	if (!*ret_gone || !locked || slu_session_id(v) < 0)
 		return o;
 	slu_json_free(slu_take(k->one));
-	*ret_gone = ask_one(v, &k->one) == -ENOENT;
+	*ret_gone = ask_one(v, &k->one, NULL) == -ENOENT;
 	return k->one;
 }
 

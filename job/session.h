@@ -39,7 +39,7 @@ int slu_session_add(struct sluice *s, struct slu_livy *l, const char *compute, c
 int slu_session_save(struct slu_session *v, bool used, struct slu_err *e);
 /* Finds the number of one that was asked for and not heard of, by its name.  -ENOENT: it is not there. */
 int slu_session_recover(struct slu_session *v, struct slu_err *e);
-/* Deletes it on the server and then its record. */
+/* Deletes it on the server, unless its number is another's by now, and then its record. */
 int slu_session_drop(struct slu_session *v, struct slu_err *e);
 /* Has it a record, or was it dropped? */
 bool slu_session_alive(const struct slu_session *v);

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import BAD_INPUT, CANCELED, EXISTS, NOT_FOUND, RUN_FAILED, until
 from jobs import run_job, show, start_job, std_log, supervisor_of, write_job
-from livy_sessions import Sessions
+from livy_sessions import Session, Sessions
 
 pytestmark = [pytest.mark.local_only, pytest.mark.xdist_group("livy")]
 
@@ -181,6 +181,63 @@ def test_what_fails(ws, server):
     run = run_job(ws, job(ws), code=RUN_FAILED)
     assert "no room for the driver" in std_log(ws, run) and "ended as 'dead'" in std_log(ws, run)
     assert not server.sessions and sessions(ws) == []
+
+
+def give_to_a_stranger(server, n, name="alice", code=None):
+    """The server was started anew, and somebody else got that number."""
+    hers = Session(n, {"name": name, "kind": "pyspark"})
+    if code:
+        hers.send(code)
+        until("hers has run", lambda: hers.statements[0]["state"] == "available")
+    server.sessions.pop(n).end()
+    server.sessions[n] = hers
+
+
+def asked(server, *forms):
+    return [(m, p) for m, p, _ in server.asked if (m, re.sub("[0-9]+", "N", p)) in forms]
+
+
+@pytest.mark.parametrize("name", ["alice", None])
+def test_a_number_that_is_another_session_now(ws, server, name):
+    """A server that was started anew counts from 0 again: no step runs in a stranger's session, and nobody deletes it."""
+    set_pool(ws, url=server.url, on_demand=True)
+
+    def sessions_over():
+        age(ws, 2401)
+        assert [s["state"] for s in sessions(ws)] == ["ended"]
+
+    def gc_over():
+        age(ws, 2401)
+        ws.run("gc")
+
+    for n, end in enumerate([lambda: ws.run("compute", "stop", "pool"), sessions_over, gc_over, lambda: sessions(ws)]):
+        assert f"(session {n})" in std_log(ws, run_job(ws, job(ws)))
+        give_to_a_stranger(server, n, name)
+        end()
+        assert sessions(ws) == []
+    run_job(ws, job(ws))
+    give_to_a_stranger(server, 4, name)
+    assert "(session 5)" in std_log(ws, run_job(ws, job(ws)))
+    assert [len(s.statements) for s in server.sessions.values()] == [0, 0, 0, 0, 0, 1]
+    assert not asked(server, ("DELETE", "/sessions/N"))
+
+
+def test_a_number_that_is_another_statement_now(ws, server):
+    """Neither is a stranger's result the step's, nor is her statement canceled."""
+    set_pool(ws, url=server.url)
+    run = start_job(ws, job(ws, WAITS))
+    note = ws.runs() / run / "livy-batch.json"
+    until("the statement is known", note.exists)
+    known = note.read_text()
+    result = json.dumps({"out": "", "err": "", "status": 0})
+    give_to_a_stranger(server, 0, code=f"print('sluice-step: {result}')")
+    ws.run("job", "stream", run, code=RUN_FAILED)
+    assert "session 0 of compute 'pool' ended as 'gone'" in std_log(ws, run)
+    assert not note.exists() and sessions(ws) == []
+    note.write_text(known)  # as one who was killed leaves it
+    show(ws, run)
+    assert not note.exists()
+    assert not asked(server, ("POST", "/sessions/N/statements/N/cancel"), ("DELETE", "/sessions/N"))
 
 
 def test_answers_that_are_lost(ws):
