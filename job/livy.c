@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 enum { ANSWER_MAX = 16 << 20, SECRET_MAX = 16384, TRIES = 4, GSS_MAX = 1 << 20 };
+enum { PAGE = 1000, LIST_MAX = 1000000 };
 
 #define CALL_TIME (60 * SLU_SEC)
 #define PAUSE_MS 200
@@ -447,6 +448,33 @@ int slu_livy_call(struct slu_livy *l, const char *method, const char *path,
 	if (text)
 		explicit_bzero(text, strlen(text));
 	return r;
+}
+
+int slu_livy_list(struct slu_livy *l, const char *path, struct json_t **ret, struct slu_err *e)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *all = slu_json_array();
+	size_t n = 0, total;
+
+	if (!all)
+		return slu_fail_oom(e);
+	do {
+		SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+		const struct json_t *list;
+		char page[96];
+		int r;
+
+		snprintf(page, sizeof(page), "%s?from=%zu&size=%d", path, n, PAGE);
+		if ((r = slu_livy_call(l, "GET", page, NULL, &o, e)) < 0)
+			return r;
+		list = slu_json_get(o, "sessions");
+		for (size_t i = 0; i < slu_json_count(list); i++)
+			if (slu_json_append(all, slu_json_ref(slu_json_at(list, i))) < 0)
+				return slu_fail_oom(e);
+		n += slu_json_count(list);
+		total = slu_json_count(list) ? (size_t)slu_json_int(o, "total", 0) : 0;
+	} while (n < total && n < LIST_MAX);
+	*ret = slu_take(all);
+	return 0;
 }
 
 /* --- whose, and how it is --- */

@@ -48,6 +48,9 @@ int slu_livy_check_secrets(const char *what, const char *name, const struct json
 int slu_livy_call(struct slu_livy *l, const char *method, const char *path,
 		  const struct json_t *body, struct json_t **ret, struct slu_err *e);
 
+/* All that GET path ("/batches", "/sessions") lists, page by page: an array. */
+int slu_livy_list(struct slu_livy *l, const char *path, struct json_t **ret, struct slu_err *e);
+
 /* A server that was started anew counts from 0 again: a number may then be somebody else's.  o: what the server says of
  * it; name: what we called ours.  A server that tells no names is believed. */
 bool slu_livy_is_other(const struct json_t *o, const char *name);

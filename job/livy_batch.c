@@ -36,6 +36,7 @@ enum { REQUEST_MAX = 16 << 20, FIRST_MS = 200, MOST_MS = 5000, LOG_LINES = 10000
 #define CANCEL_WAIT_MS 2000       /* for the number of a batch that is being sent */
 #define CANCEL_TIME (2 * SLU_SEC) /* to delete it: SIGKILL follows SIGTERM soon */
 #define FORGET_TIME (4 * SLU_SEC)
+#define LOOK (60 * SLU_SEC) /* for one whose answer was lost, before the step fails */
 #define MAY_COME 600 /* s; a batch that was sent may still appear in the list of its server */
 #define KILLED_BY_TERM (128 + SIGTERM)
 
@@ -128,9 +129,8 @@ static void tell_errors(struct run *r, const struct json_t *o)
 /* The batch of that name.  -ESRCH: the server has none. */
 static int find_named(struct slu_livy *l, const char *name, struct json_t **ret, struct slu_err *e)
 {
-	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
-	int rc = slu_livy_call(l, "GET", "/batches?from=0&size=1000", NULL, &o, e);
-	const struct json_t *list = slu_json_get(o, "sessions");
+	SLU_AUTO(slu_json_freep) struct json_t *list = NULL;
+	int rc = slu_livy_list(l, "/batches", &list, e);
 
 	for (size_t i = 0; rc == 0 && i < slu_json_count(list); i++) {
 		const char *other = slu_json_str(slu_json_at(list, i), "name");
@@ -197,19 +197,41 @@ static int drop_named(struct slu_livy *l, const char *name, struct slu_err *e)
 	return rc < 0 ? rc : drop(l, slu_json_int(o, "id", -1), name, e);
 }
 
-/* Nobody knows whether the server has it when the answer did not come; then it is looked for. */
+/* One that a server may make although it did not say so: it is there at once, or a while later. */
+static int await_named(struct run *r, const char *name, struct json_t **ret)
+{
+	const int64_t until = slu_deadline_in(LOOK);
+	int rc;
+
+	for (int ms = FIRST_MS;; ms = ms > MOST_MS / 2 ? MOST_MS : 2 * ms) {
+		rc = find_named(r->livy, name, ret, NULL);
+		if (rc == 0 || !(rc == -ESRCH || slu_livy_passes(rc)) || slu_expired(until))
+			return rc;
+		if (ms == FIRST_MS)
+			say(r, "livy: no word of '%s', which is looked for", name);
+		poll(NULL, 0, ms);
+	}
+}
+
+/* Nobody knows whether the server has it when the answer did not come.  Then the note stays when it is not found: no
+ * other try begins as long as this one may come. */
 static int post_batch(struct run *r, struct json_t **ret, struct slu_err *e)
 {
+	const char *name = slu_json_str(r->body, "name");
 	struct slu_err why = {0};
-	int rc = slu_livy_call(r->livy, "POST", "/batches", r->body, ret, &why), found = 0;
+	int rc = slu_livy_call(r->livy, "POST", "/batches", r->body, ret, &why);
 
-	if (rc == -ECONNRESET || rc == -ETIMEDOUT || rc == -EAGAIN)
-		found = find_named(r->livy, slu_json_str(r->body, "name"), ret, NULL);
-	else if (rc < 0)
-		found = -ESRCH;
-	if (rc < 0 && found == -ESRCH)
+	if (rc == 0)
+		return 0;
+	if (rc != -ECONNRESET && rc != -ETIMEDOUT && rc != -EAGAIN) {
 		unlinkat(r->dir, SLU_LIVY_BATCH, 0);
-	return rc < 0 && found < 0 ? slu_fail(e, -rc, "%s", why.msg) : 0;
+		return slu_fail(e, -rc, "%s", why.msg);
+	}
+	if (await_named(r, name, ret) == 0)
+		return 0;
+	return slu_fail(e, -rc,
+			"%s; batch '%s' may run there, and `sluice job show` looks for it to delete it",
+			why.msg, name);
 }
 
 static int send_batch(struct run *r, struct slu_err *e)

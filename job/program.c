@@ -15,6 +15,7 @@
 #include "dataset/outcome.h"
 #include "job/alive.h"
 #include "job/guard.h"
+#include "job/livy.h"
 #include "job/tee.h"
 #include "job/usage.h"
 
@@ -352,6 +353,18 @@ static void tell_retry(const struct slu_step *st, unsigned next, const struct sl
 		next, st->task.spec.retries + 1);
 }
 
+/* Two tries at once would write the same outputs.  how: the last one failed. */
+static int end_batch(const struct slu_step *st, const struct slu_err *how, struct slu_err *e)
+{
+	struct slu_err why = {0};
+
+	if (slu_livy_forget(st->run->s, st->run->dir, &why) == 0)
+		return 0;
+	return slu_fail(e, how->code ? how->code : EIO,
+			"%s; there is no other try, since its batch may still run: %s", how->msg,
+			why.msg);
+}
+
 static bool wanted_no_more(const struct slu_step *st)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *outcome = NULL;
@@ -379,7 +392,9 @@ static int try_all(struct slu_step *st, struct slu_usage *used, int *ret_code, s
 		if (r == 0 || i > st->task.spec.retries || (*ret_code < 0 && !timed_out) ||
 		    wanted_no_more(st))
 			return r < 0 ? slu_fail(e, -r, "%s", why.msg) : 0;
-		r = clear_outputs(&st->task, e);
+		r = end_batch(st, &why, e);
+		if (r == 0)
+			r = clear_outputs(&st->task, e);
 		if (r < 0)
 			return r;
 		tell_retry(st, i + 1, &why);

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #define FOLDER "sessions"
-enum { RECORD_MAX = 1 << 20, ALL = 1000 };
+enum { RECORD_MAX = 1 << 20 };
 /* Counted, not timed: a machine that stands still meanwhile takes none away. */
 enum { LOOKS = 3000, LOOK_MS = 10 }; /* a record that somebody only looks at is waited for */
 enum {
@@ -175,18 +175,13 @@ int slu_session_save(struct slu_session *v, bool used, struct slu_err *e)
 /* All sessions of a server.  A question for the list is no sign of life of any of them. */
 static int ask_all(struct slu_livy *l, struct json_t **ret, struct slu_err *e)
 {
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sessions?from=0&size=%d", ALL);
-	return slu_livy_call(l, "GET", path, NULL, ret, e);
+	return slu_livy_list(l, "/sessions", ret, e);
 }
 
 static const struct json_t *pick(const struct json_t *all, const struct slu_session *v)
 {
-	const struct json_t *list = slu_json_get(all, "sessions");
-
-	for (size_t i = 0; i < slu_json_count(list); i++) {
-		const struct json_t *o = slu_json_at(list, i);
+	for (size_t i = 0; i < slu_json_count(all); i++) {
+		const struct json_t *o = slu_json_at(all, i);
 		const char *name = slu_json_str(o, "name");
 
 		if (slu_session_id(v) >= 0 ? slu_json_int(o, "id", -1) == slu_session_id(v) &&

@@ -4,6 +4,7 @@
 import http.server
 import json
 import os
+import re
 import signal
 import threading
 
@@ -49,12 +50,12 @@ def set_pool(ws, **entry):
     ws.config.write_text(json.dumps(config))
 
 
-def job(ws, script="pass"):
+def job(ws, script="pass", more=""):
     (ws.cwd / "src").mkdir(exist_ok=True)
     (ws.cwd / "src/main.py").write_text(script)
     (ws.cwd / "src/more.py").write_text("X = 5\n")
     ws.put("a.csv", "1\n2\n3\n")
-    return write_job(ws, "job.yml", JOB)
+    return write_job(ws, "job.yml", JOB + more)
 
 
 SPARK = """
@@ -203,6 +204,50 @@ def test_an_answer_that_is_lost_makes_no_second_batch(ws):
         set_pool(ws, url=server.url)
         run = run_job(ws, job(ws), code=RUN_FAILED)
     assert len(server.bodies()) == 1 and "here" in std_log(ws, run)
+
+
+def test_an_answer_that_is_lost_of_a_batch_that_comes_late(ws):
+    """It is not in the list at first, and then on its second page."""
+
+    def ours(server):
+        start, size = map(int, re.search(r"from=(\d+)&size=(\d+)", server.asked[-1][1]).groups())
+        known = [{"id": n, "name": "other"} for n in range(1500)] + [{"id": 7, "name": server.bodies()[0]["name"]}]
+        return {"from": start, "total": len(known), "sessions": known[start : start + size]}
+
+    answers = {
+        ("POST", "/batches"): [None],
+        ("GET", "/batches"): [(200, {"from": 0, "total": 0, "sessions": []}), (200, ours)],
+        ("GET", "/batches/7"): [batch("dead")],
+        ("GET", "/batches/7/log"): [log(["here"])],
+    }
+    with Small(answers) as server:
+        set_pool(ws, url=server.url)
+        run = run_job(ws, job(ws), code=RUN_FAILED)
+    assert len(server.bodies()) == 1 and "here" in std_log(ws, run)
+
+
+@pytest.mark.parametrize("known", [(403, {"msg": "not you"}), (200, {"sessions": []})], ids=["refused", "empty"])
+def test_an_answer_that_is_lost_ends_the_tries(ws, known):
+    """A batch that may run is none to begin another beside: it is looked for until it is there, and deleted."""
+
+    def ours(server):
+        return {"sessions": [{"id": 7, "name": server.bodies()[0]["name"]}]}
+
+    answers = {
+        ("POST", "/batches"): [None],
+        ("GET", "/batches"): [known],
+        ("GET", "/batches/7"): [batch("running")],
+        ("DELETE", "/batches/7"): [(200, {"msg": "deleted"})],
+    }
+    with Small(answers) as server:
+        set_pool(ws, url=server.url)
+        run = run_job(ws, job(ws, more="retry_settings: {max_retries: 2, timeout: 8}\n"), code=RUN_FAILED)
+        note = ws.runs() / run / "livy-batch.json"
+        assert len(server.bodies()) == 1 and note.exists()
+        assert "no other try, since its batch may still run" in show(ws, run)["reason"]
+        server.answers["GET", "/batches"] = [(200, ours)]
+        until("it is deleted", lambda: show(ws, run) and not note.exists())
+        assert asked(server, "DELETE") == ["/batches/7"]
 
 
 class Slow:
