@@ -13,6 +13,7 @@
 #include "dataset/record.h"
 #include "fs/walk.h"
 #include "job/alive.h"
+#include "job/livy.h"
 #include "job/reuse.h"
 #include "job/settle.h"
 
@@ -311,6 +312,7 @@ int slu_run_archive(struct sluice *s, const char *id, bool archived, struct slu_
 
 #define RECORD "run.json"
 #define STAYS "outcome.json"
+enum { NOTE_MAX = 1 << 20 };
 
 static bool is_last(const char *name)
 {
@@ -374,6 +376,37 @@ static int delete_one(struct slu_run *r, struct slu_err *e)
 	return rc;
 }
 
+/* Its note is all that is known of a batch that may still run.  The run was just looked at, so that was tried. */
+static int check_batch(const struct slu_run *r, struct slu_err *e)
+{
+	SLU_AUTO(slu_freep) char *path = slu_asprintf("%s/" SLU_LIVY_BATCH, r->dir);
+	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
+	const char *compute;
+
+	if (r->fd < 0)
+		return 0;
+	if (!path)
+		return slu_fail_oom(e);
+	if (access(path, F_OK) < 0)
+		return 0;
+	slu_json_read_file(path, NOTE_MAX, &o, NULL);
+	compute = slu_json_str(o, "compute");
+	return slu_fail(
+		e, EBUSY,
+		"run '%s' has a batch on compute '%s' that may still run: try again when its "
+		"server answers, or end the batch there and remove '%s'",
+		r->id, compute ? compute : "", path);
+}
+
+static int check_child(void *user, struct slu_run *child, const char *step, struct slu_err *e)
+{
+	const struct slu_run *r = user;
+	const char *parent = slu_run_get(child, "parent");
+
+	(void)step;
+	return parent && slu_streq(parent, r->id) ? check_batch(child, e) : 0;
+}
+
 static int delete_child(void *user, struct slu_run *child, const char *step, struct slu_err *e)
 {
 	const struct slu_run *r = user;
@@ -389,6 +422,10 @@ int slu_run_delete(struct sluice *s, const char *id, struct slu_err *e)
 	SLU_AUTO(slu_run_freep) struct slu_run *r = NULL;
 	int rc = open_over(s, id, "delete", &r, e);
 
+	if (rc == 0)
+		rc = check_batch(r, e);
+	if (rc == 0)
+		rc = slu_run_children(r, check_child, r, e);
 	if (rc == 0)
 		rc = slu_run_children(r, delete_child, r, e);
 	return rc < 0 ? rc : delete_one(r, e);

@@ -10,7 +10,7 @@ import threading
 
 import clusters
 import pytest
-from conftest import BAD_INPUT, CANCELED, NO_SPACE, RUN_FAILED, RUNG, until
+from conftest import BAD_INPUT, CANCELED, EXISTS, NO_SPACE, RUN_FAILED, RUNG, until
 from jobs import run_job, show, start_job, std_log, supervisor_of, wait_until_all_is_written, write_job
 
 pytestmark = [pytest.mark.local_only, pytest.mark.xdist_group("livy")]
@@ -312,6 +312,54 @@ def test_a_batch_whose_server_is_away_when_the_dead_are_found_is_deleted_later(w
         slow.go.set()
         until("it is deleted", lambda: show(ws, run) and not note.exists())
         assert set(asked(server, "DELETE")) == {"/batches/7"}
+
+
+PIPELINE = """
+    type: pipeline
+    settings: {default_compute: azureml:pool}
+    jobs:
+    """
+STEP = """
+      %s:
+        type: spark
+        code: ./src
+        entry: {file: main.py}
+        conf: {spark.executor.cores: 1, spark.executor.memory: 512m, spark.executor.instances: 1}
+    """
+
+
+def pipeline_of(ws, *steps):
+    job(ws)
+    return write_job(ws, "pipeline.yml", PIPELINE + "".join(STEP % s for s in steps))
+
+
+def test_a_run_whose_batch_may_still_run_is_not_deleted(ws):
+    """Its note is all that is known of the batch: nothing of the run, or of its pipeline, goes before it."""
+    slow = Slow()
+
+    def ours(server):
+        return {"sessions": [{"id": 7, "name": server.bodies()[0]["name"]}]}
+
+    answers = {
+        ("POST", "/batches"): [slow.after({})],
+        ("GET", "/batches"): [slow.after(ours)],
+        ("GET", "/batches/7"): [batch("running")],
+        ("DELETE", "/batches/7"): [(200, {"msg": "deleted"})],
+    }
+    with Small(answers) as server:
+        set_pool(ws, url=server.url)
+        run = start_job(ws, pipeline_of(ws, "a"))
+        until("it is sent", lambda: asked(server, "POST"))
+        os.kill(supervisor_of(run), signal.SIGKILL)
+        until("it is Failed", lambda: show(ws, run)["status"] == "Failed")
+        (note,) = ws.runs().glob("*/livy-batch.json")
+        there = sorted(ws.runs().glob("*/run.json"))
+        err = ws.run("job", "delete", run, code=EXISTS).err
+        assert note.parent.name in err and "compute 'pool'" in err and str(note) in err
+        assert sorted(ws.runs().glob("*/run.json")) == there and note.exists()
+        slow.go.set()
+        ws.run("job", "delete", run)
+        assert set(asked(server, "DELETE")) == {"/batches/7"} and not list(ws.runs().glob("*/run.json"))
 
 
 def test_a_number_that_is_another_batch_now(ws):
