@@ -83,9 +83,17 @@ void slu_livy_log_done(struct slu_livy_log *l);
  * and its log go to fn.  0: success; -ECHILD: it failed.  Of SIGTERM the process ends here, when the batch is deleted. */
 int slu_livy_run(struct sluice *s, const char *folder, slu_livy_line_fn *fn, void *user,
 		 struct slu_err *e);
+/* One look at several runs: a server that is away, or slow, is waited for once. */
+struct slu_livy_look {
+	struct json_t *asked; /* {COMPUTE: did it answer} */
+	int64_t until;        /* from then on none is asked a second time */
+};
+void slu_livy_look_done(struct slu_livy_look *k);
 /* Deletes what a run whose program was killed left running; takes a few seconds at most.  Nothing there: 0.  What a
- * server that is away, or has not told of it yet, keeps is an error, and is looked for again by the next call. */
-int slu_livy_forget(struct sluice *s, const char *folder, struct slu_err *e);
+ * server that is away, or has not told of it yet, keeps is an error, and is looked for again by the next call.  k: NULL:
+ * this run alone. */
+int slu_livy_forget(struct sluice *s, const char *folder, struct slu_livy_look *k,
+		    struct slu_err *e);
 
 /* livy_session.c: ends a statement; one that is gone is fine.  name: of the session, NULL: not known. */
 int slu_livy_cancel_statement(struct slu_livy *l, int64_t session, const char *name, int64_t id,

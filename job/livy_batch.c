@@ -229,9 +229,10 @@ static int post_batch(struct run *r, struct json_t **ret, struct slu_err *e)
 	}
 	if (await_named(r, name, ret) == 0)
 		return 0;
-	return slu_fail(e, -rc,
-			"%s; batch '%s' may run there, and `sluice job show` looks for it to delete it",
-			why.msg, name);
+	return slu_fail(
+		e, -rc,
+		"%s; batch '%s' may run there, and `sluice job show` looks for it to delete it",
+		why.msg, name);
 }
 
 static int send_batch(struct run *r, struct slu_err *e)
@@ -477,7 +478,33 @@ static bool may_come(const char *path)
 	return stat(path, &st) == 0 && slu_wall() / SLU_SEC - st.st_mtim.tv_sec < MAY_COME;
 }
 
-int slu_livy_forget(struct sluice *s, const char *folder, struct slu_err *e)
+void slu_livy_look_done(struct slu_livy_look *k)
+{
+	slu_json_free(slu_take(k->asked));
+}
+
+/* What a note tells, unless this look has waited for that server. */
+static int end_in_look(struct sluice *s, const struct json_t *note, struct slu_livy_look *k,
+		       struct slu_err *e)
+{
+	const char *compute = slu_json_str(note, "compute");
+	const struct json_t *before = compute ? slu_json_get(k->asked, compute) : NULL;
+	int rc;
+
+	if (!k->until)
+		k->until = slu_deadline_in(FORGET_TIME);
+	if (before && (slu_expired(k->until) || !slu_json_bool(k->asked, compute, true)))
+		return slu_fail(e, EAGAIN, "compute '%s' is away, or slow", compute);
+	rc = end_it(s, note, FORGET_TIME, e);
+	if (!k->asked)
+		k->asked = slu_json_object();
+	if (compute && slu_json_set_bool(k->asked, compute, !slu_livy_passes(rc)) < 0)
+		return slu_fail_oom(e);
+	return rc;
+}
+
+int slu_livy_forget(struct sluice *s, const char *folder, struct slu_livy_look *k,
+		    struct slu_err *e)
 {
 	SLU_AUTO(slu_freep) char *path = slu_asprintf("%s/" SLU_LIVY_BATCH, folder);
 	SLU_AUTO(slu_json_freep) struct json_t *o = NULL;
@@ -489,7 +516,7 @@ int slu_livy_forget(struct sluice *s, const char *folder, struct slu_err *e)
 		return 0;
 	rc = slu_json_read_file(path, REQUEST_MAX, &o, e);
 	if (rc == 0)
-		rc = end_it(s, o, FORGET_TIME, e);
+		rc = k ? end_in_look(s, o, k, e) : end_it(s, o, FORGET_TIME, e);
 	if (rc == -ESRCH) {
 		if (may_come(path))
 			return slu_fail(

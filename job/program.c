@@ -358,7 +358,7 @@ static int end_batch(const struct slu_step *st, const struct slu_err *how, struc
 {
 	struct slu_err why = {0};
 
-	if (slu_livy_forget(st->run->s, st->run->dir, &why) == 0)
+	if (slu_livy_forget(st->run->s, st->run->dir, NULL, &why) == 0)
 		return 0;
 	return slu_fail(e, how->code ? how->code : EIO,
 			"%s; there is no other try, since its batch may still run: %s", how->msg,

@@ -162,11 +162,11 @@ int slu_run_children(const struct slu_run *r,
 /* --- declaring dead --- */
 
 /* A server that was away, or slow, when the run ended may know of its batch now. */
-static void forget_batch(const struct slu_run *r)
+static void forget_batch(const struct slu_run *r, struct slu_livy_look *k)
 {
 	struct slu_err why = {0};
 
-	if (r->fd >= 0 && slu_livy_forget(r->s, r->dir, &why) < 0)
+	if (r->fd >= 0 && slu_livy_forget(r->s, r->dir, k, &why) < 0)
 		slu_warn(
 			"job",
 			"run '%s': its batch may still run, which is looked for again by `sluice job "
@@ -176,7 +176,7 @@ static void forget_batch(const struct slu_run *r)
 
 /* What a dead supervisor leaves that takes room or is secret: staged inputs, the settings of Spark.  Its processes
  * and mounts end with it, as long as those that see to that were not killed as well. */
-static void sweep(const struct slu_run *r, const struct slu_alive *a)
+static void sweep(const struct slu_run *r, const struct slu_alive *a, struct slu_livy_look *k)
 {
 	int64_t deadline = slu_deadline_in(INPUTS_TIME);
 
@@ -190,7 +190,7 @@ static void sweep(const struct slu_run *r, const struct slu_alive *a)
 			slu_orphans_unmount(r);
 	} while (slu_path_rmtree_mine(r->fd, "inputs") == -EBUSY && a->here &&
 		 !slu_expired(deadline) && poll(NULL, 0, 20) == 0);
-	forget_batch(r);
+	forget_batch(r, k);
 	unlinkat(r->fd, "spark.properties", 0);
 	unlinkat(r->fd, SLU_LIVY_REQUEST, 0);
 }
@@ -215,7 +215,8 @@ static int write_down(struct slu_run *r, const struct json_t *outcome,
 	return 0;
 }
 
-static int settle_one(struct slu_run *r, const struct slu_alive *a, struct slu_err *e)
+static int settle_one(struct slu_run *r, const struct slu_alive *a, struct slu_livy_look *k,
+		      struct slu_err *e)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *outcome = NULL, *registered = NULL;
 	struct slu_err why = {0};
@@ -238,19 +239,27 @@ static int settle_one(struct slu_run *r, const struct slu_alive *a, struct slu_e
 		rc = write_down(r, outcome, registered, e);
 	if (rc == 0 && won)
 		slu_log(SLU_LOG_INFO, "job", "run '%s' is declared Failed: %s", r->id, a->why);
-	sweep(r, a);
+	sweep(r, a, k);
 	return rc;
 }
 
+struct dead {
+	struct slu_alive *a;
+	struct slu_livy_look livy;
+};
+
 static int settle_child(void *user, struct slu_run *child, const char *step, struct slu_err *e)
 {
+	struct dead *d = user;
+
 	(void)step;
-	return settle_one(child, user, e);
+	return settle_one(child, d->a, &d->livy, e);
 }
 
 int slu_run_settle(struct slu_run *root, struct slu_alive *ret_alive, struct slu_err *e)
 {
 	struct slu_alive a;
+	struct dead d = {.a = &a};
 	int rc;
 
 	if (slu_run_is_end(slu_run_get(root, "status")))
@@ -262,25 +271,26 @@ int slu_run_settle(struct slu_run *root, struct slu_alive *ret_alive, struct slu
 		/* It may have ended well between our reading of the record and of the lock. */
 		rc = slu_run_reload(root, e);
 		if (rc == 0)
-			rc = slu_run_children(root, settle_child, &a, e);
+			rc = slu_run_children(root, settle_child, &d, e);
 		if (rc == 0)
-			rc = settle_one(root, &a, e);
+			rc = settle_one(root, &a, &d.livy, e);
+		slu_livy_look_done(&d.livy);
 	}
 	if (rc == 0 && ret_alive)
 		*ret_alive = a;
 	return rc;
 }
 
-/* What a run that is over still owes.  batch: its end, unless that was tried just now.  Of a Completed one, registering:
+/* What a run that is over still owes.  k: the end of its batch; NULL: that was tried just now.  Of a Completed one, registering:
  * it is repeated, since a crash (or a hand) may have undone it after the record was written. */
-static void owe(struct slu_run *r, bool batch)
+static void owe(struct slu_run *r, struct slu_livy_look *k)
 {
 	SLU_AUTO(slu_json_freep) struct json_t *registered = NULL;
 	const char *status = slu_run_get(r, "status");
 	struct slu_err why = {0};
 
-	if (batch && slu_run_is_end(status))
-		forget_batch(r);
+	if (k && slu_run_is_end(status))
+		forget_batch(r, k);
 	if (status && slu_streq(status, "Completed") &&
 	    slu_outcome_replay(r->s, r->id, &registered, &why) < 0)
 		tell_owed(r, &why);
@@ -288,11 +298,9 @@ static void owe(struct slu_run *r, bool batch)
 
 static int owe_child(void *user, struct slu_run *child, const char *step, struct slu_err *e)
 {
-	const bool *batch = user;
-
 	(void)step;
 	(void)e;
-	owe(child, *batch);
+	owe(child, user);
 	return 0;
 }
 
@@ -318,6 +326,7 @@ int slu_run_look(struct sluice *s, const char *id, struct slu_run **ret, const c
 {
 	SLU_AUTO(slu_run_freep) struct slu_run *r = NULL, *root = NULL;
 	struct slu_alive a = {.life = SLU_LIFE_ALIVE};
+	struct slu_livy_look k = {0};
 	int rc = slu_run_open(s, id, &r, e);
 	const char *root_id;
 
@@ -333,13 +342,13 @@ int slu_run_look(struct sluice *s, const char *id, struct slu_run **ret, const c
 	} else {
 		rc = slu_run_settle(r, &a, e);
 	}
-	bool batch = a.life != SLU_LIFE_DEAD;
-
 	if (rc == 0)
-		rc = slu_run_children(r, owe_child, &batch, e);
+		rc = slu_run_children(r, owe_child, a.life == SLU_LIFE_DEAD ? NULL : &k, e);
+	if (rc == 0)
+		owe(r, a.life == SLU_LIFE_DEAD ? NULL : &k);
+	slu_livy_look_done(&k);
 	if (rc < 0)
 		return rc;
-	owe(r, batch);
 	*ret_status = slu_run_get(r, "status");
 	if (a.life == SLU_LIFE_LATE && !slu_run_is_end(*ret_status))
 		*ret_status = slu_run_late_status(r);

@@ -462,7 +462,7 @@ static void forget_batch(const struct slu_task *t)
 {
 	struct slu_err why = {0};
 
-	if (slu_livy_forget(t->s, t->run->dir, &why) < 0)
+	if (slu_livy_forget(t->s, t->run->dir, NULL, &why) < 0)
 		slu_warn("job", "run '%s': its batch may still run: %s", t->run->id, why.msg);
 }
 

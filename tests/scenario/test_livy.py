@@ -362,6 +362,34 @@ def test_a_run_whose_batch_may_still_run_is_not_deleted(ws):
         assert set(asked(server, "DELETE")) == {"/batches/7"} and not list(ws.runs().glob("*/run.json"))
 
 
+def test_a_server_that_is_away_is_waited_for_once_for_all_steps(ws):
+    slow = Slow()
+
+    def ours(server):
+        return {"sessions": [{"id": n, "name": body["name"]} for n, body in enumerate(server.bodies())]}
+
+    answers = {("POST", "/batches"): [slow.after({})], ("GET", "/batches"): [slow.after(ours)]}
+    for n in range(3):
+        answers["GET", f"/batches/{n}"] = [batch("running")]
+        answers["DELETE", f"/batches/{n}"] = [(200, {"msg": "deleted"})]
+
+    def look():
+        """The warnings: of the step that was waited for, and of the others."""
+        err = ws.run("job", "show", run).err
+        return [len(re.findall(words, err)) for words in ("did not answer in time", "is away, or slow")]
+
+    with Small(answers) as server:
+        set_pool(ws, url=server.url)
+        run = start_job(ws, pipeline_of(ws, "a", "b", "c"))
+        until("all are sent", lambda: len(asked(server, "POST")) == 3)
+        os.kill(supervisor_of(run), signal.SIGKILL)
+        assert until("it is found dead", lambda: [n for n in [look()] if any(n)]) == [[1, 2]]
+        assert show(ws, run)["status"] == "Failed" and look() == [1, 2]
+        slow.go.set()
+        until("all are deleted", lambda: show(ws, run) and not list(ws.runs().glob("*/livy-batch.json")))
+        assert set(asked(server, "DELETE")) == {"/batches/0", "/batches/1", "/batches/2"}
+
+
 def test_a_number_that_is_another_batch_now(ws):
     """A server that was started anew counts from 0 again."""
     answers = {
