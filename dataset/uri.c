@@ -533,8 +533,12 @@ static int parse_plain(const struct parser *p, const char *s)
 
 	if (r < 0)
 		return r;
-	/* What had to be tidied or unescaped was written as a path, not as a name. */
-	bool word = *s != '/' && *s != '.' && slu_streq(s, p->u->path);
+	/* What had to be tidied or unescaped was written as a path, not as a name; not so "WORD:PATH/", which is
+	 * rather a datastore's path than a local one. */
+	const char *rest = slu_after(s, p->u->path);
+	size_t slashes = rest ? strspn(rest, "/") : 0;
+	bool same = rest && !rest[slashes];
+	bool word = *s != '/' && *s != '.' && same && (!slashes || s[strcspn(s, ":/")] == ':');
 
 	p->u->kind = word ? SLU_URI_WORD : SLU_URI_LOCAL;
 	return 0;

@@ -49,6 +49,21 @@ def test_a_tree_goes_there_and_back(ws, src):
     assert hashlib.sha256(ws.get("again/big")).digest() == hashlib.sha256(BIG).digest()
 
 
+@pytest.mark.parametrize("more", [(), ("-n",), ("-R",)])
+@pytest.mark.parametrize("to", ["nobody:raw/", "nobody:raw//", "nobody:raw", "nobody:raw/b"])
+def test_a_datastore_that_is_not_there_is_no_local_folder(ws, src, more, to):
+    before = sorted(x.name for x in ws.cwd.iterdir())
+    assert "'nobody'" in ws.run("cp", *more, "src/small", to, code=NOT_FOUND).err
+    assert sorted(x.name for x in ws.cwd.iterdir()) == before
+
+
+def test_a_local_folder_with_a_colon_is_one(ws, src):
+    (ws.cwd / "nobody:raw").mkdir()
+    ws.run("cp", "src/small", "nobody:raw/")
+    ws.run("cp", "src/empty", "./nobody:more/")
+    assert read_tree(ws.cwd / "nobody:raw") == {"small": b"s"} and read_tree(ws.cwd / "nobody:more") == {"empty": b""}
+
+
 def test_several_sources_go_into_a_folder(ws, src):
     ws.run("cp", "src/small", "src/empty", "src/d/*", ws.ref("t"))
     assert ws.run("ls", ws.ref("t")).out == "empty\nsmall\nx\n"

@@ -143,6 +143,9 @@ static const struct good goods[] = {
 	{"titanic", SLU_URI_WORD, NULL, NULL, "titanic", NULL},
 	{"data/x.csv", SLU_URI_WORD, NULL, NULL, "data/x.csv", NULL},
 	{"no-store:x", SLU_URI_WORD, NULL, NULL, "no-store:x", NULL},
+	{"no-store:x/", SLU_URI_WORD, NULL, NULL, "no-store:x", "no-store:x"},
+	{"no-store:x//y", SLU_URI_LOCAL, NULL, NULL, "no-store:x/y", "./no-store:x/y"},
+	{"x/no-store:/", SLU_URI_LOCAL, NULL, NULL, "x/no-store:", "./x/no-store:"},
 	{"*.csv", SLU_URI_WORD, NULL, NULL, "*.csv", NULL},
 	/* storage */
 	{"abfss://c-1@acct.DFS.core.windows.net/a%20b", SLU_URI_ABFS,
