@@ -189,7 +189,7 @@ void slu_dfs_mkdir(struct slu_call *c)
 	if (*c->op->path)
 		ask_folder(c, c->op->path, on_made);
 	else
-		slu_call_finish(c, 0);
+		slu_blob_mkdir(c);
 }
 
 /* A step was done: the next one, if the answer names it. */

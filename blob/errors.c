@@ -27,10 +27,10 @@ static const struct {
 	const char *why; /* NULL: the service's own words */
 } codes[] = {
 	{"ContainerNotFound", ENOENT,
-	 "the container does not exist: create it, or correct its name"},
+	 "the container does not exist: make it with `sluice mkdir STORE:`, or correct its name"},
 	{"ContainerDisabled", EACCES, "the container was disabled by its owner"},
 	{"FilesystemNotFound", ENOENT,
-	 "the container does not exist: create it, or correct its name"},
+	 "the container does not exist: make it with `sluice mkdir STORE:`, or correct its name"},
 	{"ContainerBeingDeleted", EBUSY, "the container is being deleted: wait, or use another"},
 	{"BlobNotFound", ENOENT, "no such file"},
 	{"ResourceNotFound", ENOENT, "no such account, container or file"},

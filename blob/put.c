@@ -154,10 +154,21 @@ static void on_mkdir(struct slu_call *c)
 	}
 }
 
+static void on_container(struct slu_call *c)
+{
+	if (c->x.rc == 0 || slu_call_is(c, 409, "ContainerAlreadyExists"))
+		slu_call_finish(c, 0);
+	else
+		slu_call_fail(c);
+}
+
+/* The root is the container itself, also where folders are real. */
 void slu_blob_mkdir(struct slu_call *c)
 {
 	if (!*c->op->path) {
-		slu_call_finish(c, 0);
+		slu_call_begin(c, "PUT", NULL);
+		slu_call_param(c, "restype", "container");
+		slu_call_send(c, on_container);
 		return;
 	}
 	slu_call_begin(c, "PUT", c->op->path);

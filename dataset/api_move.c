@@ -91,9 +91,12 @@ int sluice_mkdir(struct sluice *s, const char *ref, struct sluice_error *e)
 	if (r == 0 && (p.dataset || p.glob || p.version))
 		r = slu_fail(&er, EINVAL, "'%s' is no path of a store, where a folder could be",
 			     ref);
-	if (r == 0 && slu_store_stat(p.store, p.path, &a, NULL) == 0 && a.kind == SLU_KIND_FILE)
+	bool there = r == 0 && slu_store_stat(p.store, p.path, &a, NULL) == 0;
+
+	if (there && a.kind == SLU_KIND_FILE)
 		r = slu_fail(&er, EEXIST, "'%s' is a file", ref);
-	if (r == 0) {
+	/* a container that is there needs no right to make one */
+	if (r == 0 && !(there && !*p.path)) {
 		slu_op_mkdir(&op, p.path);
 		r = slu_store_wait(p.store, &op, &er);
 	}

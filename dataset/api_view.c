@@ -161,7 +161,7 @@ static int check_live(const char *ref, const struct slu_place *p, bool writable,
 	struct slu_attr a;
 	int r = slu_place_stat(p, &a, NULL, e);
 
-	if (r == -ENOENT && writable)
+	if (r == -ENOENT && writable && *p->path) /* a container is made by `sluice mkdir` only */
 		return make_folder(p, e);
 	if (r == 0 && a.kind != SLU_KIND_DIR)
 		return slu_fail(

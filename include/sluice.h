@@ -215,7 +215,8 @@ SLUICE_API int sluice_copy(struct sluice *s, const char *const *src, size_t n, c
 SLUICE_API int sluice_move(struct sluice *s, const char *src, const char *dst, unsigned flags,
 			   struct sluice_error *e);
 /* Makes a folder and those above it; one that is there is fine, a file is -EEXIST.  In a flat Blob container, where
- * folders are only parts of names, it is an empty blob that Hadoop takes for one, too. */
+ * folders are only parts of names, it is an empty blob that Hadoop takes for one, too.  The root of a Blob datastore is
+ * its container, which is made if the credential may. */
 SLUICE_API int sluice_mkdir(struct sluice *s, const char *ref, struct sluice_error *e);
 struct sluice_remove_options {
 	size_t size;                                 /* sizeof(struct sluice_remove_options) */

@@ -58,6 +58,29 @@ def service_sas(ws):
     )
 
 
+def test_mkdir_makes_the_container(blob):
+    config = json.loads(blob.config.read_text())
+    stores, name = config["datastores"], f"made-{os.urandom(6).hex()}"
+    stores["gone"] = {**stores["workspaceblobstore"], "container_name": name}
+    blob.config.write_text(json.dumps(config))
+    for ref in ("gone:d", "gone:d/e"):
+        err = blob.run("mkdir", ref, code=NOT_FOUND).err
+        assert f"'{name}'" in err and "`sluice mkdir STORE:`" in err
+    blob.run("mkdir", "gone:")
+    blob.run("mkdir", "gone:")
+    (blob.cwd / "f").write_text("f")
+    blob.run("cp", "f", "gone:")
+    assert blob.store.server.client.get_blob_client(name, "f").download_blob().readall() == b"f"
+    # who may only read what is there needs not make it; who may not make it, is told
+    sas = secret(blob, service_sas(blob))
+    entry = {k: v for k, v in stores["workspaceblobstore"].items() if k != "account_key"} | {"sas_token": sas}
+    stores["there"] = entry
+    stores["gone"] = {**entry, "container_name": name + "-2"}
+    blob.config.write_text(json.dumps(config))
+    blob.run("mkdir", "there:")
+    blob.run("mkdir", "gone:", code=NO_PERMISSION)
+
+
 def connection_string(ws):
     key = ws.store.server.client.credential.account_key
     return f"AccountName={ws.store.server.client.account_name};AccountKey={key};BlobEndpoint={ws.store.server.url};"

@@ -98,7 +98,7 @@ def fails(ws, code, words, *args, env=None):
         ),
         (lambda ws: {"account_name": "nosuchaccount"}, NO_PERMISSION, ("'nosuchaccount'",)),
         (lambda ws: {"account_name": "No_Name"}, BAD_INPUT, ("'account_name'", "3 to 24")),
-        (lambda ws: {"container_name": "nosuch"}, NOT_FOUND, ("'nosuch'", "create it, or correct its name")),
+        (lambda ws: {"container_name": "nosuch"}, NOT_FOUND, ("'nosuch'", "`sluice mkdir STORE:`", "correct its name")),
         (lambda ws: {"container_name": "No--Name"}, BAD_INPUT, ("'container_name'", "3 to 63")),
     ],
     ids=[

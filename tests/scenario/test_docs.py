@@ -55,12 +55,10 @@ def test_the_examples_of_the_readme_with_the_emulator(azurite, tmp_path, monkeyp
     """Its port is another one, and each line has a shell of its own."""
     monkeypatch.setenv("BLOB", f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={azurite.url}")
     source = str(SRC / "examples/titanic/Titanic.csv")
-    with azurite.client.create_container(f"readme-{os.urandom(6).hex()}") as container:
-        there = [
-            ("/path/to/Titanic.csv", source),
-            ("container_name=data", f"container_name={container.container_name}"),
-        ]
-        told = ran("README.md", tmp_path, monkeypatch, there, ["emulator"])
+    name = f"readme-{os.urandom(6).hex()}"
+    there = [("/path/to/Titanic.csv", source), ("container_name=data", f"container_name={name}")]
+    told = ran("README.md", tmp_path, monkeypatch, there, ["emulator"])
+    with azurite.client.get_container_client(name) as container:
         assert container.download_blob("raw/Titanic.csv").readall() == Path(source).read_bytes()
     assert "raw/Titanic.csv" in told.partition("emulator:raw/")[2]
 

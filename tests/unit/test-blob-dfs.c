@@ -152,10 +152,15 @@ static void a_folder_is_not_made_over_a_file(void **state)
 	struct slu_err e = {0};
 
 	(void)state;
-	PLAY({"PUT /acct.dfs/data/d?resource=directory ", "if-none-match: *", CREATED, NULL},
+	PLAY({"PUT /acct/data?restype=container ", NULL, CREATED, NULL},
+	     {"PUT", NULL, NONE("409 Conflict", "ContainerAlreadyExists"), NULL},
+	     {"PUT", NULL, NONE("409 Conflict", "ContainerBeingDeleted"), NULL},
+	     {"PUT /acct.dfs/data/d?resource=directory ", "if-none-match: *", CREATED, NULL},
 	     {"PUT", NULL, THERE, NULL}, {"HEAD", NULL, FOLDER, NULL}, {"PUT", NULL, THERE, NULL},
 	     {"HEAD", NULL, HEAD("1", ""), NULL});
 	assert_int_equal(make(s, "", NULL), 0);
+	assert_int_equal(make(s, "", NULL), 0);
+	assert_failed(make(s, "", &e), e, EBUSY, "being deleted");
 	assert_int_equal(make(s, "d", NULL), 0);
 	assert_int_equal(make(s, "d", NULL), 0);
 	assert_failed(make(s, "d", &e), e, ENOTDIR, "'d'");
