@@ -330,17 +330,45 @@ static bool is_word(struct sluice *s, const char *ref)
 	return slu_context_parse(s, ref, &u, NULL) == 0 && u->kind == SLU_URI_WORD;
 }
 
+/* The first part of ref, when a registered dataset has that name: then the caller frees it. */
+static char *dataset_of(struct sluice *s, const char *ref)
+{
+	SLU_AUTO(slu_json_freep) struct json_t *record = NULL;
+	SLU_AUTO(slu_freep) char *name = slu_strndup(ref, strcspn(ref, "/:"));
+
+	if (!name || !slu_is_name(name) || slu_registry_record(s, name, NULL, &record, NULL) < 0)
+		return NULL;
+	return slu_take(name);
+}
+
+/* Was the colon forgotten, or a '/' written for it? */
+static int hint_store(struct sluice *s, const char *ref, struct slu_err *e)
+{
+	size_t n = strcspn(ref, "/:");
+	SLU_AUTO(slu_freep) char *name = slu_strndup(ref, n);
+
+	if (!name || ref[n] == ':' || !slu_is_name(name) || !slu_context_is_store(s, name))
+		return -ENOENT;
+	SLU_AUTO(slu_freep) char *dataset = dataset_of(s, ref);
+
+	return dataset ? -ENOENT
+		       : slu_fail(
+				 e, ENOENT,
+				 "'%s' is neither a local path nor a dataset; did you mean '%s:%s'?",
+				 ref, name, ref + n + (ref[n] == '/'));
+}
+
 int slu_resolve_hint(struct sluice *s, const char *ref, int r, struct slu_err *e)
 {
 	size_t n = strcspn(ref, "/:");
 
-	if (r != -ENOENT || !ref[n] || !ref[n + 1] || !slu_context_workspace(s) || !is_word(s, ref))
+	if (r != -ENOENT || !slu_context_workspace(s))
 		return r;
-	SLU_AUTO(slu_json_freep) struct json_t *record = NULL;
-	SLU_AUTO(slu_freep) char *name = slu_strndup(ref, n);
+	SLU_AUTO(slu_freep)
+	char *name = ref[n] && ref[n + 1] && is_word(s, ref) ? dataset_of(s, ref) : NULL;
 
-	if (!name || !slu_is_name(name) || slu_registry_record(s, name, NULL, &record, NULL) < 0)
-		return r;
+	if (!name)
+		return hint_store(s, ref, e);
 	return slu_fail(e, ENOENT,
 			"'%s' is neither a local path nor in a datastore; there is a dataset of "
 			"that name, whose file is '%s@latest/%s'",

@@ -109,6 +109,19 @@ def test_a_missing_path_is_named(ws):
     assert "no/such" in ws.run("cat", ws.ref("no/such"), code=NOT_FOUND).err
 
 
+def test_a_colon_that_was_forgotten_is_told(ws):
+    ws.put("d/f", "1")
+    for ref, meant in (
+        ("workspaceblobstore", "workspaceblobstore:"),
+        ("workspaceblobstore/", "workspaceblobstore:"),
+        ("workspaceblobstore/d/f", "workspaceblobstore:d/f"),
+    ):
+        assert f"did you mean '{meant}'?" in ws.run("ls", ref, code=NOT_FOUND).err
+    assert "did you mean" in ws.run("cat", "workspaceblobstore/d/f", code=NOT_FOUND).err
+    assert "did you mean" not in ws.run("ls", "workspaceblob", code=NOT_FOUND).err
+    assert "did you mean" not in ws.run("ls", ws.ref("e"), code=NOT_FOUND).err
+
+
 def test_cp_does_not_replace(ws):
     (ws.cwd / "f").write_text("new")
     ws.put("f", "old")
