@@ -326,6 +326,11 @@ static void explain_denied(struct slu_buf *b, const struct slu_xfer *x,
 static void explain_stale(struct slu_buf *b, const struct slu_op *op,
 			  const struct slu_blob_fault *f)
 {
+	if (reads(op)) {
+		slu_buf_fmt(b, "it %s since it was resolved (it was %s): " SLU_STALE_REMEDY,
+			    f->status == 404 ? "was deleted" : "has changed", op->if_match);
+		return;
+	}
 	slu_buf_str(b, "it was ");
 	if (f->status == 404)
 		slu_buf_str(b, "deleted by somebody else meanwhile");

@@ -353,10 +353,9 @@ static int chunk_failed(struct slu_lane *l, struct slu_err *e)
 	if (l->d->o->ignore_not_found && (rc == -ENOENT || rc == -ESTALE) &&
 	    slu_store_stat(l->f->store, l->f->path, &now, NULL) == -ENOENT)
 		return -ENOENT;
-	if (!mf->version[0] && (rc == -ESTALE || (rc == -ENOENT && mf->id[0])))
-		return slu_fail(e, ESTALE, "'%s' changed after the dataset was resolved: %s%s",
-				mf->path, l->op.err.msg,
-				strstr(l->op.err.msg, "again") ? "" : "; resolve it again");
+	if (!mf->version[0] && rc == -ENOENT && mf->id[0])
+		return slu_fail(e, ESTALE, "'%s' is gone (%s): " SLU_STALE_REMEDY, mf->path,
+				l->op.err.msg);
 	*e = l->op.err;
 	if (!e->code)
 		return slu_fail_sys(e, -rc, "cannot download '%s'", mf->path);

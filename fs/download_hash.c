@@ -170,7 +170,7 @@ int slu_download_hash_end(const struct slu_download *d, struct slu_dfile *f, uin
 			   got, e);
 	if (r == -EBADMSG && *got && changed(f, mf))
 		return slu_fail(e, ESTALE,
-				"'%s' changed after the dataset was resolved: resolve it again",
+				"'%s' has changed since it was resolved: " SLU_STALE_REMEDY,
 				mf->path);
 	return r;
 }

@@ -291,8 +291,7 @@ static int stale(const struct slu_local *l, struct slu_op *op, const char *now)
 {
 	return slu_fail(
 		&op->err, ESTALE,
-		"'%s' in '%s' has changed since it was resolved (was %s, now %s): resolve the "
-		"data again, or register a new version",
+		"'%s' in '%s' has changed since it was resolved (was %s, now %s): " SLU_STALE_REMEDY,
 		op->path, l->root, op->if_match, now);
 }
 

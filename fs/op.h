@@ -17,6 +17,9 @@
 
 struct json_t;
 
+/* What -ESTALE of a read says to do, whatever store says it. */
+#define SLU_STALE_REMEDY "resolve the data again, or register a new version"
+
 enum slu_op_type {
 	SLU_OP_STAT,      /* path -> attr */
 	SLU_OP_LIST,      /* path, marker, flags RECURSIVE -> one page in *list, empty before */

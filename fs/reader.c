@@ -143,7 +143,8 @@ static int fail_rc(const struct slu_reader *r, const struct slu_op *op, struct s
 {
 	*e = op->err;
 	if (op->rc == -ENOENT && r->id[0])
-		return slu_fail(e, ESTALE, "'%s' is gone; it was %s", r->path, r->id);
+		return slu_fail(e, ESTALE, "'%s' is gone (it was %s): " SLU_STALE_REMEDY, r->path,
+				r->id);
 	if (!e->code)
 		slu_fail_sys(e, -op->rc, "cannot read '%s'", r->path);
 	return op->rc;

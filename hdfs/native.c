@@ -99,10 +99,10 @@ void slu_nreq_hand_back_file(struct slu_nreq *q, const char *why)
 
 int slu_native_stale(const struct slu_nreq *q, const char *now, struct slu_err *e)
 {
-	return slu_fail(e, ESTALE,
-			"'%s' in '%s' has changed since it was resolved (was %s, now %s): "
-			"resolve the data again, or register a new version",
-			q->op->path, q->n->where, q->op->if_match, now);
+	return slu_fail(
+		e, ESTALE,
+		"'%s' in '%s' has changed since it was resolved (was %s, now %s): " SLU_STALE_REMEDY,
+		q->op->path, q->n->where, q->op->if_match, now);
 }
 
 /* Is it the way that is closed, not the file? */

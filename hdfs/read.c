@@ -28,7 +28,7 @@ static void stale(struct slu_hdfs_req *q, const char *now)
 
 	slu_hdfs_end(q, slu_fail(&q->op->err, ESTALE,
 				 "'%s' in 'hdfs://%s%s' has changed since it was resolved (was "
-				 "%s, now %s): resolve the data again, or register a new version",
+				 "%s, now %s): " SLU_STALE_REMEDY,
 				 q->op->path, h->rpc ? h->rpc : h->web, h->root, q->op->if_match,
 				 now));
 }

@@ -132,7 +132,8 @@ int slu_web_status(int status, struct slu_err *e)
 	case 410:
 		return slu_fail(e, ENOENT, "the server has no such file (%d)", status);
 	case 412:
-		return slu_fail(e, ESTALE, "it has changed since it was resolved");
+		return slu_fail(e, ESTALE,
+				"it has changed since it was resolved: " SLU_STALE_REMEDY);
 	case 416:
 		return slu_fail(e, EIO, "the file ends before the bytes that are wanted");
 	case 408:

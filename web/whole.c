@@ -109,8 +109,8 @@ static int check(struct slu_web_req *q)
 		r = slu_web_check_pin(q);
 	if (r == 0 && op->if_match && q->pin.size != UINT64_MAX && q->pin.size != q->x.resp.len)
 		r = slu_fail(&op->err, ESTALE,
-			     "it has changed since it was resolved: it has %zu bytes now, it had "
-			     "%" PRIu64,
+			     "it has changed since it was resolved (it has %zu bytes now, it had "
+			     "%" PRIu64 "): " SLU_STALE_REMEDY,
 			     q->x.resp.len, q->pin.size);
 	return r;
 }

@@ -316,7 +316,7 @@ def test_what_is_deleted_while_it_is_read(blobd, tmp_path):
     ws.put("f", os.urandom(48 << 20))
     name = ws.store.name
     with blobd.failing(f"get {name}/f 2- status 404 BlobNotFound"):
-        fails(ws, CHANGED, ["'f'", "deleted", "begin again"], "cp", ws.ref("f"), "out")
+        fails(ws, CHANGED, ["'f'", "deleted", "resolve the data again"], "cp", ws.ref("f"), "out")
         assert blobd.fired()
     assert not (ws.cwd / "out").exists()
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import BAD_INPUT, EXISTS, NOT_FOUND, USAGE, local_only
+from conftest import BAD_INPUT, CHANGED, EXISTS, NOT_FOUND, USAGE, local_only
 
 HOSTILE = [
     "new\nline",
@@ -120,6 +120,16 @@ def test_a_colon_that_was_forgotten_is_told(ws):
     assert "did you mean" in ws.run("cat", "workspaceblobstore/d/f", code=NOT_FOUND).err
     assert "did you mean" not in ws.run("ls", "workspaceblob", code=NOT_FOUND).err
     assert "did you mean" not in ws.run("ls", ws.ref("e"), code=NOT_FOUND).err
+
+
+def test_a_pinned_file_that_changed_has_one_remedy(ws):
+    ws.put("d/f.csv", "a,b\n1,2\n")
+    ws.register("d", "d")
+    ws.put("d/f.csv", "a,b\n1,2\n3,4\n")
+    for verb in (("cat", "d@1/f.csv"), ("data", "preview", "d@1"), ("download", "d@1", "out")):
+        err = ws.run(*verb, code=CHANGED).err
+        assert len(err.splitlines()) == 1 and err.count("since it was resolved") == 1
+        assert err.count("resolve the data again, or register a new version") == 1
 
 
 def test_cp_does_not_replace(ws):
