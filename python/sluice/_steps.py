@@ -33,17 +33,27 @@ def _chosen(args: Any, have: Any) -> Any:
     return names(args)
 
 
+def need(wanted: Any, have: Any) -> None:
+    for x in wanted:
+        if x not in have:
+            raise wrong(f"there is no column '{x}': there are {', '.join(have)}")
+
+
 def keep(table: Any, args: Any) -> Any:
     wanted = _chosen(args, table.column_names)
-    for x in wanted:
-        if x not in table.column_names:
-            raise wrong(f"there is no column '{x}': there are {', '.join(table.column_names)}")
+    need(wanted, table.column_names)
     return table.select(wanted)
 
 
-def _drop(table: Any, args: Any) -> Any:
-    gone = set(_chosen(args, table.column_names))
-    return table.select([x for x in table.column_names if x not in gone])
+def _drop(tables: Any, args: Any) -> Iterator[Any]:
+    """A column that some files have is dropped of those; one that none has is a mistake."""
+    seen: dict[str, None] = {}
+    for table in tables:
+        seen.update(dict.fromkeys(table.column_names))
+        gone = set(_chosen(args, table.column_names))
+        yield table.select([x for x in table.column_names if x not in gone])
+    if seen and not isinstance(args, dict):
+        need(names(args), list(seen))
 
 
 def _convert(table: Any, args: Any) -> Any:
@@ -113,7 +123,7 @@ _STEPS = {
     "take_random_sample": lambda tables, args: _sample(tables, *_sampler(args)),
     "sample": lambda tables, args: _sample(tables, *_sampler(args)),
     "keep_columns": _each(keep),
-    "drop_columns": _each(_drop),
+    "drop_columns": _drop,
     "filter": _each(lambda t, text: t.filter(condition(text, t))),
     "convert_column_types": _each(_convert),
 }
@@ -176,8 +186,7 @@ def _value(e: Any, table: Any) -> Any:
 
 
 def _column(name: str, table: Any) -> Any:
-    if name not in table.column_names:
-        raise wrong(f"there is no column '{name}': there are {', '.join(table.column_names)}")
+    need([name], table.column_names)
     return table.column(name)
 
 

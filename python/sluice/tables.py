@@ -10,6 +10,8 @@ import collections
 import contextlib
 import errno
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +21,7 @@ from ._delimited import Delimited, first_record
 from ._jsonlines import JsonLines
 from ._pieces import PIECE, pieces
 
+NOTES = 10
 THREADS = min(8, (os.cpu_count() or 1) + 2)
 
 
@@ -112,6 +115,10 @@ def table(data: Any, columns: Any = None) -> Any:
 # --- columns that are not in the files ---
 
 
+def _names_beside(plan: Any, parts: Any, path: Any) -> list[str]:
+    return ([plan.path_column] if plan.path_column else []) + list(parts.get(path, {}))
+
+
 def _beside(plan: Any, parts: Any, table: Any, path: Any) -> Any:
     """Path and the columns of the path, before those of the file."""
     import pyarrow as pa
@@ -155,6 +162,16 @@ class _Text:
         self.types = {name: kind for name, (_, kind) in zip(self.names, columns)}
         self.reader: Any = (Delimited if self.delimited else JsonLines)(self.args, self.types)
         self.header = self.args["header"]
+        self.notes: list[str] = []  # of the threads that read
+
+    def other_header(self, row: Any, path: Any) -> None:
+        """As `data preview` notes it.  Columns behind those of the header are of rows that are too long."""
+        found = _values.unique([x or "" for x in row])
+        rest = [f"Column{i + 1}" for i in range(len(found), len(self.names))]
+        if found + rest != self.names and len(self.notes) < NOTES:
+            self.notes.append(f"'{path}': its first row, which is passed over, is not the header of the first file; if "
+                              "headers differ, say header='all_files_different_headers', if there is none, "
+                              "'from_first_file'")  # fmt: skip
 
     def of_file(self, file: Any, named: Any) -> Iterator[Any]:
         """The tables of one file.  named: its first row is one, or no header of its own."""
@@ -168,6 +185,8 @@ class _Text:
                     if found is None:
                         continue
                     header, data = False, found[1]
+                    if self.header == "all_files_same_headers":
+                        self.other_header(found[0], path)
                     if self.header == "all_files_different_headers":
                         names = _values.unique([x or "" for x in found[0]])
                 if data.strip(b"\r\n"):
@@ -201,14 +220,28 @@ _DEFAULTS = {"delimiter": ",", "header": "all_files_same_headers", "support_mult
              "empty_as_string": False, "encoding": "utf8"}  # fmt: skip
 
 
+def _warn(notes: list[str], told: int) -> int:
+    """Warns of those that are new, at the line outside of this package; how many there are."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == __name__.split(".")[0]:
+        level, frame = level + 1, frame.f_back
+    for note in notes[told:]:
+        told += 1
+        warnings.warn(note, stacklevel=level)
+    return told
+
+
 def _text(plan: Any) -> Iterator[Any]:
     files = [x for x in plan.files if x[2] > 0]
     text = _Text(plan)
     tasks = list(zip(files, text.without_header(files)))
     empty = True
+    told = 0
     for table in _ordered(tasks, lambda task: text.of_file(*task)):
         empty = False
+        told = _warn(text.notes, told)
         yield table
+    _warn(text.notes, told)
     if empty:
         import pyarrow as pa
 
@@ -259,7 +292,9 @@ def _parquet(plan: Any, wanted: Any) -> Iterator[Any]:
         (path, ref, size), columns = task
         with contextlib.closing(plan.data._ws.open(ref)) as f:
             file = parquet.ParquetFile(f.raw, pre_buffer=True)
-            have = columns and [x for x in file.schema_arrow.names if x in columns]
+            names = file.schema_arrow.names
+            have = columns and [x for x in names if x in columns]
+            _steps.need(columns or [], list(dict.fromkeys([*_names_beside(plan, parts, path), *names])))
             if size <= PIECE:
                 yield _beside(plan, parts, file.read(columns=have), path)
                 return

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,58 @@ def test_columns_are_chosen_by_steps(ws, py):
         table.keep_columns("none").to_arrow()
     with pytest.raises(sluice.Error, match="is no table"):
         py.dataset(ws.ref("t")).keep_columns("id")
+
+
+@local_only
+def test_headers_that_differ_are_warned_of_at_the_line_of_the_caller(ws, py):
+    same = made(ws, py, {"a.csv": "id,n\n1,2,3\n", "b.csv": "id,n\n4,5\n", "empty.csv": ""}, "same", delimited=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same.to_pandas_dataframe()
+        made(ws, py, {"a.csv": "a,b\n1,2\n", "b.csv": "b,a\n3,4\n"}, "differ",
+             delimited={"header": "all_files_different_headers"}).to_pandas_dataframe()  # fmt: skip
+    other = made(ws, py, {"a.csv": "id,n\n1,2\n", "b.csv": "n,id\n4,5\n"}, "other", delimited=True)
+    told = other.preview()["notes"][0].partition("; if")[0]
+    assert told.startswith("'b.csv': its first row")
+    ws.put("notes/a.csv", "id,n\n1,2\n")
+    ws.put("notes/readme.txt", "what this is\n")
+    for data in (other, py.dataset(ws.ref("notes"))):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            data.to_pandas_dataframe()
+            for _ in data.to_arrow_batches():
+                pass
+        assert len(caught) == 2 and {x.filename for x in caught} == {__file__}, [str(x.message) for x in caught]
+        assert caught[1].lineno - caught[0].lineno in (1, 2)
+        assert "is not the header of the first file" in str(caught[0].message)
+        assert data is not other or str(caught[0].message).startswith(told)
+
+
+@local_only
+def test_a_column_that_is_not_there_is_told_with_those_that_are(ws, py):
+    from pyarrow import parquet
+
+    old, new = pa.table({"id": [1], "n": [2]}), pa.table({"id": [3], "n": [4], "new": [5]})
+    for name, table in (("a", old), ("b", new)):
+        (ws.cwd / name).mkdir()
+        parquet.write_table(table, ws.cwd / name / "x.parquet")
+        ws.run("cp", ws.cwd / name / "x.parquet", ws.ref(f"p/{name}.parquet"))
+    both = py.register("p", ws.ref("p"), parquet={"include_path_column": True})
+    text = made(ws, py, {"a.csv": "id,n\n1,2\n"}, delimited=True)
+    for table, there in ((both, "Path, id, n"), (text, "id, n")):
+        words = f"no column 'none': there are {there}"
+        for wrong in (
+            table.keep_columns("none"),
+            table.keep_columns(["id", "none"]),
+            table.drop_columns(["n", "none"]),
+        ):
+            with pytest.raises(sluice.Error, match=words):
+                wrong.to_pandas_dataframe()
+        with pytest.raises(sluice.Error, match=words):
+            table.to_pandas_dataframe(columns=["none"])
+    # what only some files have
+    assert both.drop_columns("new").to_arrow().column_names == ["Path", "id", "n"]
+    assert both.keep_columns(["Path", "id"]).to_arrow()["id"].to_pylist() == [1, 3]
 
 
 @local_only
