@@ -60,6 +60,11 @@ static int add_metadata(struct slu_call *c, const struct json_t *all)
 					"'%s': metadata '%s' is refused by the service: names are "
 					"letters, digits and '_', values printable ASCII",
 					c->op->path, name);
+		if (strcasecmp(name, "hdi_isfolder") == 0)
+			return slu_fail(&c->op->err, EINVAL,
+					"'%s': metadata '%s' would make a folder of the file: make "
+					"folders with `sluice mkdir`",
+					c->op->path, name);
 		if (strcasecmp(name, SLU_BLOB_SUM_META) != 0) /* of other bytes */
 			slu_call_meta(c, name, value);
 	}

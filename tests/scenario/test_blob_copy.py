@@ -66,6 +66,11 @@ def test_what_is_given_is_kept(blob, data):
 def test_what_the_service_would_refuse_is_named(blob):
     (blob.cwd / "f").write_text("f")
     assert "'Warm'" in blob.run("cp", "--tier", "Warm", "f", blob.ref("f"), code=BAD_INPUT).err
+    blob.put("t/f", "f")
+    for key in ("hdi_isfolder", "HDI_IsFolder"):
+        for source in ("f", blob.ref("t/f")):
+            more = ("cp", "--metadata", f"{key}=true", source, blob.ref("made"))
+            assert f"'{key}'" in blob.run(*more, code=BAD_INPUT).err and not blob.exists("made")
     assert "'no-dash'" in blob.run("cp", "--metadata", "no-dash=1", "f", blob.ref("f"), code=BAD_INPUT).err
     many = sum([["--tag", f"t{i}=1"] for i in range(11)], [])
     assert "10 tags" in blob.run("cp", *many, "f", blob.ref("f"), code=BAD_INPUT).err
