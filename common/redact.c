@@ -222,7 +222,7 @@ static bool scheme_value(const struct text *t, size_t end, const char *key, stru
 	return false;
 }
 
-/* "://user:password@host": the password. */
+/* "://user:password@host": the password; also behind a container, "://c@user:password@host". */
 static bool url_password(const struct text *t, size_t i, struct span *ret)
 {
 	size_t colon = 0, sign = 0;
@@ -230,7 +230,7 @@ static bool url_password(const struct text *t, size_t i, struct span *ret)
 	if (at(t, i) != ':' || at(t, i + 1) != '/' || at(t, i + 2) != '/')
 		return false;
 	for (i += 3; i < t->n && !strchr("/?# \t\r\n\"'", t->p[i]); i++) {
-		if (t->p[i] == ':' && !colon && !sign)
+		if (t->p[i] == ':' && !colon)
 			colon = i;
 		if (t->p[i] == '@')
 			sign = i;

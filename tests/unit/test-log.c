@@ -35,6 +35,7 @@ static void query_strings(void **state)
 	check("u=https%3A%2F%2Fa%2Fb%3Fsig%3Dabc%26se%3D1",
 	      "u=https%3A%2F%2Fa%2Fb%3Fsig%3D***%26se%3D1");
 	check("https://user:pa:ss@host/p:1?x@y", "https://user:***@host/p:1?x@y");
+	check("wasbs://box@user:pa@ss:w@host:1/x@y", "wasbs://box@user:***@host:1/x@y");
 	check("abfss://box@acc.dfs.core.windows.net:443/p",
 	      "abfss://box@acc.dfs.core.windows.net:443/p");
 	check("http://host:80/a@b", "http://host:80/a@b");

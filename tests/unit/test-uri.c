@@ -307,6 +307,12 @@ static void secrets(void **state)
 		assert_lacks(e.msg, "hunter2");
 		assert_contains(e.msg, "credential reference");
 	}
+
+	struct slu_uri *u = NULL;
+	struct slu_err e = {0};
+
+	assert_int_equal(slu_uri_parse("wasbs://c@me:hunter2@h/x", NULL, NULL, &u, &e), -EINVAL);
+	assert_lacks(e.msg, "hunter2");
 }
 
 static void states(void **state)
