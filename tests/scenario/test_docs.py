@@ -67,7 +67,18 @@ def test_the_examples_of_the_readme_with_the_emulator(azurite, tmp_path, monkeyp
 def test_the_tutorial(tmp_path, monkeypatch):
     told = ran("docs/tutorial.md", tmp_path, monkeypatch)
     assert "the bytes of the source" in told and "there: False" in told
-    assert "\n    exit status 3\n" in told and "exit status 10" in told and "Failed: the step ended" in told
+    assert "\n    exit status 3\n" in told and "exit status 10" in told and "failed: the step ended" in told
+
+
+@needs_fuse
+def test_the_job_file_of_jobs(ws, monkeypatch):
+    ws.put("raw/Titanic.csv", (SRC / "examples/titanic/Titanic.csv").read_bytes())
+    ws.register("titanic", "raw/Titanic.csv")
+    for name, value in ws.env.items():
+        monkeypatch.setenv(name, value)
+    assert "line_counts" in ran("docs/jobs.md", ws.cwd, monkeypatch)
+    made = ws.run("ls", "line_counts@1").out
+    assert made == "lines.txt\n" and int(ws.run("cat", "line_counts@1/lines.txt").out) > 800
 
 
 def test_the_examples_of_from_azure_ml(tmp_path, monkeypatch):
