@@ -106,14 +106,19 @@ static int add_input(struct graph *g, size_t i, const struct json_t *in)
 	const char *path = slu_json_str(in, "path");
 	const struct json_t *got =
 		name ? named(slu_json_get(g->r->steps[i].doc, "inputs"), name) : NULL;
-	const char *ref = slu_json_str(got, "ref");
+	const char *ref = slu_json_str(got, "ref"), *version = slu_json_str(got, "version");
+	const char *dataset = version ? slu_json_str(got, "dataset") : NULL;
 	size_t from = step ? find_step(g, step) : SIZE_MAX;
 
 	if (from != SIZE_MAX)
 		return add_edge(g, from, i, name ? name : "");
 	if (!path && !ref)
 		return 0;
-	return add_edge(g, add_node(g, SOURCE, 0, ref ? ref : path, NULL), i, name ? name : "");
+	if (dataset)
+		from = add_node(g, SOURCE, 0, dataset, version);
+	else
+		from = add_node(g, SOURCE, 0, ref ? ref : path, NULL);
+	return add_edge(g, from, i, name ? name : "");
 }
 
 /* Order without data. */

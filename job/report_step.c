@@ -172,10 +172,23 @@ static void put_digest(struct report *r, const char *digest)
 	slu_buf_str(r->b, "</code></td>");
 }
 
-/* What it is: a value, a reference, or another step's output. */
+static void put_version(struct report *r, const char *name, const char *version)
+{
+	slu_buf_str(r->b, "<td>");
+	if (name)
+		rep_esc(r->b, name, REP_ALL);
+	if (name && version) {
+		slu_buf_ch(r->b, ':');
+		rep_esc(r->b, version, REP_ALL);
+	}
+	slu_buf_str(r->b, "</td>");
+}
+
+/* What it is: a value, a registered version, a reference, or another step's output. */
 static void put_origin(struct report *r, const struct json_t *spec, const struct json_t *got)
 {
 	const char *step = slu_json_str(spec, "step"), *output = slu_json_str(spec, "output");
+	const char *name = slu_json_str(got, "dataset"), *version = slu_json_str(got, "version");
 	const char *text = slu_json_str(got, "ref");
 
 	if (step && output) {
@@ -184,6 +197,10 @@ static void put_origin(struct report *r, const struct json_t *spec, const struct
 		slu_buf_str(r->b, " · ");
 		rep_esc(r->b, output, REP_ALL);
 		slu_buf_str(r->b, "</td>");
+		return;
+	}
+	if (name && version) {
+		put_version(r, name, version);
 		return;
 	}
 	if (!text)
@@ -219,21 +236,6 @@ static void put_inputs(struct report *r, const struct rep_step *st)
 	slu_buf_str(r->b, "</table></div>\n");
 }
 
-static void put_registered(struct report *r, const struct json_t *o)
-{
-	const struct json_t *reg = slu_json_get(o, "registered");
-	const char *name = slu_json_str(reg, "name"), *version = slu_json_str(reg, "version");
-
-	slu_buf_str(r->b, "<td>");
-	if (name)
-		rep_esc(r->b, name, REP_ALL);
-	if (name && version) {
-		slu_buf_ch(r->b, ':');
-		rep_esc(r->b, version, REP_ALL);
-	}
-	slu_buf_str(r->b, "</td>");
-}
-
 static void put_outputs(struct report *r, const struct rep_step *st)
 {
 	const struct json_t *outs = slu_json_get(st->doc, "outputs");
@@ -245,12 +247,13 @@ static void put_outputs(struct report *r, const struct rep_step *st)
 			  "<th>manifest</th><th>files</th><th>size</th></tr>\n");
 	for (void *it = slu_json_iter(outs); it; it = slu_json_next(outs, it)) {
 		const struct json_t *o = slu_json_iter_value(it);
+		const struct json_t *reg = slu_json_get(o, "registered");
 
 		slu_buf_str(r->b, "<tr>");
 		rep_cell(r, slu_json_iter_key(it));
 		rep_cell(r, slu_json_str(o, "mode"));
 		rep_cell(r, slu_json_str(o, "uri"));
-		put_registered(r, o);
+		put_version(r, slu_json_str(reg, "name"), slu_json_str(reg, "version"));
 		rep_cell(r, slu_json_str(o, "dataset"));
 		put_digest(r, slu_json_str(o, "manifest"));
 		put_count(r, o, "files", false);

@@ -174,6 +174,18 @@ def test_a_browser_shows_it_without_a_network(ws, pipeline, tmp_path):
     assert any("script-src" in c for c in complaints) and any("style-src" in c for c in complaints)
 
 
+def test_a_report_names_the_version_that_was_read(ws):
+    ws.put("d/x", "1")
+    ws.register("d", "d")
+    inputs = "inputs: {x: {type: uri_folder, mode: download, path: 'azureml:d@latest'}}\n"
+    run = run_job(ws, write_job(ws, "j.yml", "type: command\ncommand: ls ${{inputs.x}}\n" + inputs))
+    ws.put("d/y", "2")
+    ws.register("d", "d")
+    html = report(ws, run).read_text()
+    check_inert(html)
+    assert "<td>d:1</td>" in html and ">d:1</text>" in html and "azureml:d@latest" not in html and "d:2" not in html
+
+
 @local_only
 def test_a_run_that_goes_on_can_be_reported(ws):
     path, keep = waiting_job(ws)
