@@ -179,7 +179,9 @@ static void show_state(const struct json_t *j)
 
 	printf("%.8s  %-12s %s", time && strlen(time) > 19 ? time + 11 : "", name ? name : "",
 	       status ? status : "");
-	show_after(": ", slu_json_str(j, "reason"));
+	if (step || !status ||
+	    !slu_streq(status, "Failed")) /* of the run itself the error says it */
+		show_after(": ", slu_json_str(j, "reason"));
 	show_after(": reused from ", slu_json_str(j, "reused_from"));
 	putchar('\n');
 }

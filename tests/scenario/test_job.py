@@ -431,8 +431,9 @@ def test_an_explicit_name_is_used_once(ws):
 
 def test_a_failure_shows_what_was_printed(ws):
     path = command(ws, "for i in $(seq 30); do echo line-$i; done; echo the-reason >&2; exit 1")
-    out = ws.run("job", "create", "-f", path, "--stream", code=RUN_FAILED).out
-    assert "the-reason" in out and "line-30" in out and "std_log.txt" in out
+    done = ws.run("job", "create", "-f", path, "--stream", code=RUN_FAILED)
+    assert "the-reason" in done.out and "line-30" in done.out and "std_log.txt" in done.out
+    assert (done.out + done.err).count("exit status 1") == 1 and "exit status 1" in done.err
 
 
 def test_what_has_no_effect_is_told_when_the_job_is_made(ws):
