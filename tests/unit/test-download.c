@@ -294,10 +294,13 @@ static void a_changed_file_is_stale(void **state)
 
 	fill(v);
 	views_file(v->src, "d/one", 2);
-	assert_failed(download(v, (struct slu_download_opts){0}), v->e, ESTALE, "'d/one' changed");
+	assert_failed(download(v, (struct slu_download_opts){0}), v->e, ESTALE,
+		      "cannot download 'd/one'");
+	assert_contains(v->e.msg, SLU_STALE_REMEDY);
 	unlinkat(v->src, "d/one", 0);
 	assert_failed(download(v, (struct slu_download_opts){.policy = SLU_POLICY_MERGE}), v->e,
-		      ESTALE, "'d/one' changed");
+		      ESTALE, "now gone");
+	assert_contains(v->e.msg, SLU_STALE_REMEDY);
 	count_kept(v, true);
 }
 
