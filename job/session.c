@@ -526,9 +526,10 @@ static int add_row(void *user, struct slu_session *v, bool locked, struct slu_er
 {
 	struct look *k = user;
 	SLU_AUTO(slu_json_freep) struct json_t *o = slu_json_object();
-	const char *compute = slu_json_str(v->doc, "compute"), *state;
-	const char *cold = slu_json_str(v->doc, "cold_start");
-	const char *run = locked ? NULL : slu_json_str(v->doc, "run");
+	/* as it was listed, also when it is read again (take_over) */
+	SLU_AUTO(slu_json_freep) struct json_t *doc = slu_json_ref(v->doc);
+	const char *compute = slu_json_str(doc, "compute"), *cold = slu_json_str(doc, "cold_start");
+	const char *run = locked ? NULL : slu_json_str(doc, "run"), *state;
 	const int64_t idle = locked ? idle_seconds(v) : 0;
 	char ends[SLU_TIME_LEN];
 	int r = ask_server(k, compute, e);
