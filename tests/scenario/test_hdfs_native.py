@@ -387,6 +387,17 @@ def test_a_datanode_that_dies_in_the_middle(tmp_path):
             server.processes[1].kill()
             server.processes[1].wait()
             assert f.read() == DATA * 60
+        # each block has a replica on both of the others
+        until("the dead one is known to be", lambda: server.is_ready(2))
+        job = writing(ws, "d/f")
+        server.processes[2].kill()
+        server.processes[2].wait()
+        job.stdin.write(DATA * 60)
+        job.stdin.close()
+        assert job.wait() == 0
+        assert ws.run("cat", ws.ref("d/f"), text=False).out == DATA * 180
+        server.restart_datanodes()
+        until("all are back", lambda: server.is_ready(3))
         # One that stands still holds up those before it: it is found, and left out.
         log = (tmp_path / "log").open("w+")
         job = ws.start("-vv", "cp", "-", ws.ref("d/still"), stdin=subprocess.PIPE, stderr=log)
@@ -401,14 +412,5 @@ def test_a_datanode_that_dies_in_the_middle(tmp_path):
         log.seek(0)
         assert any("written again" in line and "stands still" in line for line in log)
         assert ws.run("cat", ws.ref("d/still"), text=False).out == DATA * 180
-        # each block has a replica on both
-        until("the one that stood still is back, and the dead one is known to be", lambda: server.is_ready(2))
-        job = writing(ws, "d/f")
-        server.processes[2].kill()
-        server.processes[2].wait()
-        job.stdin.write(DATA * 60)
-        job.stdin.close()
-        assert job.wait() == 0
-        assert ws.run("cat", ws.ref("d/f"), text=False).out == DATA * 180
     finally:
         server.stop()
